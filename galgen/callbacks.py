@@ -1,0 +1,207 @@
+"""What happens around the training steps: checkpoints, seeds, guards, rates, pictures."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
+
+from galgen import figures
+from galgen.errors import GalgenError
+
+GALAXIES_IN_PICTURES = 8
+REDSHIFTS_IN_PICTURES = 6
+
+
+class Checkpoint(ModelCheckpoint):
+    """One checkpoint file, overwritten at the end of each epoch, or of each best one.
+
+    Args:
+        dirpath: folder of the file.
+        filename: its name without `.ckpt`.
+        monitor: metric whose lowest value decides; None saves each epoch.
+    """
+
+    def __init__(self, dirpath: str, filename: str, monitor: str | None = None):
+        super().__init__(
+            dirpath=dirpath,
+            filename=filename,
+            monitor=monitor,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Restore the best score, also in a run directory that has been moved."""
+        here = str(Path(self.dirpath) / f"{self.filename}.ckpt")
+        moved = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
+        moved["best_k_models"] = dict.fromkeys([here], state_dict["best_model_score"])
+        if state_dict["best_model_score"] is None:
+            moved = {"dirpath": self.dirpath}
+        super().load_state_dict({**state_dict, **moved})
+
+
+class SeedSteps(Callback):
+    """Make the random numbers of each step a function of (seed, epoch, batch, rank).
+
+    A resumed run then continues as the uninterrupted one would have, without any generator's
+    state in the checkpoint. Validation draws the same numbers in each epoch.
+
+    Args:
+        seed: the run's.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        """Seed a training step."""
+        self._seed(1, trainer.current_epoch, batch_idx, trainer.global_rank)
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        """Seed a validation step."""
+        self._seed(2, batch_idx, trainer.global_rank)
+
+    def _seed(self, *counters: int) -> None:
+        state = np.random.SeedSequence([self.seed, *counters]).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0]))
+
+
+class StopOnNonFinite(Callback):
+    """Stop when a loss is NaN or infinite, naming the step and the galaxies.
+
+    It comes before the checkpoints, which therefore hold the last good epoch.
+
+    Args:
+        every: steps between looks at the losses of an accelerator; each look waits for it.
+    """
+
+    def __init__(self, every: int = 50):
+        self.every = every
+        self.pending = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Look at the loss of a training step, at once on the CPU."""
+        self._add("training", trainer, outputs["loss"], batch)
+
+    def on_validation_batch_end(
+        self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0
+    ):
+        """Look at the loss of a validation batch, at once on the CPU."""
+        self._add("validation", trainer, outputs, batch)
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        """Look at what is left."""
+        self._look()
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        """Look at what is left."""
+        self._look()
+
+    def _add(self, kind: str, trainer, loss: torch.Tensor, batch) -> None:
+        place = f"{kind} loss at step {trainer.global_step}, epoch {trainer.current_epoch + 1}"
+        self.pending.append((place, loss.detach(), batch.index))
+        if loss.device.type == "cpu" or len(self.pending) >= self.every:
+            self._look()
+
+    def _look(self) -> None:
+        pending, self.pending = self.pending, []
+        if not pending or torch.stack([loss for _, loss, _ in pending]).isfinite().all():
+            return
+        place, loss, index = next(item for item in pending if not item[1].isfinite())
+        raise GalgenError(
+            f"{place} is {loss.item()}, in the batch of the galaxies in rows {index.tolist()} of "
+            "the stamp file; the checkpoints keep the last good epoch. Try a lower optimizer.lr, "
+            "or trainer.gradient_clip_val=1"
+        )
+
+
+class LogRates(Callback):
+    """Log the learning rate and the images per second of each epoch, and print a line."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        """Start the clock."""
+        self.images, self.started = 0, time.perf_counter()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Count the images of a batch."""
+        self.images += len(batch.index) * trainer.world_size
+        self.seconds = time.perf_counter() - self.started
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        """Log the rates."""
+        rates = {
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "images_per_second": self.images / self.seconds,
+        }
+        pl_module.log_dict(rates, rank_zero_only=True)
+        if trainer.is_global_zero:
+            metrics = trainer.callback_metrics
+            losses = [f"{k} {metrics[k]:.4g}" for k in ("train/loss", "val/loss") if k in metrics]
+            print(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(losses)}, "
+                f"{rates['images_per_second']:.0f} images/s",
+                flush=True,
+            )
+
+
+class Pictures(Callback):
+    """Draw reconstructions and samples a few times a run, to disk and to the loggers.
+
+    Args:
+        directory: the run directory; pictures go into its figures/ and samples/.
+        times: how often in a run; the last time is after the last epoch.
+    """
+
+    def __init__(self, directory: str, times: int = 4):
+        self.directory, self.times = Path(directory), times
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer, pl_module):
+        """Draw, if this epoch is one of those (the module is in eval mode here)."""
+        epochs = trainer.max_epochs
+        due = {round(epochs * k / self.times) for k in range(1, self.times + 1)}
+        epoch = trainer.current_epoch + 1
+        if epoch not in due:
+            return
+        datamodule = trainer.datamodule
+        for name, figure in {
+            "figures/reconstruction": draw_reconstruction(pl_module, datamodule),
+            "samples/samples": draw_samples(pl_module, datamodule),
+        }.items():
+            path = self.directory / f"{name}_epoch{epoch:04d}.png"
+            figures.save(figure, path)
+            for logger in trainer.loggers:  # W&B has log_image, TensorBoard an experiment
+                if hasattr(logger, "log_image"):
+                    caption = [f"{path.stem}, epoch {epoch}"]
+                    logger.log_image(Path(name).name, [str(path)], caption=caption)
+                elif hasattr(logger, "experiment"):
+                    logger.experiment.add_figure(name, figure, trainer.global_step)
+
+
+def draw_reconstruction(model, datamodule):
+    """Draw validation galaxies over their reconstructions; see `figures.reconstruction`."""
+    batch = datamodule.first("val", GALAXIES_IN_PICTURES)
+    image = batch.image.to(model.device)
+    redshift = batch.redshift.to(model.device) if model.conditional else None
+    reconstruction = model.reconstruct(image, redshift)
+    return figures.reconstruction(
+        image.cpu().numpy(),
+        reconstruction.float().cpu().numpy(),
+        None if batch.redshift is None else batch.redshift.cpu().numpy(),
+    )
+
+
+def draw_samples(model, datamodule):
+    """Draw generated galaxies, each at several redshifts where the model is conditional."""
+    if not model.conditional:
+        n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
+        images = model.sample(n).float().cpu().numpy()
+        return figures.samples(images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:]))
+    redshifts = datamodule.typical_redshifts(REDSHIFTS_IN_PICTURES)
+    columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
+    return figures.samples(torch.stack(columns, dim=1).float().cpu().numpy(), redshifts)

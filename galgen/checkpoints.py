@@ -1,0 +1,95 @@
+"""Checkpoints: written whole or not at all, read without executing anything in them."""
+
+import os
+import pickle
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from galgen import runs
+from galgen.config import instantiate
+from galgen.errors import GalgenError
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files, renamed into place when complete, read with weights_only."""
+
+    def save_checkpoint(self, checkpoint: dict, path: str, storage_options=None) -> None:
+        """Write a checkpoint to a temporary file beside `path`, then rename it."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        try:
+            with open(part, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+
+    def load_checkpoint(self, path: str, map_location=None, weights_only=None) -> dict:
+        """Read a checkpoint; nothing but tensors and plain values."""
+        return read_checkpoint(Path(path), map_location)
+
+
+def read_checkpoint(path: Path, map_location=None) -> dict:
+    """Read a checkpoint of tensors and plain values.
+
+    Args:
+        path: a `.ckpt` file.
+        map_location: device for the tensors.
+
+    Raises:
+        GalgenError: if the file is missing, damaged, or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise GalgenError(f"{path}: there is no such checkpoint") from error
+    except pickle.UnpicklingError as error:
+        raise GalgenError(
+            f"{path}: refused, it is no checkpoint or holds more than tensors and plain values"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise GalgenError(f"{path}: the checkpoint is damaged or truncated") from error
+
+
+def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> None:
+    """Load weights that must fit the model exactly.
+
+    Args:
+        model: the module.
+        state: its state dict.
+        source: where the weights come from, for the message.
+
+    Raises:
+        GalgenError: if a name or a shape differs; the message names the first.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    different = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if different:
+        first = different[0]
+        raise GalgenError(
+            f"{source}: the weights are another model's, {len(different)} of {len(expected)} "
+            f"entries differ; {first} is {found.get(first, 'missing')} there and "
+            f"{expected.get(first, 'not known')} in {type(model).__name__}"
+        )
+    model.load_state_dict(state)
+
+
+def load_model(run: str | Path, checkpoint: str = "best"):
+    """Build a run's model and load its weights; see `galgen.load`."""
+    directory = Path(run)
+    config = runs.read_config(directory)
+    path = directory / "checkpoints" / f"{checkpoint}.ckpt"
+    if not path.is_file():
+        raise GalgenError(f"{directory} has no {checkpoint} checkpoint yet: {path} is missing")
+    model = instantiate(config.model)
+    load_weights(model, read_checkpoint(path)["state_dict"], path)
+    return model.eval()

@@ -1,0 +1,232 @@
+"""Configuration: where it lies, how commands are run with it, how it becomes objects.
+
+Composing needs neither torch nor Lightning; checking and instantiating import what the targets
+need.
+"""
+
+import difflib
+import errno
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from galgen.errors import GalgenError
+
+_PACKAGE = Path(__file__).resolve().parent
+CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
+"""The config groups: inside an installed package, beside it in a checkout."""
+
+ALLOWED = ("galgen", "torch.nn", "torch.optim", "pytorch_lightning")
+"""Packages whose classes a `_target_` may name."""
+REFUSED = ("pytorch_lightning.cli",)
+"""Parts of them that run commands of their own."""
+
+SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Make a function of a config into a command; its errors become a sentence.
+
+    Args:
+        config_name: the command's file in conf/, without `.yaml`.
+
+    Returns:
+        A decorator. The decorated function takes no arguments and reads the command line. It
+        exits with 1 after an error and 130 after Ctrl-C; HYDRA_FULL_ERROR=1 shows tracebacks.
+    """
+
+    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+        show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+        @functools.wraps(task)
+        def run_task(config: DictConfig) -> None:
+            try:
+                task(config)
+            except Exception as error:
+                # In a sweep the other jobs go on, and Hydra raises the error at the end.
+                if show_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise
+                sys.exit(f"galgen: {explain(error)}")
+
+        @functools.wraps(task)
+        def main() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing
+            try:
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
+                    run_task
+                )()
+            except Exception as error:
+                if show_traceback:
+                    raise
+                sys.exit(f"galgen: {explain(error)}")
+            except KeyboardInterrupt:
+                print("galgen: interrupted; the same command goes on from here", file=sys.stderr)
+                sys.exit(130)
+
+        return main
+
+    return decorate
+
+
+def explain(error: BaseException) -> str:
+    """Turn an error into a sentence for the user."""
+    cause = error.__cause__
+    if isinstance(error, GalgenError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error)
+    if isinstance(error, InstantiationException) and cause is not None:
+        key = str(error).rsplit("full_key: ", 1)
+        where = f"{key[1].strip()}: " if len(key) == 2 else ""
+        return where + explain(cause)
+    if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
+        return _unknown_key(cause)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" while writing {error.filename}" if error.filename else ""
+        return f"the disk is full{place}; free some space and give the same command again"
+    if isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
+        return " ".join(str(error).split())
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def instantiate(config: DictConfig | None, **arguments):
+    """Make the object that a config node describes, and those inside it.
+
+    Args:
+        config: node with a `_target_`; None gives None.
+        **arguments: added to the node's own.
+
+    Raises:
+        GalgenError: if a target is not allowed.
+    """
+    if config is None:
+        return None
+    check_targets(config)
+    return hydra.utils.instantiate(config, **arguments, _convert_="all")
+
+
+def check_targets(config: DictConfig) -> None:
+    """Check that every `_target_` names a class of an allowed package.
+
+    Raises:
+        GalgenError: if one does not; nothing has been executed or imported for it then.
+    """
+    for key, node in _target_nodes(config):
+        target = node["_target_"]
+        if not _inside(target, ALLOWED) or _inside(target, REFUSED):
+            raise GalgenError(
+                f"{key}._target_: {target} is refused, targets may come from "
+                f"{', '.join(ALLOWED)} alone"
+            )
+        found = locate(key, target)
+        # galgen.config.os.system has an allowed name, but is not ours.
+        if not inspect.isclass(found) or not _inside(found.__module__, ALLOWED):
+            raise GalgenError(f"{key}._target_: {target} is refused, it is no class of ours")
+
+
+def check_arguments(config: DictConfig) -> None:
+    """Check the arguments of every `_target_` against its signature.
+
+    Raises:
+        GalgenError: if a target does not take one of its arguments.
+    """
+    for key, node in _target_nodes(config):
+        known = _arguments(locate(key, node["_target_"]))
+        for name in node:
+            if known is not None and name not in known and name not in SPECIAL:
+                owner = node["_target_"].rsplit(".", 1)[1]
+                raise GalgenError(
+                    f"{key}.{name}: {owner} takes no such argument{_did_you_mean(name, known)}"
+                )
+
+
+def locate(key: str, target: str) -> Callable:
+    """Import what a `_target_` names.
+
+    Raises:
+        GalgenError: if there is no such thing.
+    """
+    try:
+        return hydra.utils.get_object(target)
+    except Exception as error:
+        raise GalgenError(f"{key}._target_: there is no {target}") from error
+
+
+def _target_nodes(node, key: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Walk a config, giving every node that becomes an object."""
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield key, node
+        children = node.keys()
+    elif isinstance(node, ListConfig):
+        children = range(len(node))
+    else:
+        return
+    for child in children:
+        if OmegaConf.is_missing(node, child):
+            raise GalgenError(f"{key}.{child} has no value; give it one")
+        yield from _target_nodes(node[child], f"{key}.{child}" if key else str(child))
+
+
+def _arguments(target: Callable) -> list[str] | None:
+    """Name the arguments that a class takes; None if it takes any.
+
+    `**arguments` of our own classes go to the base class.
+    """
+    names: list[str] = []
+    for cls in inspect.getmro(target):
+        if "__init__" not in vars(cls):
+            continue
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            return [name for name in names if name != "self"]
+        if not _inside(cls.__module__, ("galgen",)):
+            return None
+    return None
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if error.options is None or not group:
+        return " ".join(str(error).split())
+    return (
+        f"{group}={option}: there is no such option{_did_you_mean(option, error.options)}; "
+        f"there are {', '.join(o for o in error.options if not o.startswith('_'))}"
+    )
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    name, parent = str(error.key), error.parent_node
+    key = error.full_key or name
+    known = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
+    if "_target_" not in known:
+        return f"{key}: there is no such key{_did_you_mean(name, known)}"
+    target = parent["_target_"]
+    if _inside(target, ALLOWED):
+        taken = _arguments(locate(key, target)) or []
+        if name in taken:
+            return f"{key}: it has a default in {target.rsplit('.', 1)[1]}; to change it, +{key}=..."
+        known += taken
+    owner = target.rsplit(".", 1)[1]
+    return f"{key}: {owner} takes no such argument{_did_you_mean(name, known)}"
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _inside(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)

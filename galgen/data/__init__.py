@@ -1,0 +1,1 @@
+"""Surveys: stamp files, where they come from, and how a training reads them."""

@@ -1,0 +1,429 @@
+"""Surveys as Lightning data modules: split by parent galaxy, read once, handed out in batches."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from galgen.data.stamps import Batch, StampFile
+from galgen.data.transforms import dihedral
+from galgen.errors import GalgenError
+
+log = logging.getLogger(__name__)
+
+PARTS = ("train", "val", "test")
+CACHES = ("ram", "device", "none")
+READ_TOGETHER = 256
+"""Stamps read at a time when a survey is cached."""
+BASELINE_STAMPS = 4096
+"""Stamps of a part that its all-zero baseline is measured on, at most."""
+
+
+class SurveyDataModule(LightningDataModule):
+    """A survey's stamps in three parts, none of which shares a parent galaxy with another.
+
+    Args:
+        name: the survey, as in run names.
+        file: stamp file; where None, the survey's own place in the cache folder.
+        image_size: side of the crop around the centre of each stamp, px.
+        batch_size: galaxies in a batch, on each device.
+        transform: callable that maps (image, background) to the model's scale.
+        split: shares of train, val and test, which sum to 1.
+        split_seed: seed of the split; not the run's, so that runs are compared on one split.
+        seed: seed of shuffling and augmentation.
+        cache: `ram` or `device` keep all stamps of train and val there, `none` reads each batch.
+        cache_gb: a survey larger than this is read from disk whatever `cache` says, GB.
+        num_workers: processes that read ahead, for `cache: none`.
+        augment: whether to turn and flip the training stamps at random.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    how_to_get = "give data.file=<stamp file>"
+
+    def __init__(
+        self,
+        name: str,
+        image_size: int,
+        transform: Callable[[Tensor, Tensor | None], Tensor],
+        file: str | None = None,
+        batch_size: int = 64,
+        split: Sequence[float] = (0.8, 0.1, 0.1),
+        split_seed: int = 0,
+        seed: int = 0,
+        cache: str = "ram",
+        cache_gb: float = 12.0,
+        num_workers: int = 0,
+        augment: bool = False,
+    ):
+        super().__init__()
+        if cache not in CACHES:
+            raise ValueError(f"data.cache is {cache!r}, it can be one of {', '.join(CACHES)}")
+        if batch_size < 1:
+            raise ValueError(f"data.batch_size is {batch_size}, it must be positive")
+        if len(split) != 3 or min(split) < 0 or abs(sum(split) - 1) > 1e-6 or min(split[:2]) == 0:
+            raise ValueError(
+                f"data.split is {list(split)}, it takes three shares (train, val, test) that sum "
+                "to 1, the first two positive"
+            )
+        self.name, self.image_size, self.transform = name, image_size, transform
+        self.file = Path(file).expanduser() if file else self.default_file()
+        self.batch_size, self.seed, self.augment = batch_size, seed, augment
+        self.split, self.split_seed = list(split), split_seed
+        self.cache, self.cache_gb, self.num_workers = cache, cache_gb, num_workers
+        self.parts: dict[str, Part] = {}
+
+    def default_file(self) -> Path:
+        """Return where the survey lies when no file is given."""
+        return cache_folder() / f"{self.name}.h5"
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the stamp file, split it, and read what is to be cached.
+
+        Raises:
+            GalgenError: if the file is missing or bad, the image size does not fit the stamps,
+                or the batch size the split.
+        """
+        if self.parts:
+            return
+        if not self.file.is_file():
+            raise GalgenError(f"{self.file}: there is no such stamp file; {self.how_to_get}")
+        self.stamps = StampFile(self.file)
+        if self.image_size > self.stamps.size:
+            raise GalgenError(
+                f"{self.file}: stamps of {self.stamps.size} px cannot be cropped to "
+                f"data.image_size={self.image_size}"
+            )
+        if "galaxy_id" not in self.stamps.columns:
+            log.warning(
+                "%s has no galaxy ids: if it holds augmented copies of one galaxy, they may stand "
+                "on both sides of the split",
+                self.file,
+            )
+        rows = split_by_parent(self._parents(), self.split, self.split_seed)
+        if len(rows["train"]) < self.batch_size:
+            raise GalgenError(
+                f"data.batch_size={self.batch_size} is larger than the training part, which has "
+                f"{len(rows['train'])} of the {len(self.stamps)} stamps in {self.file}"
+            )
+        if not len(rows["val"]):
+            raise GalgenError(f"{self.file}: too few galaxies for a validation part")
+        self.parts = {part: Part(self.stamps, rows[part], self.image_size) for part in PARTS}
+        if self.cache != "none":
+            self._read_into_memory()
+
+    def require_redshifts(self) -> None:
+        """Check that every stamp has a redshift.
+
+        Raises:
+            GalgenError: if the file has none, or some are NaN or infinite.
+        """
+        redshift = self.stamps.columns.get("redshift")
+        if redshift is None:
+            raise GalgenError(
+                f"{self.file} has no redshifts, which a conditional model needs; choose model=vae, "
+                "or a file with a 1-D data set of redshifts"
+            )
+        unknown = np.flatnonzero(~np.isfinite(redshift))
+        if len(unknown):
+            raise GalgenError(
+                f"{self.file}: {len(unknown)} of {len(redshift)} redshifts are NaN or infinite, "
+                f"the first in row {unknown[0]} (counted from 0); remove these galaxies, or choose "
+                "model=vae"
+            )
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Bounds of the pixels that the model is to make."""
+        return (0.0, 1.0) if self.stamps.peak_normalised else self.transform.value_range
+
+    def facts(self) -> dict:
+        """Describe survey, transform and split, as the run's data.json keeps them."""
+        split = {"fractions": self.split, "seed": self.split_seed, "counts": {}, "sha256": {}}
+        baseline = {}
+        for part, stamps in self.parts.items():
+            split["counts"][part] = len(stamps)
+            parents = np.unique(self._parents()[stamps.rows]).astype("<i8")
+            split["sha256"][part] = hashlib.sha256(parents.tobytes()).hexdigest()
+            if part != "test" and len(stamps):  # the test part is evaluation's alone
+                baseline[part] = self._zero_baseline(stamps)
+        numbers = {"name": type(self.transform).__name__.lower(), **vars(self.transform)}
+        return {
+            "survey": self.name,
+            "file": str(self.file.resolve()),
+            "stamps": len(self.stamps),
+            "stamp_size": self.stamps.size,
+            "image_size": self.image_size,
+            "attributes": self.stamps.attrs,
+            "transform": numbers,
+            "split": split,
+            "redshift": self._redshift_statistics(),
+            "squared_error_of_zero": baseline,
+        }
+
+    def train_dataloader(self) -> DataLoader:
+        """Return the training batches, reshuffled each epoch."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        """Return the validation batches in order."""
+        return self._loader("val", shuffle=False)
+
+    def first(self, part: str, n: int) -> Batch:
+        """Return the first n galaxies of a part, normalised, on the part's device."""
+        stamps = self.parts[part]
+        batch = stamps[torch.arange(min(n, len(stamps)))]
+        batch.image = self.transform(batch.image, batch.background)
+        return batch
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Normalise a batch, and augment it in training."""
+        batch.image = self.transform(batch.image, batch.background)
+        if self.augment and self.trainer.training:
+            batch.image = dihedral(batch.image, self._symmetries(batch.index))
+        return batch
+
+    def typical_redshifts(self, n: int) -> np.ndarray:
+        """Return n redshifts in equal steps that span the middle 90 % of the training part."""
+        redshift = self.stamps.columns["redshift"][self.parts["train"].rows]
+        return np.linspace(*np.nanpercentile(redshift, [5, 95]), n)
+
+    def _symmetries(self, index: Tensor) -> Tensor:
+        """Draw a symmetry for each galaxy, a function of (seed, epoch, row) alone."""
+        epoch = self.trainer.current_epoch
+        if getattr(self, "_symmetry_epoch", None) != epoch:
+            numbers = np.random.default_rng([self.seed, epoch]).integers(8, size=len(self.stamps))
+            self._symmetry, self._symmetry_epoch = torch.from_numpy(numbers).to(index.device), epoch
+        return self._symmetry[index]
+
+    def _parents(self) -> np.ndarray:
+        return self.stamps.columns.get("galaxy_id", np.arange(len(self.stamps)))
+
+    def _redshift_statistics(self) -> dict | None:
+        redshift = self.stamps.columns.get("redshift")
+        if redshift is None:
+            return None
+        known = redshift[self.parts["train"].rows]
+        known = known[np.isfinite(known)].astype(float)
+        if not len(known):
+            return None
+        return {
+            "min": known.min(),
+            "max": known.max(),
+            "mean": known.mean(),
+            "std": known.std(),
+        }
+
+    def _zero_baseline(self, part: "Part") -> float:
+        """Measure what an all-zero prediction scores, per galaxy."""
+        total, n = 0.0, min(len(part), BASELINE_STAMPS)
+        for start in range(0, n, READ_TOGETHER):
+            batch = part[torch.arange(start, min(start + READ_TOGETHER, n))]
+            total += float(self.transform(batch.image, batch.background).double().square().sum())
+        return total / n
+
+    def _read_into_memory(self) -> None:
+        wanted = [part for part in PARTS[:2] if len(self.parts[part])]
+        stamps = sum(len(self.parts[part]) for part in wanted)
+        gigabytes = stamps * self.image_size**2 * 4 / 1e9
+        if gigabytes > self.cache_gb:
+            log.warning(
+                "the survey takes %.1f GB and data.cache_gb is %s: batches are read from disk",
+                gigabytes,
+                self.cache_gb,
+            )
+            return
+        for part in wanted:
+            shape = (len(self.parts[part]), self.image_size, self.image_size)
+            self.parts[part].images = torch.empty(shape)
+        for start in range(0, len(self.stamps), READ_TOGETHER):
+            block = self.stamps.read(slice(start, start + READ_TOGETHER), self.image_size)
+            for part in wanted:
+                rows = self.parts[part].rows
+                first, last = np.searchsorted(rows, [start, start + READ_TOGETHER])
+                here = torch.from_numpy(block[rows[first:last] - start])
+                self.parts[part].images[first:last] = here
+
+    def _loader(self, name: str, shuffle: bool) -> DataLoader:
+        part, trainer = self.parts[name], self.trainer
+        if self.cache == "device" and trainer is not None:
+            part.move_to(trainer.strategy.root_device)
+        batches = EpochBatches(
+            len(part),
+            self.batch_size,
+            self.seed,
+            shuffle,
+            trainer.global_rank if trainer else 0,
+            trainer.world_size if trainer else 1,
+        )
+        workers = self.num_workers if part.images is None else 0
+        return DataLoader(
+            part,
+            sampler=batches,
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+
+
+class CosmosDataModule(SurveyDataModule):
+    """HST/ACS F814W < 25.2 COSMOS galaxies with photometric redshifts."""
+
+    how_to_get = (
+        "it must hold square stamps in a data set of rank 3 and their photometric redshifts in one "
+        "of rank 1 (or be a galgen stamp file); give yours as data.file=<file>"
+    )
+
+
+class DeepFieldDataModule(SurveyDataModule):
+    """The brighter COSMOS sample, F814W < 23.5, called "deep field" by the original project."""
+
+    how_to_get = (
+        "it must hold square stamps in a data set of rank 3 (or be a galgen stamp file); give "
+        "yours as data.file=<file>"
+    )
+
+
+class SimulatedDataModule(SurveyDataModule):
+    """A simulated survey, drawn once with GalSim and kept in the cache folder.
+
+    Args:
+        galaxies: number of galaxies.
+        survey_seed: seed of the survey.
+        processes: processes that draw; all cores where None.
+        **arguments: as `SurveyDataModule`.
+    """
+
+    how_to_get = "leave data.file out to have it drawn"
+
+    def __init__(
+        self,
+        galaxies: int = 20_000,
+        survey_seed: int = 0,
+        processes: int | None = None,
+        **arguments,
+    ):
+        if galaxies < 1:
+            raise ValueError(f"data.galaxies is {galaxies}, it must be positive")
+        self.galaxies, self.survey_seed, self.processes = galaxies, survey_seed, processes
+        self.drawn_size = arguments["image_size"]
+        super().__init__(**arguments)
+
+    def default_file(self) -> Path:
+        """Return the survey's place in the cache folder, which its contents name."""
+        name = f"{self.name}-{self.drawn_size}px-{self.galaxies}-seed{self.survey_seed}"
+        return cache_folder() / f"{name}.h5"
+
+    def prepare_data(self) -> None:
+        """Draw the survey if it is not in the cache folder yet."""
+        if self.file == self.default_file():
+            from galgen.data.sources.simulated import draw_survey  # GalSim, for those who draw
+
+            draw_survey(self.file, self.galaxies, self.drawn_size, self.survey_seed, self.processes)
+
+
+class Part(Dataset):
+    """One part of a survey; indexed by a tensor of positions, it gives a whole batch.
+
+    Args:
+        stamps: the stamp file.
+        rows: the part's rows in it, ascending.
+        image_size: side of the crop, px.
+    """
+
+    def __init__(self, stamps: StampFile, rows: np.ndarray, image_size: int):
+        self.stamps, self.rows, self.image_size = stamps, rows, image_size
+        self.images: Tensor | None = None
+        self.index = torch.from_numpy(rows)
+        self.columns = {
+            name: torch.from_numpy(stamps.columns[name][rows].astype(np.float32))
+            for name in ("redshift", "noise_variance", "background")
+            if name in stamps.columns
+        }
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: Tensor) -> Batch:
+        positions = positions.to(self.index.device)
+        if self.images is not None:
+            image = self.images[positions]
+        else:
+            image = torch.from_numpy(self.stamps.read(self.rows[positions], self.image_size))
+        columns = {name: column[positions] for name, column in self.columns.items()}
+        return Batch(image=image, index=self.index[positions], **columns)
+
+    def move_to(self, device: torch.device) -> None:
+        """Move cached images and columns to a device."""
+        if self.images is not None:
+            self.images, self.index = self.images.to(device), self.index.to(device)
+            self.columns = {name: column.to(device) for name, column in self.columns.items()}
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Positions of each batch; the order is a function of (seed, epoch) alone.
+
+    Args:
+        n: number of stamps.
+        batch_size: stamps in a batch, on each rank.
+        seed: seed of the order.
+        shuffle: whether there is an order other than 0 to n - 1.
+        rank: number of this process.
+        ranks: number of processes; each takes every ranks-th stamp of a common batch.
+    """
+
+    def __init__(
+        self, n: int, batch_size: int, seed: int, shuffle: bool, rank: int = 0, ranks: int = 1
+    ):
+        self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
+        self.rank, self.ranks, self.epoch = rank, ranks, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next (Lightning calls this)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.n // (self.batch_size * self.ranks))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = np.arange(self.n)
+        if self.shuffle:
+            np.random.default_rng([self.seed, self.epoch]).shuffle(order)
+        for batch in torch.from_numpy(order).split(self.batch_size * self.ranks):
+            yield batch[self.rank :: self.ranks]
+
+
+def split_by_parent(
+    parents: np.ndarray, fractions: Sequence[float], seed: int
+) -> dict[str, np.ndarray]:
+    """Split rows into train, val and test so that no parent galaxy is in two of them.
+
+    Args:
+        parents: id of each row's parent galaxy, (N,).
+        fractions: share of the parents in each part.
+        seed: seed of the split.
+
+    Returns:
+        Ascending row numbers of each part.
+    """
+    unique, inverse = np.unique(parents, return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(unique))
+    bounds = np.rint(np.cumsum(fractions) * len(unique)).astype(int)
+    part_of_parent = np.empty(len(unique), int)
+    for number, chosen in enumerate(np.split(shuffled, bounds[:2])):
+        part_of_parent[chosen] = number
+    part_of_row = part_of_parent[inverse]
+    return {part: np.flatnonzero(part_of_row == number) for number, part in enumerate(PARTS)}
+
+
+def cache_folder() -> Path:
+    """Return the folder of prepared surveys: $GALGEN_CACHE, or ~/.cache/galgen."""
+    return Path(os.environ.get("GALGEN_CACHE") or "~/.cache/galgen").expanduser()

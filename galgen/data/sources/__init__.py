@@ -1,0 +1,1 @@
+"""Where stamps come from."""

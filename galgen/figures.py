@@ -1,0 +1,149 @@
+"""Every figure; functions of arrays that return a matplotlib Figure."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+PANEL = 0.95
+"""Side of a galaxy in a figure, inches."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+"""Of lines; told apart by colour-blind readers (Okabe & Ito 2008)."""
+STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def reconstruction(
+    originals: np.ndarray, reconstructions: np.ndarray, redshift: np.ndarray | None = None
+) -> Figure:
+    """Draw originals over reconstructions over residuals.
+
+    Args:
+        originals: images (N, H, W).
+        reconstructions: images (N, H, W), on the same scale.
+        redshift: (N,), written above each galaxy.
+    """
+    residuals = originals - reconstructions
+    figure, axes = _grid(3, len(originals), left=0.9, top=0.3)
+    for column in range(len(originals)):
+        scale = originals[column].max()
+        _galaxy(axes[0, column], originals[column], scale)
+        _galaxy(axes[1, column], reconstructions[column], scale)
+        axes[2, column].imshow(
+            residuals[column], cmap="RdBu_r", vmin=-0.3 * scale, vmax=0.3 * scale, origin="lower"
+        )
+        if redshift is not None:
+            axes[0, column].set_title(f"z = {redshift[column]:.2f}", fontsize=9)
+    for row, label in enumerate(("survey", "reconstruction", "residual\n(±30 % of peak)")):
+        _label_row(axes[row, 0], label)
+    return figure
+
+
+def samples(images: np.ndarray, redshifts: Sequence[float] | None = None) -> Figure:
+    """Draw a grid of generated galaxies.
+
+    Args:
+        images: (rows, columns, H, W); a row is one latent where there are redshifts.
+        redshifts: of the columns.
+    """
+    rows, columns = images.shape[:2]
+    figure, axes = _grid(rows, columns, left=0.9 if redshifts is not None else 0.05, top=0.3)
+    for row in range(rows):
+        for column in range(columns):
+            _galaxy(axes[row, column], images[row, column], images[row, column].max())
+        if redshifts is not None:
+            _label_row(axes[row, 0], f"galaxy {row}")
+    if redshifts is not None:
+        for column, value in enumerate(redshifts):
+            axes[0, column].set_title(f"z = {value:.2f}", fontsize=9)
+    else:
+        figure.suptitle("generated from N(0, 1)", fontsize=9)
+    return figure
+
+
+def losses(rows: Sequence[dict[str, float]]) -> Figure:
+    """Draw training and validation curves: loss, reconstruction term, KL, beta times KL.
+
+    Args:
+        rows: metrics by name, one row an epoch, as in metrics.csv.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+        panels = figure.subplots(2, 2, sharex=True)
+        quantities = {
+            "loss": "loss per galaxy",
+            "reconstruction": "reconstruction term per galaxy",
+            "kl": "KL per galaxy [nats]",
+            "beta_kl": "beta × KL per galaxy",
+        }
+        for axis, (name, label) in zip(panels.flat, quantities.items(), strict=True):
+            for part, colour, style in (("train", COLOURS[0], "-"), ("val", COLOURS[1], "--")):
+                epochs = [row["epoch"] for row in rows if f"{part}/loss" in row]
+                values = [_quantity(row, part, name) for row in rows if f"{part}/loss" in row]
+                axis.plot(epochs, values, style, color=colour, label=part, marker=".", ms=4)
+            axis.set_ylabel(label)
+            positive = all((line.get_ydata() > 0).all() for line in map(_as_array, axis.lines))
+            axis.set_yscale("log" if positive else "linear")
+        for axis in panels[1]:
+            axis.set_xlabel("epoch")
+        panels[0, 0].legend(frameon=False)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; it appears when it is complete.
+
+    Args:
+        figure: the figure.
+        path: the file; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        figure.savefig(part, format=path.suffix[1:], dpi=160)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _grid(rows: int, columns: int, left: float, top: float):
+    """Make a grid of square panels, with margins in inches."""
+    width, height = columns * PANEL + left + 0.05, rows * PANEL + top + 0.05
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - 0.05 / width,
+        bottom=0.05 / height,
+        top=1 - top / height,
+        wspace=0.04,
+        hspace=0.04,
+    )
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure, axes
+
+
+def _galaxy(axis, image: np.ndarray, scale: float) -> None:
+    """Draw a galaxy on an asinh stretch from zero to `scale`, which shows faint and bright."""
+    stretched = np.arcsinh(10 * np.clip(image / max(scale, 1e-30), 0, 1)) / np.arcsinh(10)
+    axis.imshow(stretched, cmap="hot", vmin=0, vmax=1, origin="lower", interpolation="nearest")
+
+
+def _label_row(axis, label: str) -> None:
+    axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
+
+
+def _quantity(row: dict[str, float], part: str, name: str) -> float:
+    if name == "beta_kl":
+        return row[f"{part}/beta"] * row[f"{part}/kl"]
+    return row[f"{part}/{name}"]
+
+
+def _as_array(line):
+    line.set_ydata(np.asarray(line.get_ydata()))
+    return line

@@ -1,0 +1,26 @@
+"""CVAE2: redshift appended to the encoder's code and to the latent."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from galgen.models.vae import VAE, posterior
+
+
+class CVAE2(VAE):
+    """Redshift-conditional VAE whose convolutions see the image alone; arguments as `VAE`."""
+
+    conditional = True
+    encoder_conditions = 1
+    decoder_conditions = 1
+
+    def encode(self, image: Tensor, redshift: Tensor | float | None = None) -> Normal:
+        """Return q(z | image, redshift) of images (N, H, W) and redshifts (N,)."""
+        redshift = self.condition(redshift, len(image))
+        return posterior(*self.encoder(image.unsqueeze(1), redshift[:, None]))
+
+    def decode(self, latent: Tensor, redshift: Tensor | float | None = None) -> Tensor:
+        """Return the images (N, H, W) of latents (N, latent_dim) at redshifts (N,)."""
+        redshift = self.condition(redshift, len(latent))
+        row = torch.cat([latent, redshift[:, None]], dim=1)
+        return self.output(self.decoder(row.unsqueeze(1))[:, 0])

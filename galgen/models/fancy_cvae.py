@@ -1,0 +1,43 @@
+"""FancyCVAE: a CVAE that predicts the redshift along with the image."""
+
+from torch import Tensor
+
+from galgen.models.cvae import CVAE
+from galgen.models.vae import Loss, kl_to_standard_normal
+
+
+class FancyCVAE(CVAE):
+    """CVAE with a second output plane, whose first pixel is the predicted redshift.
+
+    Args:
+        redshift_weight: weight of the squared redshift error in the loss.
+        **arguments: as `VAE`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    decoded_channels = 2
+
+    def __init__(self, redshift_weight: float = 1000.0, **arguments):
+        super().__init__(**arguments)
+        if not redshift_weight >= 0:
+            raise ValueError(f"redshift_weight is {redshift_weight}, it must not be negative")
+        self.redshift_weight = redshift_weight
+
+    def predict(
+        self, latent: Tensor, redshift: Tensor | float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return images (N, H, W) and predicted redshifts (N,) of latents (N, latent_dim)."""
+        planes = self.decode_planes(latent, redshift)
+        return self.output(planes[:, 0]), planes[:, 1, 0, 0]
+
+    def loss(self, batch, beta: float) -> Loss:
+        """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL."""
+        q = self.encode(batch.image, batch.redshift)
+        prediction, redshift = self.predict(q.rsample(), batch.redshift)
+        reconstruction = self.likelihood(prediction, batch).mean()
+        kl = kl_to_standard_normal(q).mean()
+        error = (redshift - batch.redshift).square().mean()
+        total = reconstruction + self.redshift_weight * error + beta * kl
+        return Loss(total, reconstruction, kl, error)

@@ -1,0 +1,78 @@
+"""Reconstruction terms: what a predicted image costs, summed over the pixels of each galaxy."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class SquaredError(nn.Module):
+    """Summed squared error, the original models' data term."""
+
+    def forward(self, prediction: Tensor, batch) -> Tensor:
+        """Return the cost of each galaxy, (N,), of predictions (N, H, W)."""
+        return squared_error(prediction, batch.image)
+
+
+class Gaussian(nn.Module):
+    """Negative log-likelihood of white Gaussian noise with one fixed standard deviation.
+
+    Args:
+        sigma: standard deviation of a pixel, in the unit of the model's images.
+
+    Raises:
+        ValueError: if sigma is not positive.
+    """
+
+    def __init__(self, sigma: float):
+        super().__init__()
+        if not sigma > 0:
+            raise ValueError(f"likelihood.sigma is {sigma}, it must be positive")
+        self.sigma = sigma
+
+    def forward(self, prediction: Tensor, batch) -> Tensor:
+        """Return the negative log-likelihood of each galaxy in nats, (N,)."""
+        return _gaussian(prediction, batch.image, math.log(self.sigma))
+
+
+class LearnedSigma(nn.Module):
+    """Gaussian noise whose one shared standard deviation is the optimum of each batch.
+
+    The optimum is the root mean squared error over the batch. In training it is used as it
+    is, and a running average of its square is kept, which is used in eval mode.
+
+    Source: Rybkin, Daniilidis & Levine 2021, "Simple and Effective VAE Training with
+    Calibrated Decoders", section 3.2 (optimal sigma-VAE).
+
+    Args:
+        momentum: weight of the newest batch in the running average.
+    """
+
+    def __init__(self, momentum: float = 0.05):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("variance", torch.tensor(0.0))
+
+    def forward(self, prediction: Tensor, batch) -> Tensor:
+        """Return the negative log-likelihood of each galaxy in nats, (N,)."""
+        variance = self.variance
+        if self.training or not self.variance > 0:
+            variance = (prediction - batch.image).detach().square().mean().clamp_min(1e-12)
+        if self.training:
+            started = (self.variance > 0).to(variance.dtype)
+            weight = 1 - (1 - self.momentum) * started
+            self.variance.lerp_(variance, weight)
+        return _gaussian(prediction, batch.image, 0.5 * variance.log())
+
+
+def squared_error(prediction: Tensor, image: Tensor) -> Tensor:
+    """Sum the squared error over the pixels of each galaxy, (N, H, W) to (N,)."""
+    return (prediction - image).square().sum(dim=(1, 2))
+
+
+def _gaussian(prediction: Tensor, image: Tensor, log_sigma: float | Tensor) -> Tensor:
+    pixels = image[0].numel()
+    precision = math.exp(-2 * log_sigma) if isinstance(log_sigma, float) else (-2 * log_sigma).exp()
+    return 0.5 * precision * squared_error(prediction, image) + pixels * (
+        log_sigma + 0.5 * math.log(2 * math.pi)
+    )

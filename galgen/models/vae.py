@@ -1,0 +1,265 @@
+"""The beta-VAE, and what its conditional relatives share."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule
+from scipy.special import ndtri
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from galgen.beta_schedules import Constant
+from galgen.models.likelihoods import SquaredError
+from galgen.models.networks import Decoder, Encoder
+
+OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "none": nn.Identity}
+"""Activations that turn the decoder's last layer into an image."""
+
+LOG_VARIANCE = (-20.0, 10.0)
+"""Bounds of the posterior's log-variance; without them the KL of the first steps overflows."""
+
+DECODED_TOGETHER = 16
+"""`sample` decodes in blocks of this size, aligned to the galaxy number, because the last bits of
+a convolution depend on the batch size and galaxy i must not."""
+
+
+@dataclass
+class Loss:
+    """Terms of the loss, each averaged over the galaxies of a batch."""
+
+    total: Tensor
+    reconstruction: Tensor
+    """Summed over pixels; the likelihood's."""
+    kl: Tensor
+    """Summed over latent dimensions, nats."""
+    redshift: Tensor | None = None
+    """Squared error of the predicted redshift, unweighted (fancy_cvae alone)."""
+
+
+class VAE(LightningModule):
+    """Beta-VAE of galaxy images (Kingma & Welling 2014; Higgins et al. 2017).
+
+    Args:
+        image_size: side of the stamps, px, 32 to 256.
+        name: the architecture's, as in run names.
+        latent_dim: size of the latent.
+        width: channels after the first convolution.
+        norm: `batch` (the original's) or `group`.
+        output: activation of the image: `sigmoid`, `softplus` or `none`.
+        code_channels: channels between the convolutions and the linear layers.
+        code_kernel: kernel of the innermost convolution, 4, or 5 as in vae128.
+        likelihood: module that maps (prediction, batch) to a cost for each galaxy.
+        beta_schedule: callable that maps (step, total steps) to beta.
+        optimizer: callable that makes the optimizer of the parameters.
+        lr_schedule: callable that makes the learning-rate schedule of the optimizer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    conditional = False
+    """Whether the model needs a redshift with every image and latent."""
+
+    image_channels = 1
+    encoder_conditions = 0
+    decoder_rows = 1
+    decoder_conditions = 0
+    decoded_channels = 1
+
+    def __init__(
+        self,
+        image_size: int,
+        name: str = "vae",
+        latent_dim: int = 32,
+        width: int = 64,
+        norm: str = "batch",
+        output: str = "sigmoid",
+        code_channels: int = 1,
+        code_kernel: int = 4,
+        likelihood: nn.Module | None = None,
+        beta_schedule: Callable[[int, int], float] | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
+        lr_schedule: Callable[[torch.optim.Optimizer], object] | None = None,
+    ):
+        super().__init__()
+        if output not in OUTPUTS:
+            raise ValueError(f"output is {output!r}, it can be one of {', '.join(OUTPUTS)}")
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim is {latent_dim}, it must be positive")
+        network = {
+            "image_size": image_size,
+            "width": width,
+            "norm": norm,
+            "code_channels": code_channels,
+            "code_kernel": code_kernel,
+        }
+        self.encoder = Encoder(
+            latent_dim=latent_dim,
+            image_channels=self.image_channels,
+            conditions=self.encoder_conditions,
+            **network,
+        )
+        self.decoder = Decoder(
+            inputs=latent_dim + self.decoder_conditions,
+            rows=self.decoder_rows,
+            image_channels=self.decoded_channels,
+            **network,
+        )
+        # On two CPU cores this alone makes a training step 1.5 times as fast.
+        self.encoder.to(memory_format=torch.channels_last)
+        self.decoder.to(memory_format=torch.channels_last)
+        self.name = name
+        self.output = OUTPUTS[output]()
+        self.image_size = image_size
+        self.latent_dim = latent_dim
+        self.likelihood = likelihood or SquaredError()
+        self.beta_schedule = beta_schedule or Constant(0.1)
+        self.make_optimizer = optimizer
+        self.make_lr_schedule = lr_schedule
+
+    def encode(self, image: Tensor, redshift: Tensor | float | None = None) -> Normal:
+        """Return the posterior q(z | image) of images (N, H, W), batch shape (N, latent_dim)."""
+        return posterior(*self.encoder(image.unsqueeze(1)))
+
+    def decode(self, latent: Tensor, redshift: Tensor | float | None = None) -> Tensor:
+        """Return the images (N, H, W) of latents (N, latent_dim)."""
+        return self.output(self.decoder(latent.unsqueeze(1))[:, 0])
+
+    @torch.no_grad()
+    def reconstruct(self, image: Tensor, redshift: Tensor | float | None = None) -> Tensor:
+        """Return the decoded posterior means of images (N, H, W)."""
+        return self.decode(self.encode(image, redshift).mean, redshift)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        redshift: Tensor | float | None = None,
+        prior: str | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Generate galaxies; galaxy i depends on (seed, i) and its redshift alone.
+
+        Args:
+            n: number of galaxies.
+            redshift: one number for all, or (n,); conditional models need it.
+            prior: what the latents are drawn from; `normal` is the one there is.
+            seed: non-negative integer.
+
+        Returns:
+            Images (n, H, W) on the model's pixel scale, on its device.
+
+        Raises:
+            ValueError: if the prior is unknown, or a conditional model gets no redshift.
+        """
+        if prior not in (None, "normal"):
+            raise ValueError(f"prior is {prior!r}, it can be 'normal'")
+        latent = standard_normal(seed, n, self.latent_dim).to(self.device)
+        if self.conditional:
+            redshift = self.condition(redshift, n)
+        images = []
+        for start in range(0, n, DECODED_TOGETHER):
+            block = latent[start : start + DECODED_TOGETHER]
+            padding = DECODED_TOGETHER - len(block)
+            block = nn.functional.pad(block, (0, 0, 0, padding))
+            if self.conditional:
+                here = redshift[start : start + DECODED_TOGETHER]
+                images.append(self.decode(block, nn.functional.pad(here, (0, padding))))
+            else:
+                images.append(self.decode(block))
+        if not images:
+            return latent.new_zeros(0, self.image_size, self.image_size)
+        return torch.cat(images)[:n]
+
+    def condition(self, redshift: Tensor | float | None, n: int) -> Tensor:
+        """Return the redshifts of n galaxies as a tensor (n,) on the model's device.
+
+        Raises:
+            ValueError: if there is none, or their number is wrong.
+        """
+        if redshift is None:
+            raise ValueError(f"{self.name} is conditional: give it a redshift")
+        redshift = torch.as_tensor(redshift, dtype=torch.float32, device=self.device)
+        if redshift.shape not in ((), (1,), (n,)):
+            raise ValueError(f"{n} galaxies need {n} redshifts, not {tuple(redshift.shape)}")
+        return redshift.expand(n)
+
+    def loss(self, batch, beta: float) -> Loss:
+        """Return the loss of a batch: reconstruction term + beta * KL.
+
+        Args:
+            batch: `galgen.data.stamps.Batch`.
+            beta: weight of the KL.
+        """
+        q = self.encode(batch.image, batch.redshift)
+        prediction = self.decode(q.rsample(), batch.redshift)
+        reconstruction = self.likelihood(prediction, batch).mean()
+        kl = kl_to_standard_normal(q).mean()
+        return Loss(reconstruction + beta * kl, reconstruction, kl)
+
+    def on_train_start(self):
+        """Remember the length of the training, which the beta schedule is a function of."""
+        self.total_steps = int(self.trainer.estimated_stepping_batches)
+
+    def training_step(self, batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch at the schedule's beta."""
+        beta = self.beta_schedule(self.global_step, self.total_steps)
+        loss = self.loss(batch, beta)
+        self._log("train", loss, beta, len(batch.index))
+        return loss.total
+
+    def validation_step(self, batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch at the schedule's last beta."""
+        beta = self.beta_schedule.beta
+        loss = self.loss(batch, beta)
+        self._log("val", loss, beta, len(batch.index))
+        return loss.total
+
+    def _log(self, part: str, loss: Loss, beta: float, galaxies: int) -> None:
+        terms = {"loss": loss.total, "reconstruction": loss.reconstruction, "kl": loss.kl}
+        if loss.redshift is not None:
+            terms["redshift"] = loss.redshift
+        self.log_dict(
+            {f"{part}/{name}": term for name, term in {**terms, "beta": beta}.items()},
+            on_step=False,
+            on_epoch=True,
+            batch_size=galaxies,
+            sync_dist=True,
+        )
+
+    def configure_optimizers(self):
+        """Return the optimizer and, where there is one, its schedule, stepped each epoch."""
+        optimizer = self.make_optimizer(self.parameters())
+        if not self.make_lr_schedule:
+            return optimizer
+        schedule = {"scheduler": self.make_lr_schedule(optimizer), "monitor": "val/loss"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def posterior(mean: Tensor, log_variance: Tensor) -> Normal:
+    """Make the posterior of a mean and a log-variance, each (N, latent_dim), in float32."""
+    std = (0.5 * log_variance.float().clamp(*LOG_VARIANCE)).exp()
+    return Normal(mean.float(), std, validate_args=False)
+
+
+def kl_to_standard_normal(q: Normal) -> Tensor:
+    """Return KL(q || N(0, 1)) of each galaxy in nats, (N, latent_dim) to (N,).
+
+    Source: Kingma & Welling 2014, appendix B.
+    """
+    variance = q.stddev.square()
+    return 0.5 * (q.mean.square() + variance - variance.log() - 1).sum(dim=1)
+
+
+def standard_normal(seed: int, n: int, latent_dim: int) -> Tensor:
+    """Draw latents (n, latent_dim), row i a function of (seed, i) alone.
+
+    A counter-based generator (Philox, Salmon et al. 2011) gives every row its own stretch of
+    the sequence, and the inverse of the normal distribution takes one number for each value.
+    """
+    stretch = 4 * -(-latent_dim // 4)  # a count of the Philox counter gives four numbers
+    numbers = np.random.Philox(key=seed).random_raw(n * stretch).reshape(n, stretch)
+    uniform = ((numbers[:, :latent_dim] >> np.uint64(11)) + 0.5) * 2.0**-53
+    return torch.from_numpy(ndtri(uniform).astype(np.float32))

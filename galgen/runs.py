@@ -1,0 +1,255 @@
+"""The run directory: its name, its lock, what it remembers, and whether it is done."""
+
+import contextlib
+import csv
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from galgen.config import check_targets
+from galgen.errors import GalgenError
+
+NOT_CONTENT = ("run_root", "run_name", "run_dir", "resume", "overwrite")
+"""Keys that say where and how a run is kept, not what it is."""
+REPORTED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "h5py", "wandb")
+"""Packages whose versions a run remembers, beside galgen's own."""
+
+
+class Run:
+    """One training, and the directory that holds all of it.
+
+    Sets `run_name` in the config, if it has none, to a name that follows from its content, and
+    makes paths in the config absolute.
+
+    Args:
+        config: composed train config; its interpolations of `run_dir` work from then on.
+
+    Attributes:
+        directory: the run's folder.
+    """
+
+    def __init__(self, config: DictConfig):
+        if config.data.get("file"):
+            config.data.file = str(Path(config.data.file).expanduser().absolute())
+        if config.get("init_from"):
+            config.init_from = str(Path(config.init_from).expanduser().absolute())
+        self.config = config
+        if not config.run_name:
+            config.run_name = content_name(config)
+        self.directory = Path(config.run_root).expanduser() / config.run_name
+        config.run_dir = str(self.directory)
+
+    @property
+    def result(self) -> dict | None:
+        """What the finished training arrived at; None before."""
+        done = self.directory / "DONE"
+        return json.loads(done.read_text()) if done.is_file() else None
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The checkpoint that a resume starts from; it may not exist yet."""
+        return self.directory / "checkpoints" / "last.ckpt"
+
+    def check_config(self) -> None:
+        """Check that what the directory holds, if anything, is this run.
+
+        Raises:
+            GalgenError: if its config is another.
+        """
+        path = self.directory / "config.yaml"
+        if not path.is_file():
+            return
+        stored = _flatten(_content(OmegaConf.load(path)))
+        new = _flatten(_content(stored_form(self.config)))
+        different = [key for key in {**stored, **new} if stored.get(key) != new.get(key)]
+        if different:
+            key = different[0]
+            raise GalgenError(
+                f"{self.directory} is the run of another config ({len(different)} keys differ: "
+                f"{key} is {stored.get(key)} there and {new.get(key)} here); give another "
+                "run_name, or overwrite=true to start it afresh"
+            )
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of the directory, which is made if need be.
+
+        Raises:
+            GalgenError: if another process is training in it.
+        """
+        made = not self.directory.exists()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.directory / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise GalgenError(
+                f"{self.directory} is in use by another process; wait for it, or give another "
+                "run_name"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+            if made and not (self.directory / "config.yaml").exists():
+                shutil.rmtree(self.directory, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Delete all that the directory holds but its lock."""
+        for path in self.directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != ".lock":
+                path.unlink()
+
+    def remember(self, facts: dict) -> None:
+        """Write config, environment and survey facts at the start of a training.
+
+        Args:
+            facts: what data.json keeps.
+
+        Raises:
+            GalgenError: if the run has begun on other data.
+        """
+        data = self.directory / "data.json"
+        facts = json.loads(json.dumps(facts))
+        if data.is_file() and _survey(json.loads(data.read_text())) != _survey(facts):
+            raise GalgenError(
+                f"{facts['file']} or its split is not what {self.directory} was begun with (see "
+                "data.json there); restore it, or give overwrite=true to start afresh"
+            )
+        write_text(data, json.dumps(facts, indent=2))
+        write_text(self.directory / "environment.json", json.dumps(environment(), indent=2))
+        write_text(self.directory / "config.yaml", OmegaConf.to_yaml(stored_form(self.config)))
+
+    def tracking_id(self) -> str:
+        """Return the id under which a tracking service knows this run, made at first use."""
+        path = self.directory / "wandb_id.txt"
+        if not path.is_file():
+            write_text(path, os.urandom(8).hex())
+        return path.read_text().strip()
+
+    def finish(self, result: dict) -> None:
+        """Mark the training as finished.
+
+        Args:
+            result: its last metrics, by name.
+        """
+        write_text(self.directory / "DONE", json.dumps(result, indent=2))
+
+
+def content_name(config: DictConfig) -> str:
+    """Name a run by what it is: survey, model, latent size, beta, seed and a hash of the rest."""
+    choices = OmegaConf.to_container(stored_form(config))
+    content = json.dumps(_content(choices), sort_keys=True).encode()
+    beta = config.beta_schedule.get("beta", "table")
+    return (
+        f"{config.data.name}-{config.model.name}-z{config.model.latent_dim}-beta{beta}"
+        f"-s{config.seed}-{hashlib.sha256(content).hexdigest()[:8]}"
+    )
+
+
+def stored_form(config: DictConfig) -> DictConfig:
+    """Resolve a config, with paths inside the run directory relative to it."""
+    copy = config.copy()
+    copy.run_dir = "."
+    return OmegaConf.create(OmegaConf.to_container(copy, resolve=True))
+
+
+def read_config(directory: Path) -> DictConfig:
+    """Read the config of a run.
+
+    Args:
+        directory: the run directory.
+
+    Raises:
+        GalgenError: if it is no run directory, or its config names a class that is not allowed.
+    """
+    path = Path(directory) / "config.yaml"
+    if not path.is_file():
+        raise GalgenError(f"{directory} is no run directory: it has no config.yaml")
+    try:
+        config = OmegaConf.load(path)
+        config.run_dir = str(directory)
+    except Exception as error:  # of yaml and omegaconf, which have no common base
+        raise GalgenError(f"{path} is damaged: {error}") from error
+    check_targets(config)
+    return config
+
+
+def environment() -> dict:
+    """Describe where and with what a training runs."""
+    return {
+        "galgen": importlib.metadata.version("galgen"),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in REPORTED},
+        "git": _git_state(),
+        "command": sys.argv,
+        "host": platform.node(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+    }
+
+
+def read_metrics(directory: Path) -> list[dict[str, float]]:
+    """Read the rows of a run's metrics.csv, one an epoch, empty cells left out.
+
+    Args:
+        directory: the run directory.
+    """
+    path = Path(directory) / "metrics.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _git_state() -> dict | None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed from a wheel
+
+
+def _content(config: dict | DictConfig) -> dict:
+    return {key: value for key, value in config.items() if key not in NOT_CONTENT}
+
+
+def _survey(facts: dict) -> dict:
+    return {key: value for key, value in facts.items() if key != "file"}
+
+
+def _flatten(node, prefix: str = "") -> dict:
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node)
+    if not isinstance(node, dict):
+        return {prefix: node}
+    flat = {}
+    for key, value in node.items():
+        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else key))
+    return flat
