@@ -198,10 +198,13 @@ def draw_reconstruction(model, datamodule):
 
 def draw_samples(model, datamodule):
     """Draw generated galaxies, each at several redshifts where the model is conditional."""
+    peak = 1.0 if datamodule.value_range[1] == 1.0 else None
     if not model.conditional:
         n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
         images = model.sample(n).float().cpu().numpy()
-        return figures.samples(images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:]))
+        grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
+        return figures.samples(grid, peak=peak)
     redshifts = datamodule.typical_redshifts(REDSHIFTS_IN_PICTURES)
     columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
-    return figures.samples(torch.stack(columns, dim=1).float().cpu().numpy(), redshifts)
+    grid = torch.stack(columns, dim=1).float().cpu().numpy()
+    return figures.samples(grid, redshifts, peak)

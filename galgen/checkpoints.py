@@ -1,8 +1,6 @@
 """Checkpoints: written whole or not at all, read without executing anything in them."""
 
-import os
 import pickle
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,6 +9,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from galgen import runs
 from galgen.config import instantiate
 from galgen.errors import GalgenError
+from galgen.files import written_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -18,19 +17,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict, path: str, storage_options=None) -> None:
         """Write a checkpoint to a temporary file beside `path`, then rename it."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        try:
-            with open(part, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink()
-            raise
+        with written_whole(Path(path)) as part:
+            torch.save(checkpoint, part)
 
     def load_checkpoint(self, path: str, map_location=None, weights_only=None) -> dict:
         """Read a checkpoint; nothing but tensors and plain values."""

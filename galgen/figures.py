@@ -1,12 +1,13 @@
 """Every figure; functions of arrays that return a matplotlib Figure."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+
+from galgen.files import written_whole
 
 PANEL = 0.95
 """Side of a galaxy in a figure, inches."""
@@ -26,7 +27,7 @@ def reconstruction(
         redshift: (N,), written above each galaxy.
     """
     residuals = originals - reconstructions
-    figure, axes = _grid(3, len(originals), left=0.9, top=0.3)
+    figure, axes = _grid(3, len(originals), left=1.15, top=0.3)
     for column in range(len(originals)):
         scale = originals[column].max()
         _galaxy(axes[0, column], originals[column], scale)
@@ -41,18 +42,22 @@ def reconstruction(
     return figure
 
 
-def samples(images: np.ndarray, redshifts: Sequence[float] | None = None) -> Figure:
+def samples(
+    images: np.ndarray, redshifts: Sequence[float] | None = None, peak: float | None = None
+) -> Figure:
     """Draw a grid of generated galaxies.
 
     Args:
         images: (rows, columns, H, W); a row is one latent where there are redshifts.
         redshifts: of the columns.
+        peak: brightest pixel of the colour scale; each image's own where None.
     """
     rows, columns = images.shape[:2]
-    figure, axes = _grid(rows, columns, left=0.9 if redshifts is not None else 0.05, top=0.3)
+    figure, axes = _grid(rows, columns, left=0.7 if redshifts is not None else 0.05, top=0.3)
     for row in range(rows):
         for column in range(columns):
-            _galaxy(axes[row, column], images[row, column], images[row, column].max())
+            image = images[row, column]
+            _galaxy(axes[row, column], image, peak or image.max())
         if redshifts is not None:
             _label_row(axes[row, 0], f"galaxy {row}")
     if redshifts is not None:
@@ -84,8 +89,9 @@ def losses(rows: Sequence[dict[str, float]]) -> Figure:
                 values = [_quantity(row, part, name) for row in rows if f"{part}/loss" in row]
                 axis.plot(epochs, values, style, color=colour, label=part, marker=".", ms=4)
             axis.set_ylabel(label)
-            positive = all((line.get_ydata() > 0).all() for line in map(_as_array, axis.lines))
-            axis.set_yscale("log" if positive else "linear")
+        for axis in panels[0]:
+            if all(np.min(line.get_ydata(), initial=1) > 0 for line in axis.lines):
+                axis.set_yscale("log")
         for axis in panels[1]:
             axis.set_xlabel("epoch")
         panels[0, 0].legend(frameon=False)
@@ -99,14 +105,8 @@ def save(figure: Figure, path: Path) -> None:
         figure: the figure.
         path: the file; its folder is made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
+    with written_whole(path) as part:
         figure.savefig(part, format=path.suffix[1:], dpi=160)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _grid(rows: int, columns: int, left: float, top: float):
@@ -142,8 +142,3 @@ def _quantity(row: dict[str, float], part: str, name: str) -> float:
     if name == "beta_kl":
         return row[f"{part}/beta"] * row[f"{part}/kl"]
     return row[f"{part}/{name}"]
-
-
-def _as_array(line):
-    line.set_ydata(np.asarray(line.get_ydata()))
-    return line

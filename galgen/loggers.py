@@ -7,7 +7,8 @@ from pathlib import Path
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from galgen.runs import read_metrics, write_text
+from galgen.files import write_text
+from galgen.runs import read_metrics
 
 
 class MetricsCSV(Logger):

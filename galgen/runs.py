@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from galgen.config import check_targets
 from galgen.errors import GalgenError
+from galgen.files import write_text
 
 NOT_CONTENT = ("run_root", "run_name", "run_dir", "resume", "overwrite")
 """Keys that say where and how a run is kept, not what it is."""
@@ -212,17 +213,6 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _git_state() -> dict | None:

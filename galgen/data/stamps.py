@@ -7,7 +7,6 @@ or beside a 1-D one of redshifts, told apart by rank.
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from galgen.errors import GalgenError
+from galgen.files import written_whole
 
 SCHEMA = 1
 """Version of galgen's own layout, in the attribute `galgen_schema`."""
@@ -175,25 +175,17 @@ def write_stamps(
         attrs: survey, band, pixel_scale (arcsec), zero_point, recipe, versions, ...
         psf: PSF images (M, h, w), each of sum 1; the column `psf_index` refers to them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with h5py.File(part, "w") as file:
-            columns: dict[str, list[np.ndarray]] = {}
-            for images, block in blocks:
-                _append_images(file, images)
-                for name, values in block.items():
-                    columns.setdefault(name, []).append(values)
-            for name, values in columns.items():
-                file[name] = np.concatenate(values)
-            if psf is not None:
-                file["psf"] = psf.astype(np.float32)
-            file.attrs.update({"galgen_schema": SCHEMA, **attrs})
-        os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
+    with written_whole(path) as part, h5py.File(part, "w") as file:
+        columns: dict[str, list[np.ndarray]] = {}
+        for images, block in blocks:
+            _append_images(file, images)
+            for name, values in block.items():
+                columns.setdefault(name, []).append(values)
+        for name, values in columns.items():
+            file[name] = np.concatenate(values)
+        if psf is not None:
+            file["psf"] = psf.astype(np.float32)
+        file.attrs.update({"galgen_schema": SCHEMA, **attrs})
 
 
 def _append_images(file: h5py.File, images: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from galgen.models.fancy_cvae import FancyCVAE
 from galgen.models.likelihoods import squared_error
 from galgen.models.vae import VAE, kl_to_standard_normal
 
-REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason="needs ../shared/reference")
 
 MODELS = {

@@ -1,0 +1,150 @@
+"""`python -m galgen.import_weights`: turn an original weight file into a run directory.
+
+Nothing in the file is executed: it may hold tensors, NumPy arrays and plain values alone.
+"""
+
+import hashlib
+import io
+import pickle
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from galgen import runs
+from galgen.config import check_arguments, check_targets, command, instantiate
+from galgen.errors import GalgenError
+
+HARMLESS = {
+    ("collections", "OrderedDict"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("_codecs", "encode"),
+}
+"""What a pickle of tensors, arrays and plain values refers to."""
+TORCH_FORMATS = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
+"""How files of `torch.save` begin: a zip archive, or, before torch 1.6, a magic number."""
+
+
+@command("import_weights")
+def main(config: DictConfig) -> None:
+    """Check the weights against the model and write them as a finished run."""
+    file = Path(config.file).expanduser().absolute()
+    if config.model.image_size != config.data.image_size:
+        raise GalgenError(
+            f"{config.model.name} is made for {config.model.image_size} px and data.image_size is "
+            f"{config.data.image_size}; choose the survey it was trained on, such as data=deepfield"
+        )
+    check_targets(config)
+    check_arguments(config)
+    state, settings = read_original(file)
+    adopt_sizes(config, state, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not config.run_name:
+        config.run_name = (
+            f"imported-{config.model.name}-z{config.model.latent_dim}-{digest[:8]}"
+        )
+    run = runs.Run(config)
+    write_run(config, run, state, {"file": str(file), "sha256": digest, "settings": settings})
+    print(f"{run.directory}: {config.model.name} with the weights of {file}")
+
+
+def read_original(file: Path) -> tuple[dict, dict]:
+    """Read a pickled list of a state dict and a dictionary of training settings.
+
+    Args:
+        file: written by `torch.save` or `pickle.dump`.
+
+    Returns:
+        The state dict (names to tensors), and the settings as plain values.
+
+    Raises:
+        GalgenError: if the file is missing, damaged, holds anything executable, or has
+            another structure.
+    """
+    try:
+        content = _read_without_executing(file)
+    except FileNotFoundError as error:
+        raise GalgenError(f"{file}: there is no such file") from error
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise GalgenError(f"{file}: refused, it holds more than tensors: {reason}") from error
+    except Exception as error:  # damaged pickles raise nearly anything
+        raise GalgenError(f"{file}: not a weight file, or damaged ({error!r})") from error
+    if not (isinstance(content, list | tuple) and len(content) == 2) or not all(
+        isinstance(part, dict) for part in content
+    ):
+        raise GalgenError(f"{file}: an original weight file is a list [state dict, settings]")
+    import torch
+
+    state, settings = content
+    strays = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    if strays or not state:
+        raise GalgenError(f"{file}: its state dict holds other things than tensors ({strays[:3]})")
+    plain = {str(k): v.tolist() if hasattr(v, "tolist") else v for k, v in settings.items()}
+    return dict(state), plain
+
+
+def adopt_sizes(config: DictConfig, state: dict, file: Path) -> None:
+    """Set the model's width and latent size to those of the weights."""
+    try:
+        config.model.width = state["encoder.layers.0.weight"].shape[0]
+        config.model.latent_dim = state["encoder.linear1.bias"].shape[0]
+    except (KeyError, IndexError) as error:
+        raise GalgenError(f"{file}: the weights are of no model that galgen knows") from error
+
+
+def write_run(config: DictConfig, run: runs.Run, state: dict, source: dict) -> None:
+    """Check that the weights fit the model, and write the run directory."""
+    from galgen.checkpoints import AtomicCheckpointIO, load_weights
+
+    model = instantiate(config.model)
+    load_weights(model, state, source["file"])
+    with run.lock():
+        if config.overwrite:
+            run.clear()
+        transform = config.transform._target_.rsplit(".", 1)[1].lower()
+        run.remember({"survey": config.data.name, "transform": {"name": transform}, **source})
+        path = run.directory / "checkpoints" / "best.ckpt"
+        AtomicCheckpointIO().save_checkpoint({"state_dict": model.state_dict()}, path)
+        run.finish({"imported": source})
+
+
+def _read_without_executing(file: Path):
+    import torch
+
+    data = file.read_bytes()
+    if data.startswith(TORCH_FORMATS):
+        import numpy as np
+
+        numpy_types = [np.ndarray, np.dtype, np._core.multiarray._reconstruct]
+        numpy_types += [np._core.multiarray.scalar, *{type(np.dtype(c)) for c in "fdilqILQ?"}]
+        with torch.serialization.safe_globals(numpy_types):
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return _HarmlessUnpickler(io.BytesIO(data)).load()
+
+
+class _HarmlessUnpickler(pickle.Unpickler):
+    """Unpickler that resolves the names in HARMLESS alone."""
+
+    def find_class(self, module: str, name: str):
+        if (module, name) == ("torch.storage", "_load_from_bytes"):
+            return _load_storage
+        if (module, name) in HARMLESS:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+
+
+def _load_storage(data: bytes):
+    import torch
+
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Small surveys, and commands run inside the test's process."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+
+from galgen.config import CONF
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SIZE = 32
+
+
+def discs(n: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
+    """Exponential discs of random size, shape and angle, peak 1, (n, size, size)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    images = []
+    for _ in range(n):
+        angle, radius, ratio = rng.uniform(0, np.pi), rng.uniform(1.5, 4), rng.uniform(0.4, 1)
+        along = x * np.cos(angle) + y * np.sin(angle)
+        across = (-x * np.sin(angle) + y * np.cos(angle)) / ratio
+        image = np.exp(-np.hypot(along, across) / radius)
+        images.append(image / image.max())
+    return np.array(images, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Work in an empty folder with an empty cache, offline."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GALGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.fixture
+def survey(tmp_path) -> Path:
+    """Write a survey of 80 discs of 32 px with redshifts, in the original layout."""
+    path = tmp_path / "survey.h5"
+    with h5py.File(path, "w") as file:
+        file["images"] = discs(80)
+        file["zphot"] = np.linspace(0.1, 3, 80, dtype=np.float32)
+    return path
+
+
+@pytest.fixture
+def small(survey) -> list[str]:
+    """Overrides of a training that takes a second."""
+    return [
+        "data=cosmos",
+        f"data.file={survey}",
+        f"data.image_size={SIZE}",
+        "data.batch_size=16",
+        "model.width=4",
+        "model.latent_dim=3",
+        "trainer.max_epochs=2",
+        "trainer.accelerator=cpu",
+        "callbacks.progress=null",
+    ]
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Return a function that runs a command and gives its exit code and what it printed."""
+
+    def run(name: str, *overrides: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", [f"galgen/{name}.py", *overrides])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        code = 0
+        try:
+            import_module(f"galgen.{name}").main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+            if isinstance(stop.code, str):
+                print(stop.code)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def composed():
+    """Return a function that composes a config from overrides."""
+
+    def make(*overrides: str, name: str = "train"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(name, list(overrides))
+
+    return make
+
+
+def only_run(root: Path = Path("runs")) -> Path:
+    """Return the one run directory below a root."""
+    runs = [path for path in root.iterdir() if path.is_dir()]
+    assert len(runs) == 1, runs
+    return runs[0]

@@ -1,0 +1,57 @@
+"""Likelihoods against closed forms."""
+
+import pytest
+import torch
+from torch.distributions import Normal
+
+from galgen.data.stamps import Batch
+from galgen.models.likelihoods import Gaussian, LearnedSigma, SquaredError
+
+torch.manual_seed(0)
+IMAGE, PREDICTION = torch.rand(5, 6, 6), torch.rand(5, 6, 6)
+BATCH = Batch(image=IMAGE, index=torch.arange(5))
+
+
+def test_squared_error_sums_over_pixels():
+    expected = torch.stack([((IMAGE[i] - PREDICTION[i]) ** 2).sum() for i in range(5)])
+    torch.testing.assert_close(SquaredError()(PREDICTION, BATCH), expected)
+
+
+def test_gaussian_is_the_normal_density():
+    expected = -Normal(PREDICTION, 0.3).log_prob(IMAGE).sum(dim=(1, 2))
+    torch.testing.assert_close(Gaussian(0.3)(PREDICTION, BATCH), expected)
+
+
+def test_learned_sigma_is_the_best_gaussian_for_the_batch():
+    learned = LearnedSigma()(PREDICTION, BATCH).mean()
+    sigma = (IMAGE - PREDICTION).square().mean().sqrt().item()
+    torch.testing.assert_close(learned, Gaussian(sigma)(PREDICTION, BATCH).mean())
+    for other in (0.9 * sigma, 1.1 * sigma):
+        assert Gaussian(other)(PREDICTION, BATCH).mean() > learned
+
+
+def test_learned_sigma_has_the_gradient_of_the_profile_likelihood():
+    prediction = PREDICTION.clone().requires_grad_()
+    LearnedSigma()(prediction, BATCH).mean().backward()
+    profile = PREDICTION.clone().requires_grad_()
+    (36 / 2 * (profile - IMAGE).square().mean().log()).backward()
+    torch.testing.assert_close(prediction.grad, profile.grad)
+
+
+def test_learned_sigma_in_eval_mode_is_the_running_one():
+    likelihood = LearnedSigma(momentum=0.5)
+    likelihood(PREDICTION, BATCH)
+    variance = (IMAGE - PREDICTION).square().mean()
+    torch.testing.assert_close(likelihood.variance, variance)
+    likelihood(IMAGE, BATCH)
+    torch.testing.assert_close(likelihood.variance, variance / 2, rtol=1e-4, atol=1e-8)
+    likelihood.eval()
+    alone = Batch(image=IMAGE[:1], index=torch.arange(1))
+    torch.testing.assert_close(
+        likelihood(PREDICTION, BATCH)[:1], likelihood(PREDICTION[:1], alone)
+    )
+
+
+def test_gaussian_refuses_a_sigma_of_zero():
+    with pytest.raises(ValueError, match="sigma"):
+        Gaussian(0.0)

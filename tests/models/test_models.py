@@ -1,0 +1,160 @@
+"""What every architecture promises, over the registry of model configs."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from galgen.config import CONF, instantiate
+from galgen.data.stamps import Batch
+from galgen.models.vae import (
+    DECODED_TOGETHER,
+    LOG_VARIANCE,
+    VAE,
+    kl_to_standard_normal,
+    posterior,
+    standard_normal,
+)
+
+MODELS = sorted(path.stem for path in (CONF / "model").glob("[!_]*.yaml"))
+REDSHIFTS = torch.linspace(0.1, 2.5, 6)
+
+
+@pytest.fixture(params=MODELS)
+def model(request, composed):
+    torch.manual_seed(0)
+    config = composed(
+        f"model={request.param}", "data.image_size=48", "model.width=4", "model.image_size=48"
+    )
+    return instantiate(config.model)
+
+
+def batch_of(n: int, size: int = 48) -> Batch:
+    image = torch.rand(n, size, size, generator=torch.Generator().manual_seed(1))
+    return Batch(image=image, index=torch.arange(n), redshift=REDSHIFTS[:n])
+
+
+def test_contract_shapes(model):
+    batch = batch_of(3)
+    q = model.encode(batch.image, batch.redshift)
+    assert isinstance(q, Normal)
+    assert q.batch_shape == (3, model.latent_dim)
+    assert model.decode(q.mean, batch.redshift).shape == batch.image.shape
+    assert model.eval().reconstruct(batch.image, batch.redshift).shape == batch.image.shape
+    assert model.sample(3, redshift=0.7).shape == batch.image.shape
+
+
+def test_every_parameter_gets_a_gradient(model):
+    batch = batch_of(6)
+    model.loss(batch, 0.1).total.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_loss_is_reconstruction_plus_beta_kl_plus_redshift(model):
+    model.eval()
+    batch = batch_of(5)
+    torch.manual_seed(3)
+    loss = model.loss(batch, 0.7)
+    torch.manual_seed(3)
+    q = model.encode(batch.image, batch.redshift)
+    latent = q.rsample()
+    expected = 0.7 * kl_divergence(q, Normal(0.0, 1.0)).sum() / 5
+    prediction = model.decode(latent, batch.redshift)
+    expected += ((prediction - batch.image) ** 2).sum() / 5
+    if loss.redshift is not None:
+        predicted = model.predict(latent, batch.redshift)[1]
+        expected += 1000 * ((predicted - batch.redshift) ** 2).sum() / 5
+    torch.testing.assert_close(loss.total, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_in_eval_mode_a_galaxy_does_not_depend_on_its_batch(model):
+    model.eval()
+    batch = batch_of(6)
+    together = model.reconstruct(batch.image, batch.redshift)
+    alone = model.reconstruct(batch.image[2:3], batch.redshift[2:3])
+    torch.testing.assert_close(together[2:3], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_sampled_galaxy_depends_on_seed_and_number_alone(model):
+    model.eval()
+    many = model.sample(DECODED_TOGETHER + 5, redshift=0.5, seed=4)
+    few = model.sample(DECODED_TOGETHER + 2, redshift=0.5, seed=4)
+    assert torch.equal(many[: len(few)], few)
+    assert not torch.equal(model.sample(2, redshift=0.5, seed=5), few[:2])
+    assert model.sample(0, redshift=0.5).shape == (0, 48, 48)
+
+
+def test_a_redshift_for_each_galaxy_is_the_same_as_one_for_all(model):
+    model.eval()
+    same = model.sample(3, redshift=torch.full((3,), 0.5))
+    assert torch.equal(same, model.sample(3, redshift=0.5))
+
+
+@pytest.mark.parametrize("model", ["cvae", "cvae2", "fancy_cvae"], indirect=True)
+def test_conditional_models_use_the_redshift_and_refuse_to_do_without(model):
+    model.eval()
+    assert not torch.equal(model.sample(2, redshift=0.1), model.sample(2, redshift=2.0))
+    with pytest.raises(ValueError, match="give it a redshift"):
+        model.sample(2)
+    with pytest.raises(ValueError, match="2 galaxies need 2 redshifts"):
+        model.sample(2, redshift=torch.rand(3))
+
+
+def test_kl_agrees_with_torch():
+    torch.manual_seed(0)
+    q = Normal(torch.randn(4, 7), torch.rand(4, 7) + 0.1)
+    torch.testing.assert_close(
+        kl_to_standard_normal(q), kl_divergence(q, Normal(0.0, 1.0)).sum(dim=1)
+    )
+
+
+def test_log_variance_is_clamped():
+    q = posterior(torch.zeros(1, 2), torch.tensor([[1e6, -1e6]]))
+    expected = [math.exp(0.5 * LOG_VARIANCE[1]), math.exp(0.5 * LOG_VARIANCE[0])]
+    torch.testing.assert_close(q.stddev[0], torch.tensor(expected))
+
+
+def test_latents_are_standard_normal_and_differ():
+    latent = standard_normal(seed=1, n=20_000, latent_dim=5)
+    assert latent.mean(dim=0).abs().max() < 0.03
+    assert (latent.std(dim=0) - 1).abs().max() < 0.03
+    correlation = np.corrcoef(latent.T) - np.eye(5)
+    assert np.abs(correlation).max() < 0.03
+    assert torch.equal(standard_normal(1, 10, 5), latent[:10])
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"output": "tanh"}, {"latent_dim": 0}, {"norm": "none"}, {"image_size": 300}]
+)
+def test_bad_arguments_are_refused(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        VAE(**{"image_size": 32, "width": 4, **arguments})
+
+
+@pytest.mark.parametrize(("output", "low", "high"), [("sigmoid", 0, 1), ("softplus", 0, 1e9)])
+def test_outputs_keep_their_bounds(output, low, high):
+    model = VAE(image_size=32, width=4, output=output).eval()
+    images = model.decode(100 * torch.randn(8, 32))
+    assert images.min() >= low
+    assert images.max() <= high
+
+
+def test_unknown_prior_is_refused():
+    with pytest.raises(ValueError, match="prior"):
+        VAE(image_size=32, width=4).sample(1, prior="flow")
+
+
+def test_beta_in_training_follows_the_schedule_and_validation_its_end():
+    model = VAE(image_size=32, width=4)
+    model.beta_schedule = SimpleNamespace(beta=0.9)
+    logged = {}
+    model.log_dict = lambda metrics, **_: logged.update(metrics)
+    model.eval().validation_step(batch_of(4, 32), 0)
+    assert logged["val/beta"] == 0.9
+    expected = logged["val/reconstruction"] + 0.9 * logged["val/kl"]
+    torch.testing.assert_close(logged["val/loss"], expected)
