@@ -11,11 +11,17 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -85,6 +91,9 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
+    if isinstance(error, OverrideParseException):
+        reason = error.message.splitlines()[0]
+        return f"{error.override}: cannot be read as an override, {reason}"
     if isinstance(error, InstantiationException) and cause is not None:
         key = str(error).rsplit("full_key: ", 1)
         where = f"{key[1].strip()}: " if len(key) == 2 else ""
@@ -157,9 +166,10 @@ def locate(key: str, target: str) -> Callable:
     Raises:
         GalgenError: if there is no such thing.
     """
+    module, _, name = target.rpartition(".")
     try:
-        return hydra.utils.get_object(target)
-    except Exception as error:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
         raise GalgenError(f"{key}._target_: there is no {target}") from error
 
 

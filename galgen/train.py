@@ -55,11 +55,13 @@ def check_rules(config: DictConfig) -> None:
 
 
 def check_fit(model, datamodule) -> None:
-    """Check that the model can make what the survey holds.
+    """Check that the model can be trained and can make what the survey holds.
 
     Raises:
+        ValueError: if an argument of the optimizer is out of range.
         GalgenError: if redshifts are missing, or pixels lie outside the model's output.
     """
+    model.configure_optimizers()  # for the errors of its arguments
     if model.conditional:
         datamodule.require_redshifts()
     low, high = datamodule.value_range
@@ -80,18 +82,19 @@ def train(config: DictConfig, run: runs.Run) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # batches are cached
+    warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a resume
     seed_everything(config.seed, verbose=False)
     datamodule = instantiate(config.data)
     model = instantiate(config.model)
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
+    if config.init_from:
+        start_from(model, config.init_from)
     first_rank = rank_zero_only.rank == 0  # other ranks run this same command
     with run.lock() if first_rank else contextlib.nullcontext():
         if first_rank:
             begin(config, run, datamodule)
-        if config.init_from and not run.last_checkpoint.is_file():
-            start_from(model, config.init_from)
         fit(config, run, model, datamodule)
         if first_rank:
             finish(run)
@@ -125,7 +128,11 @@ def fit(config: DictConfig, run: runs.Run, model, datamodule) -> None:
     callbacks = [instantiate(node) for node in config.callbacks.values() if node]
     loggers = make_loggers(config, run)
     trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
+        config.trainer,
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[AtomicCheckpointIO()],
+        enable_progress_bar=bool(config.callbacks.get("progress")),
     )
     resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
     if resume:

@@ -251,6 +251,7 @@ class SurveyDataModule(LightningDataModule):
                 first, last = np.searchsorted(rows, [start, start + READ_TOGETHER])
                 here = torch.from_numpy(block[rows[first:last] - start])
                 self.parts[part].images[first:last] = here
+        self.stamps.close()
 
     def _loader(self, name: str, shuffle: bool) -> DataLoader:
         part, trainer = self.parts[name], self.trainer

@@ -110,6 +110,12 @@ class StampFile:
             )
         return stamps
 
+    def close(self) -> None:
+        """Let go of the file until it is read again."""
+        if self._owner == os.getpid():
+            self._file.close()
+        self._file, self._owner = None, None
+
     def _images(self) -> h5py.Dataset:
         """Open the image data set, once in each process (an open file must not be forked)."""
         if self._owner != os.getpid():

@@ -1,0 +1,226 @@
+"""Data modules: splits without leaks, batches, caches, facts."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from galgen.config import CONF, instantiate
+from galgen.data.datamodules import (
+    CosmosDataModule,
+    DeepFieldDataModule,
+    EpochBatches,
+    split_by_parent,
+)
+from galgen.data.stamps import write_stamps
+from galgen.data.transforms import Peak
+from galgen.errors import GalgenError
+from tests.conftest import discs
+
+SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
+
+
+def module(file, **arguments):
+    arguments = {"name": "cosmos", "image_size": 32, "batch_size": 8, **arguments}
+    return CosmosDataModule(file=file, transform=Peak(), **arguments)
+
+
+@pytest.fixture
+def augmented(tmp_path):
+    """A stamp file of 30 galaxies in 4 copies each, in disorder."""
+    path = tmp_path / "augmented.h5"
+    parents = np.random.default_rng(0).permutation(np.repeat(np.arange(30) * 7, 4))
+    columns = {"galaxy_id": parents, "redshift": parents / 100, "background": parents * 0.0 + 0.1}
+    write_stamps(path, [(discs(120), columns)], {"survey": "mine"})
+    return path
+
+
+@pytest.mark.parametrize("survey", SURVEYS)
+@pytest.mark.parametrize("fractions", [[0.8, 0.1, 0.1], [0.9, 0.1, 0.0], [0.5, 0.25, 0.25]])
+def test_no_parent_is_in_two_parts(augmented, composed, survey, fractions):
+    split = f"data.split=[{','.join(map(str, fractions))}]"
+    config = composed(
+        f"data={survey}", f"data.file={augmented}", "data.image_size=32", "data.batch_size=8", split
+    )
+    datamodule = instantiate(config.data)
+    datamodule.setup()
+    parents = {
+        part: set(datamodule.stamps.columns["galaxy_id"][stamps.rows])
+        for part, stamps in datamodule.parts.items()
+    }
+    assert parents["train"] | parents["val"] | parents["test"] == set(np.arange(30) * 7)
+    assert sum(map(len, parents.values())) == 30
+    for part, fraction in zip(("train", "val", "test"), fractions, strict=True):
+        assert abs(len(parents[part]) - 30 * fraction) <= 1
+        assert len(datamodule.parts[part]) == 4 * len(parents[part])
+
+
+def test_the_split_depends_on_its_seed_alone():
+    parents = np.arange(100)
+    one, two = (split_by_parent(parents, [0.8, 0.1, 0.1], 0) for _ in range(2))
+    other = split_by_parent(parents, [0.8, 0.1, 0.1], 1)
+    assert all(np.array_equal(one[part], two[part]) for part in one)
+    assert not np.array_equal(one["val"], other["val"])
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_an_epoch_has_each_training_galaxy_once(survey, cache):
+    datamodule = module(survey, cache=cache)
+    datamodule.setup()
+    loader = datamodule.train_dataloader()
+    batches = list(loader)
+    assert len(batches) == len(loader) == 8
+    index = torch.cat([batch.index for batch in batches])
+    assert sorted(index.tolist()) == datamodule.parts["train"].rows.tolist()
+    with h5py.File(survey) as file:
+        for batch in batches:
+            rows = batch.index.tolist()
+            np.testing.assert_array_equal(batch.image, file["images"][:][rows])
+            np.testing.assert_array_equal(batch.redshift, file["zphot"][:][rows])
+
+
+def test_shuffling_is_a_function_of_seed_and_epoch():
+    def orders(seed):
+        batches = EpochBatches(50, 8, seed, shuffle=True)
+        result = []
+        for epoch in (0, 1, 0):
+            batches.set_epoch(epoch)
+            result.append(torch.cat(list(batches)).tolist())
+        return result
+
+    first, second, again = orders(0)
+    assert first == again != second
+    assert first != orders(1)[0]
+
+
+def test_ranks_share_the_batches_of_one_process():
+    alone = list(EpochBatches(48, 8, seed=3, shuffle=True))
+    ranks = [list(EpochBatches(48, 4, 3, True, rank, ranks=2)) for rank in range(2)]
+    for batch, *parts in zip(alone, *ranks, strict=True):
+        assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())
+
+
+def test_validation_is_in_order(survey):
+    datamodule = module(survey)
+    datamodule.setup()
+    index = torch.cat([batch.index for batch in datamodule.val_dataloader()])
+    assert index.tolist() == datamodule.parts["val"].rows.tolist()
+
+
+def test_a_survey_over_the_budget_is_read_from_disk(survey, caplog):
+    datamodule = module(survey, cache_gb=1e-6)
+    datamodule.setup()
+    assert datamodule.parts["train"].images is None
+    assert "read from disk" in caplog.text
+
+
+def test_the_background_is_subtracted(augmented):
+    datamodule = module(augmented)
+    datamodule.setup()
+    batch = datamodule.first("val", 5)
+    raw = torch.from_numpy(datamodule.stamps.read(batch.index.numpy(), 32))
+    light = (raw - 0.1).relu()
+    torch.testing.assert_close(batch.image, light / light.amax(dim=(1, 2), keepdim=True))
+
+
+def test_facts(survey):
+    datamodule = module(survey)
+    datamodule.setup()
+    facts = datamodule.facts()
+    assert facts["split"]["counts"] == {"train": 64, "val": 8, "test": 8}
+    with h5py.File(survey) as file:
+        rows = datamodule.parts["val"].rows
+        images, redshift = file["images"][:], file["zphot"][:]
+    np.testing.assert_allclose(
+        facts["squared_error_of_zero"]["val"], (images[rows] ** 2).sum() / 8, rtol=1e-6
+    )
+    train = datamodule.parts["train"].rows
+    np.testing.assert_allclose(facts["redshift"]["mean"], redshift[train].mean(), rtol=1e-6)
+    assert "test" not in facts["squared_error_of_zero"]
+
+
+def test_a_file_without_ids_is_warned_about(survey, augmented, caplog):
+    module(survey).setup()
+    assert "no galaxy ids" in caplog.text
+    caplog.clear()
+    module(augmented).setup()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 40}, "32 px cannot be cropped"),
+        ({"batch_size": 65}, "larger than the training part, which has 64 of the 80"),
+        ({"split": (0.95, 0.001, 0.049)}, "too few galaxies for a validation part"),
+    ],
+)
+def test_what_does_not_fit_the_survey_is_refused(survey, arguments, message):
+    with pytest.raises(GalgenError, match=message):
+        module(survey, **arguments).setup()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cache": "disk"}, r"data\.cache"),
+        ({"batch_size": 0}, r"data\.batch_size"),
+        ({"split": (0.5, 0.5)}, r"data\.split"),
+        ({"split": (0.5, 0.4, 0.2)}, r"data\.split"),
+        ({"split": (1.0, 0.0, 0.0)}, r"data\.split"),
+    ],
+)
+def test_bad_arguments_are_refused(survey, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        module(survey, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("redshift", "message"),
+    [
+        (np.linspace(0, 1, 80), None),
+        (np.where(np.arange(80) == 5, np.nan, 1.0), r"1 of 80 redshifts .* row 5"),
+        (None, "has no redshifts"),
+    ],
+)
+def test_redshifts_are_required_of_every_galaxy(tmp_path, redshift, message):
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["images"] = discs(80)
+        if redshift is not None:
+            file["zphot"] = redshift
+    datamodule = module(tmp_path / "s.h5")
+    datamodule.setup()
+    if message is None:
+        datamodule.require_redshifts()
+    else:
+        with pytest.raises(GalgenError, match=message):
+            datamodule.require_redshifts()
+
+
+def test_a_missing_file_says_what_it_must_hold(tmp_path):
+    for kind in (CosmosDataModule, DeepFieldDataModule):
+        datamodule = kind(name="x", image_size=32, transform=Peak(), file=str(tmp_path / "x.h5"))
+        with pytest.raises(GalgenError, match="rank 3"):
+            datamodule.setup()
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_galaxy(augmented):
+    from types import SimpleNamespace
+
+    datamodule = module(augmented, augment=True)
+    datamodule.setup()
+    datamodule.trainer = SimpleNamespace(training=True, current_epoch=0)
+
+    def augmented_images(positions, epoch=0):
+        datamodule.trainer.current_epoch = epoch
+        batch = datamodule.parts["train"][torch.tensor(positions)]
+        return datamodule.on_after_batch_transfer(batch, 0).image
+
+    positions = list(range(16))
+    first = augmented_images(positions)
+    assert torch.equal(augmented_images([3, 5]), first[[3, 5]])
+    assert not torch.equal(augmented_images(positions, epoch=1), first)
+    datamodule.trainer.training = False
+    plain = augmented_images(positions)
+    assert not torch.equal(plain, first)
+    torch.testing.assert_close(plain.sum(dim=(1, 2)), first.sum(dim=(1, 2)))

@@ -1,0 +1,114 @@
+"""Stamp files: the three layouts, and files that are none."""
+
+import h5py
+import numpy as np
+import pytest
+
+from galgen.data.stamps import StampFile, write_stamps
+from galgen.errors import GalgenError
+from tests.conftest import SHARED, discs
+
+REDSHIFT = np.linspace(0.1, 1, 6, dtype=np.float32)
+
+
+def write(path, **datasets):
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name] = values
+    return path
+
+
+def test_round_trip(tmp_path):
+    images = discs(6)
+    blocks = [(images[:4], {"redshift": REDSHIFT[:4]}), (images[4:], {"redshift": REDSHIFT[4:]})]
+    path = tmp_path / "folder" / "survey.h5"
+    write_stamps(path, iter(blocks), {"survey": "mine", "pixel_scale": 0.03}, np.ones((2, 5, 5)))
+    stamps = StampFile(path)
+    assert (len(stamps), stamps.size, stamps.peak_normalised) == (6, 32, False)
+    np.testing.assert_array_equal(stamps.read(slice(0, 6), 32), images)
+    np.testing.assert_array_equal(stamps.columns["redshift"], REDSHIFT)
+    assert stamps.attrs == {"galgen_schema": 1, "survey": "mine", "pixel_scale": 0.03}
+
+
+def test_rows_in_any_order_and_crops(tmp_path):
+    images = discs(6)
+    stamps = StampFile(write(tmp_path / "s.h5", a=images))
+    rows = np.array([4, 0, 4, 2])
+    np.testing.assert_array_equal(stamps.read(rows, 20), images[rows][:, 6:26, 6:26])
+
+
+@pytest.mark.parametrize("names", [("images", "zphot"), ("a", "b"), ("z", "pictures")])
+def test_the_original_layout_is_told_by_rank_not_by_name(tmp_path, names):
+    path = write(tmp_path / "s.h5", **{names[0]: discs(6), names[1]: REDSHIFT})
+    stamps = StampFile(path)
+    assert stamps.peak_normalised
+    np.testing.assert_array_equal(stamps.columns["redshift"], REDSHIFT)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
+@pytest.mark.parametrize(
+    ("name", "n", "size", "columns"),
+    [("cosmos_with_zphot", 110, 158, ["redshift"]), ("deepfield_augmented", 240, 128, [])],
+)
+def test_the_original_files(name, n, size, columns):
+    stamps = StampFile(SHARED / "data" / "seed_layout" / f"{name}.h5")
+    assert (len(stamps), stamps.size, list(stamps.columns)) == (n, size, columns)
+    images = stamps.read(slice(0, n), size)
+    np.testing.assert_allclose(images.max(axis=(1, 2)), 1)
+    assert images.min() == 0
+
+
+@pytest.mark.parametrize(
+    ("datasets", "message"),
+    [
+        ({"z": REDSHIFT}, "has none"),
+        ({"a": discs(6), "b": discs(6)}, "has 2"),
+        ({"a": discs(6), "b": REDSHIFT, "c": REDSHIFT}, "cannot be told"),
+        ({"a": discs(6), "z": REDSHIFT[:5]}, "6 stamps but 5 values"),
+        ({"a": np.zeros((0, 32, 32))}, "empty"),
+        ({"a": np.zeros((3, 32, 30))}, "32 x 30"),
+        ({"a": np.zeros((3, 32, 32), "S1")}, "does not hold numbers"),
+    ],
+)
+def test_files_that_are_no_survey_are_refused(tmp_path, datasets, message):
+    with pytest.raises(GalgenError, match=message):
+        StampFile(write(tmp_path / "s.h5", **datasets))
+
+
+def test_missing_and_foreign_and_truncated_files_are_refused(tmp_path):
+    with pytest.raises(GalgenError, match="no such file"):
+        StampFile(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("not HDF5")
+    with pytest.raises(GalgenError, match="cannot be read as HDF5"):
+        StampFile(tmp_path / "text.h5")
+    whole = write(tmp_path / "s.h5", a=discs(50)).read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(GalgenError, match="truncated"):
+        StampFile(tmp_path / "cut.h5")
+
+
+@pytest.mark.parametrize("rows", [slice(0, 6), np.array([0, 3])])
+def test_pixels_that_are_not_finite_are_refused_with_their_row(tmp_path, rows):
+    images = discs(6)
+    images[3, 0, 0] = np.nan
+    stamps = StampFile(write(tmp_path / "s.h5", a=images))
+    with pytest.raises(GalgenError, match=r"1 stamps .* first is row 3"):
+        stamps.read(rows, 32)
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    path = write(tmp_path / "s.h5", image=discs(2))
+    with h5py.File(path, "a") as file:
+        file.attrs["galgen_schema"] = 99
+    with pytest.raises(GalgenError, match="newer galgen"):
+        StampFile(path)
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    def blocks():
+        yield discs(2), {}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_stamps(tmp_path / "s.h5", blocks(), {})
+    assert list(tmp_path.glob("s.h5*")) == []
