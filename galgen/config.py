@@ -227,7 +227,9 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     if _inside(target, ALLOWED):
         taken = _arguments(locate(key, target)) or []
         if name in taken:
-            return f"{key}: it has a default in {target.rsplit('.', 1)[1]}; to change it, +{key}=..."
+            return (
+                f"{key}: it has a default in {target.rsplit('.', 1)[1]}; to change it, +{key}=..."
+            )
         known += taken
     owner = target.rsplit(".", 1)[1]
     return f"{key}: {owner} takes no such argument{_did_you_mean(name, known)}"

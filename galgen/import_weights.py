@@ -46,9 +46,7 @@ def main(config: DictConfig) -> None:
     adopt_sizes(config, state, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not config.run_name:
-        config.run_name = (
-            f"imported-{config.model.name}-z{config.model.latent_dim}-{digest[:8]}"
-        )
+        config.run_name = f"imported-{config.model.name}-z{config.model.latent_dim}-{digest[:8]}"
     run = runs.Run(config)
     write_run(config, run, state, {"file": str(file), "sha256": digest, "settings": settings})
     print(f"{run.directory}: {config.model.name} with the weights of {file}")

@@ -48,7 +48,7 @@ class Run:
         if not config.run_name:
             config.run_name = content_name(config)
         self.directory = Path(config.run_root).expanduser() / config.run_name
-        config.run_dir = str(self.directory)
+        config.run_dir = str(self.directory.absolute())
 
     @property
     def result(self) -> dict | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 import warnings
 from pathlib import Path
 
@@ -144,8 +145,7 @@ def fit(config: DictConfig, run: runs.Run, model, datamodule) -> None:
             raise KeyboardInterrupt from None
         raise
     finally:
-        for logger in loggers:
-            logger.finalize("success")
+        finish_tracking()
     if trainer.interrupted:
         raise KeyboardInterrupt
 
@@ -161,6 +161,12 @@ def make_loggers(config: DictConfig, run: runs.Run) -> list:
         loggers.append(instantiate(config.logger, **arguments))
         loggers[-1].log_hyperparams(OmegaConf.to_container(runs.stored_form(config)))
     return loggers
+
+
+def finish_tracking() -> None:
+    """End the W&B run, if there is one; the next job of a sweep would go on in it."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
 
 
 def finish(run: runs.Run) -> None:

@@ -47,9 +47,7 @@ def test_learned_sigma_in_eval_mode_is_the_running_one():
     torch.testing.assert_close(likelihood.variance, variance / 2, rtol=1e-4, atol=1e-8)
     likelihood.eval()
     alone = Batch(image=IMAGE[:1], index=torch.arange(1))
-    torch.testing.assert_close(
-        likelihood(PREDICTION, BATCH)[:1], likelihood(PREDICTION[:1], alone)
-    )
+    torch.testing.assert_close(likelihood(PREDICTION, BATCH)[:1], likelihood(PREDICTION[:1], alone))
 
 
 def test_gaussian_refuses_a_sigma_of_zero():

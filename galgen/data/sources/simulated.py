@@ -148,7 +148,9 @@ def draw_parameters(rng: np.random.Generator) -> dict[str, float]:
     )
     early = bool(rng.random() < early_share)
     if early:
-        log_kpc = np.log10(0.8 * LATE_RADIUS) - 0.24 * (absolute + 21) - 1.48 * np.log10(1 + redshift)
+        log_kpc = (
+            np.log10(0.8 * LATE_RADIUS) - 0.24 * (absolute + 21) - 1.48 * np.log10(1 + redshift)
+        )
         log_kpc += rng.normal(0, 0.16)
         sersic, axis_ratio = rng.lognormal(np.log(3.2), 0.35), rng.normal(0.72, 0.16)
     else:

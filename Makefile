@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench wheel-check clean
+
+help:  ## say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/installed  ## install galgen and what it needs into .venv
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup  ## train a small conditional VAE on simulated galaxies (two minutes)
+	$(BIN)/python -m galgen.train experiment=demo
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup  ## measure training and loading speed against the original's way
+	$(BIN)/python experiments/training_speed/bench.py
+
+wheel-check: setup  ## build the wheel, install it elsewhere, compose every config, train
+	$(BIN)/python tests/check_wheel.py
+
+clean:  ## delete what the targets above made, but not runs/
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

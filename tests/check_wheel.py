@@ -1,0 +1,60 @@
+"""Build the wheel, install it in a clean environment, and use it from another folder."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+COMPOSE = """
+import sys
+from hydra import compose, initialize_config_dir
+from galgen.config import CONF
+assert CONF.parent.name == "galgen" and "site-packages" in str(CONF), CONF
+groups = sorted(p for p in CONF.rglob("*.yaml") if not p.name.startswith("_"))
+with initialize_config_dir(str(CONF), version_base="1.3"):
+    for path in groups:
+        group = path.parent.relative_to(CONF)
+        if path.parent == CONF:
+            continue
+        override = f"{group}={path.stem}"
+        if str(group) == "experiment":
+            override = f"+{override}"
+        compose("train", [override])
+assert "torch" not in sys.modules
+print(f"{len(groups)} configs compose")
+"""
+
+
+def run(*command: str, **options) -> None:
+    """Run a command, and stop where it fails."""
+    print("$", *command, flush=True)
+    subprocess.run(command, check=True, **options)
+
+
+def main() -> None:
+    """Check the wheel."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = str(Path(folder) / "venv" / "bin" / "python")
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, str(ROOT))
+        run(sys.executable, "-m", "venv", f"{folder}/venv")
+        (wheel,) = Path(folder).glob("*.whl")
+        constraints = str(ROOT / "constraints.txt")
+        run(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel))
+        elsewhere = Path(folder) / "elsewhere"
+        elsewhere.mkdir()
+        run(python, "-c", COMPOSE, cwd=elsewhere)
+        training = ["trainer=debug", "data.galaxies=160", "data.image_size=32", "model.width=4"]
+        cache = {"GALGEN_CACHE": f"{folder}/cache", "PATH": "/usr/bin:/bin", "HOME": folder}
+        run(python, "-m", "galgen.train", *training, cwd=elsewhere, env=cache)
+        (done,) = elsewhere.glob("runs/*/DONE")
+        load = (
+            f"import galgen; print(galgen.load({str(done.parent)!r}).sample(2, redshift=1).shape)"
+        )
+        run(python, "-c", load, cwd=elsewhere)
+    print("the wheel works")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Every config composes and becomes objects; what is refused is refused before it runs."""
+
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from galgen.config import CONF, check_arguments, check_targets, instantiate
+from galgen.errors import GalgenError
+from galgen.train import check_rules
+
+GROUPS = sorted(
+    (str(path.parent.relative_to(CONF)), path.stem)
+    for path in CONF.rglob("*.yaml")
+    if path.parent != CONF and not path.name.startswith("_") and path.parent.name != "experiment"
+)
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+NEEDED = {("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"]}
+ELSEWHERE = {"ddp", "multi_node", "gpu"}  # of these trainers the devices are not here
+
+
+@pytest.mark.parametrize(("group", "option"), GROUPS)
+def test_every_option_composes_passes_the_check_and_instantiates(
+    composed, group, option, monkeypatch
+):
+    size = {"vae128": 128, "vae158": 158}.get(option, 64)
+    choice = f"[default,{option}]" if group == "callbacks" else option
+    config = composed(
+        f"{group}={choice}", f"data.image_size={size}", *NEEDED.get((group, option), [])
+    )
+    config.run_name = "x"
+    config.run_dir = "runs/x"
+    check_targets(config)
+    check_arguments(config)
+    check_rules(config)
+    config.model.width = 4
+    assert instantiate(config.model).latent_dim == 32
+    assert instantiate(config.data).name == config.data.name
+    if option not in ELSEWHERE:
+        callbacks = [instantiate(node) for node in config.callbacks.values()]
+        trainer = instantiate(config.trainer, callbacks=callbacks, logger=False)
+        assert trainer.max_epochs == config.trainer.max_epochs
+    if group == "logger":
+        assert not config.logger or instantiate(config.logger)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_passes_the_check(composed, name):
+    config = composed(f"experiment={name}")
+    check_targets(config)
+    check_arguments(config)
+    check_rules(config)
+    assert instantiate(config.model).image_size == config.data.image_size
+    instantiate(config.data)
+
+
+def test_seed_experiments_keep_the_original_settings(composed):
+    for name in (name for name in EXPERIMENTS if name.startswith("seed_")):
+        config = composed(f"experiment={name}")
+        assert list(config.data.split) == [0.9, 0.1, 0.0]
+        assert config.model.name == name.removeprefix("seed_")
+        settings = (config.data.batch_size, config.trainer.max_epochs, config.model.latent_dim)
+        assert settings == (64, 100, 32)
+        assert (config.optimizer.lr, config.beta_schedule.beta) == (0.001, 0.1)
+
+
+@pytest.mark.parametrize("argument", ["--help", "--cfg"])
+@pytest.mark.parametrize("command", ["train", "import_weights"])
+def test_composing_imports_neither_torch_nor_lightning(command, argument):
+    arguments = [argument, "job"] if argument == "--cfg" else [argument]
+    script = (
+        "import sys\n"
+        f"from galgen.{command} import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print([m for m in ('torch', 'pytorch_lightning') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "subprocess.Popen",
+        "builtins.eval",
+        "torch.load",
+        "torch.hub.load",
+        "galgen.config.hydra.utils.call",
+        "galgen.config.Path",
+        "galgen.config.instantiate",
+        "galgen.data.stamps.h5py",
+        "pytorch_lightning.cli.LightningCLI",
+        "pytorch_lightning.LightningModule.load_from_checkpoint",
+        "galgenevil.Thing",
+        "torch.nn",
+        "galgen",
+        "",
+    ],
+)
+def test_targets_that_are_no_class_of_ours_are_refused(target, tmp_path):
+    node = {"outer": [{"_target_": target, "command": f"touch {tmp_path / 'executed'}"}]}
+    config = OmegaConf.create(node)
+    with pytest.raises(GalgenError, match=r"outer\.0\._target_"):
+        check_targets(config)
+    with pytest.raises(GalgenError):
+        instantiate(config)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_arguments_of_base_classes_are_known():
+    node = {"_target_": "galgen.models.fancy_cvae.FancyCVAE", "image_size": 64, "latent_dim": 3}
+    check_arguments(OmegaConf.create({"model": node}))
+    with pytest.raises(GalgenError, match=r"model\.latentdim: .* mean 'latent_dim'"):
+        check_arguments(OmegaConf.create({"model": {**node, "latentdim": 3}}))
