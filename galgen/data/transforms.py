@@ -10,8 +10,8 @@ class Peak:
     """The original normalisation: relu(image - background) / maximum, in [0, 1].
 
     It throws flux away. The background of a stamp is the square root of its noise power
-    spectrum at frequency zero (../shared/science.md; AlexandreAdam/Censai). Stamps with no light
-    above it stay zero.
+    spectrum at frequency zero, as in Censai (Adam et al. 2022). Stamps with no light above it
+    stay zero.
     """
 
     value_range = (0.0, 1.0)
