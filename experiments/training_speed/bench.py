@@ -6,9 +6,11 @@ a DataLoader that reads one stamp at a time from HDF5, and three `.item()` a ste
 
 import argparse
 import json
+import logging
 import platform
 import tempfile
 import time
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,9 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from galgen.callbacks import LogRates, SeedSteps, StopOnNonFinite
+from galgen.callbacks import Checkpoint, LogRates, SeedSteps, StopOnNonFinite
+from galgen.checkpoints import AtomicCheckpointIO
 from galgen.data.datamodules import CosmosDataModule
 from galgen.data.transforms import Peak
+from galgen.loggers import MetricsCSV
 from galgen.models.cvae2 import CVAE2
 from galgen.models.vae import kl_to_standard_normal
 
@@ -43,13 +47,13 @@ class PerItemStamps(Dataset):
         return torch.tensor(self.file["images"][i]), torch.tensor(self.file["zphot"][i])
 
 
-def original_steps(path: Path, image_size: int, width: int, steps: int) -> float:
-    """Train the original's way; return images/s after the first step."""
+def original_steps(path: Path, image_size: int, width: int, steps: int) -> list[float]:
+    """Train the original's way; return the seconds of each step but the first."""
     model = CVAE2(image_size=image_size, width=width)
     for network in (model.encoder, model.decoder):
         network.to(memory_format=torch.contiguous_format)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    totals, start, done = [0.0, 0.0, 0.0], None, 0
+    totals, ends = [0.0, 0.0, 0.0], []
     batches = iter(DataLoader(PerItemStamps(path), BATCH, shuffle=True))
     for _ in range(steps + 1):
         image, redshift = next(batches)
@@ -62,31 +66,28 @@ def original_steps(path: Path, image_size: int, width: int, steps: int) -> float
         optimizer.step()
         for term, value in enumerate((loss, squared_error, kl)):
             totals[term] += value.item()
-        if start is None:
-            start = time.perf_counter()
-        else:
-            done += len(image)
-    return done / (time.perf_counter() - start)
+        ends.append(time.perf_counter())
+    return np.diff(ends).tolist()
 
 
 class Clock(pl.Callback):
-    """Times of every training step, and of the epoch around them."""
+    """Times of the training steps, and of the whole training around them."""
 
     def __init__(self):
-        self.ends, self.spent = [], 0.0
+        self.ends, self.in_steps = [], 0.0
+
+    def on_train_start(self, *_):
+        self.started = time.perf_counter()
 
     def on_train_batch_start(self, *_):
         self.begun = time.perf_counter()
 
-    def on_train_batch_end(self, trainer, *_):
+    def on_train_batch_end(self, *_):
         self.ends.append(time.perf_counter())
-        self.spent += self.ends[-1] - self.begun
+        self.in_steps += self.ends[-1] - self.begun
 
-    def on_train_epoch_start(self, *_):
-        self.epoch = time.perf_counter()
-
-    def on_train_epoch_end(self, *_):
-        self.epoch_seconds = time.perf_counter() - self.epoch
+    def on_train_end(self, *_):
+        self.overhead = 1 - self.in_steps / (time.perf_counter() - self.started)
 
 
 def datamodule_of(path: Path, image_size: int) -> CosmosDataModule:
@@ -96,8 +97,14 @@ def datamodule_of(path: Path, image_size: int) -> CosmosDataModule:
     )
 
 
-def galgen_steps(path: Path, image_size: int, width: int, steps: int) -> tuple[float, float]:
-    """Train galgen's way; return images/s after the first step, and the overhead's share."""
+def galgen_steps(
+    path: Path, image_size: int, width: int, steps: int, precision: str
+) -> tuple[list[float], float]:
+    """Train galgen's way, with its callbacks, metrics.csv and a checkpoint at the end.
+
+    Returns:
+        The seconds of each step but the first, and the share of the time outside the steps.
+    """
     torch.manual_seed(0)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -106,18 +113,24 @@ def galgen_steps(path: Path, image_size: int, width: int, steps: int) -> tuple[f
             limit_train_batches=steps + 1,
             limit_val_batches=0,
             accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
+            precision=precision,
+            logger=MetricsCSV(folder),
+            plugins=[AtomicCheckpointIO()],
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
             default_root_dir=folder,
-            callbacks=[clock, SeedSteps(0), StopOnNonFinite(), LogRates()],
+            callbacks=[
+                clock,
+                SeedSteps(0),
+                StopOnNonFinite(),
+                LogRates(),
+                Checkpoint(folder, "last"),
+            ],
         )
         model = CVAE2(image_size=image_size, width=width)
         trainer.fit(model, datamodule=datamodule_of(path, image_size))
-    rate = BATCH * steps / (clock.ends[-1] - clock.ends[0])
-    return rate, 1 - clock.spent / clock.epoch_seconds
+    return np.diff(clock.ends).tolist(), clock.overhead
 
 
 def loader_rates(path: Path, image_size: int) -> tuple[float, float]:
@@ -148,23 +161,24 @@ def write_survey(path: Path, stamps: int, image_size: int) -> None:
 
 
 def measure(image_size: int, width: int, steps: int) -> dict:
-    """Measure both ways in turn, twice, and keep each one's better turn."""
+    """Measure the ways in turn, three times; rates are those of the median step."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "survey.h5"
-        write_survey(path, max(BATCH * (steps + 2) * 10 // 8, 640), image_size)
-        original, galgen = [], []
-        for _ in range(2):
-            original.append(original_steps(path, image_size, width, steps))
-            galgen.append(galgen_steps(path, image_size, width, steps))
+        write_survey(path, BATCH * (steps + 1) * 5 // 4, image_size)
+        seconds, overheads = {"original": [], "galgen": [], "bf16": []}, []
+        for _ in range(3):
+            seconds["original"] += original_steps(path, image_size, width, steps)
+            for way, precision in (("galgen", "32-true"), ("bf16", "bf16-mixed")):
+                steps_taken, overhead = galgen_steps(path, image_size, width, steps, precision)
+                seconds[way] += steps_taken
+                if way == "galgen":
+                    overheads.append(overhead)
         per_item, batched = loader_rates(path, image_size)
-    rate, overhead = max(galgen)
     return {
-        "model": f"cvae2, {image_size} px, width {width}, batch {BATCH}",
-        "original_images_per_second": max(original),
-        "galgen_images_per_second": rate,
-        "overhead_outside_steps": overhead,
-        "original_loader_stamps_per_second": per_item,
-        "galgen_loader_stamps_per_second": batched,
+        "model": f"cvae2, {image_size} px, width {width}",
+        "training": {way: BATCH / float(np.median(times)) for way, times in seconds.items()},
+        "loader": {"original": per_item, "galgen": batched},
+        "outside_steps": float(np.median(overheads)),
     }
 
 
@@ -178,16 +192,22 @@ def machine() -> dict:
     }
 
 
-def show(results: list[dict], console: Console) -> None:
+def show(results: list[dict]) -> None:
     """Print the table."""
-    table = Table("", "original's way", "galgen", "ratio")
+    columns = ("", "original's way", "galgen", "ratio", "galgen, bf16", "outside steps")
+    table = Table(*columns, title=f"batch {BATCH}")
     for row in results:
-        for kind, unit in (("images", "training, images/s"), ("loader_stamps", "loader, stamps/s")):
-            old, new = (row[f"{who}_{kind}_per_second"] for who in ("original", "galgen"))
-            table.add_row(f"{row['model']}: {unit}", f"{old:.1f}", f"{new:.1f}", f"{new / old:.2f}")
-        share = f"{100 * row['overhead_outside_steps']:.1f} %"
-        table.add_row(f"{row['model']}: epoch outside the steps", "", share, "")
-    console.print(table)
+        for kind, unit in (("training", "images/s"), ("loader", "stamps/s")):
+            old, new, half = (row[kind].get(way) for way in ("original", "galgen", "bf16"))
+            table.add_row(
+                f"{row['model']}: {kind}, {unit}",
+                f"{old:.1f}",
+                f"{new:.1f}",
+                f"{new / old:.2f}",
+                f"{half:.1f}" if half else "",
+                f"{100 * row['outside_steps']:.1f} %" if half else "",
+            )
+    Console(width=110).print(table)
 
 
 def main() -> None:
@@ -195,8 +215,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=3, help="timed steps at full size")
     steps = parser.parse_args().steps
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("galgen").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
     results = [measure(158, 64, steps), measure(64, 16, 20 * steps)]
-    show(results, Console())
+    show(results)
     RESULTS.write_text(json.dumps({**machine(), "results": results}, indent=2) + "\n")
     print(f"written to {RESULTS}")
 

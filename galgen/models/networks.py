@@ -99,9 +99,13 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         (first, *middle, last), size = plan(image_size, width, code_channels, code_kernel)
-        layers = [_convolve(first._replace(wide=image_channels)), nn.LeakyReLU(0.2)]
+        layers = [_convolve(first._replace(wide=image_channels)), nn.LeakyReLU(0.2, inplace=True)]
         for step in middle:
-            layers += [_convolve(step), normalisation(norm, step.narrow), nn.LeakyReLU(0.2)]
+            layers += [
+                _convolve(step),
+                normalisation(norm, step.narrow),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
         self.layers = nn.Sequential(*layers, _convolve(last))
         code = code_channels * size**2 + conditions
         self.linear1 = nn.Linear(code, latent_dim)
@@ -147,9 +151,9 @@ class Decoder(nn.Module):
         self.linear1 = nn.Linear(inputs, code_channels * self.code_size**2)
         # The original 158-pixel models have a bias here, vae128 (kernel 5) has none.
         head = _deconvolve(first._replace(narrow=self.code_channels), bias=code_kernel == 4)
-        layers = [head, normalisation(norm, first.wide), nn.ReLU()]
+        layers = [head, normalisation(norm, first.wide), nn.ReLU(inplace=True)]
         for step in reversed(middle):
-            layers += [_deconvolve(step), normalisation(norm, step.wide), nn.ReLU()]
+            layers += [_deconvolve(step), normalisation(norm, step.wide), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, _deconvolve(last._replace(wide=image_channels)))
 
     def forward(self, rows: Tensor) -> Tensor:
