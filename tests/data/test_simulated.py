@@ -10,7 +10,6 @@ from astropy.cosmology import Planck18
 from galgen.data.sources import simulated
 from galgen.data.sources.simulated import draw_galaxies, draw_parameters, draw_survey
 from galgen.data.stamps import StampFile
-from galgen.errors import GalgenError
 
 
 def test_the_same_stamps_at_any_number_of_processes(tmp_path):
@@ -28,14 +27,43 @@ def test_the_same_stamps_at_any_number_of_processes(tmp_path):
     assert not np.array_equal(draw_galaxies(range(66, 70), 32, seed=2)[0], direct)
 
 
-def test_a_drawn_survey_is_reused_and_another_in_its_place_refused(tmp_path, monkeypatch):
+def test_a_drawn_survey_is_reused(tmp_path):
     path = tmp_path / "s.h5"
     draw_survey(path, 3, 32, seed=1, processes=1)
     before = path.stat().st_mtime_ns
     draw_survey(path, 3, 32, seed=1)
     assert path.stat().st_mtime_ns == before
-    with pytest.raises(GalgenError, match="delete it"):
-        draw_survey(path, 4, 32, seed=1)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other recipe", "other size"])
+def test_what_is_not_the_survey_is_drawn_again(tmp_path, monkeypatch, damage):
+    path = tmp_path / "s.h5"
+    draw_survey(path, 3, 32 if damage != "other size" else 40, seed=1, processes=1)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:3000])
+    if damage == "other recipe":
+        monkeypatch.setattr(simulated, "RECIPE", 99)
+    draw_survey(path, 3, 32, seed=1, processes=1)
+    np.testing.assert_array_equal(
+        StampFile(path).read(slice(0, 3), 32), draw_galaxies(range(3), 32, seed=1)[0]
+    )
+
+
+def test_interrupted_drawing_leaves_nothing_that_is_believed(tmp_path, monkeypatch):
+    path = tmp_path / "s.h5"
+    monkeypatch.setattr(simulated, "TOGETHER", 2)
+    blocks = simulated._blocks
+
+    def interrupted(*arguments):
+        for count, block in enumerate(blocks(*arguments)):
+            if count == 2:
+                raise KeyboardInterrupt
+            yield block
+
+    monkeypatch.setattr(simulated, "_blocks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        draw_survey(path, 8, 32, seed=1, processes=1)
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
 
 
 def test_stamps_hold_the_flux_of_their_magnitude():

@@ -29,6 +29,8 @@ PIXEL_SCALE = 0.03
 """arcsec"""
 ZERO_POINT = 25.94
 """AB magnitude of one count a second."""
+RECIPE = 1
+"""Counts the changes of the recipe; a cached survey of another one is drawn again."""
 FAINTEST, BRIGHTEST = 25.2, 18.0
 LATE_RADIUS = 5.5
 """Half-light radius of late types of absolute magnitude -21 at redshift 0, kpc."""
@@ -51,24 +53,20 @@ def draw_survey(
         image_size: side of the stamps, px.
         seed: seed of the survey.
         processes: processes that draw; all cores where None. The stamps do not depend on it.
-
-    Raises:
-        GalgenError: if the file that is there does not hold the survey.
     """
+    attrs = {
+        "survey": "simulated",
+        "band": "F814W",
+        "pixel_scale": PIXEL_SCALE,
+        "zero_point": ZERO_POINT,
+        "recipe": f"galgen simulated survey, recipe {RECIPE}, seed {seed}",
+        "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):  # a second training waits, and finds the survey drawn
-        if path.exists():
-            _check_complete(path, galaxies, image_size)
+        if path.exists() and _holds(path, galaxies, image_size, attrs["recipe"]):
             return
         log.info("drawing %d simulated galaxies of %d px into %s", galaxies, image_size, path)
-        attrs = {
-            "survey": "simulated",
-            "band": "F814W",
-            "pixel_scale": PIXEL_SCALE,
-            "zero_point": ZERO_POINT,
-            "recipe": f"galgen.data.sources.simulated, seed {seed}",
-            "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",
-        }
         psf = np.stack([image.array for image in _psf_images()])
         blocks = _blocks(galaxies, image_size, seed, processes or os.cpu_count())
         write_stamps(path, blocks, attrs, psf)
@@ -237,10 +235,15 @@ def _psfs() -> list[galsim.GSObject]:
     return [galsim.InterpolatedImage(image, flux=1.0) for image in _psf_images()]
 
 
-def _check_complete(path: Path, galaxies: int, image_size: int) -> None:
-    stamps = StampFile(path)
-    if (len(stamps), stamps.size) != (galaxies, image_size):
-        raise GalgenError(
-            f"{path} holds {len(stamps)} stamps of {stamps.size} px instead of {galaxies} of "
-            f"{image_size} px; delete it and it is drawn again"
-        )
+def _holds(path: Path, galaxies: int, image_size: int, recipe: str) -> bool:
+    """Tell whether a file of the cache is the survey; one that is not may be replaced."""
+    try:
+        stamps = StampFile(path)
+    except GalgenError as error:
+        log.warning("%s; it is drawn again", error)
+        return False
+    found = (len(stamps), stamps.size, stamps.attrs.get("recipe"))
+    if found != (galaxies, image_size, recipe):
+        log.warning("%s is of another recipe or size; it is drawn again", path)
+        return False
+    return True
