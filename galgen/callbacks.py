@@ -155,19 +155,33 @@ class Pictures(Callback):
     Args:
         directory: the run directory; pictures go into its figures/ and samples/.
         times: how often in a run; the last time is after the last epoch.
+
+    Raises:
+        ValueError: if `times` is not positive.
     """
 
     def __init__(self, directory: str, times: int = 4):
-        self.directory, self.times = Path(directory), times
+        if times < 1:
+            raise ValueError(f"callbacks.pictures.times is {times}, it must be positive")
+        self.directory, self.times, self.drawn = Path(directory), times, None
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer, pl_module):
         """Draw, if this epoch is one of those (the module is in eval mode here)."""
         epochs = trainer.max_epochs
         due = {round(epochs * k / self.times) for k in range(1, self.times + 1)}
-        epoch = trainer.current_epoch + 1
-        if epoch not in due:
-            return
+        if trainer.current_epoch + 1 in due:
+            self._draw(trainer, pl_module, trainer.current_epoch + 1)
+
+    @rank_zero_only
+    def on_train_end(self, trainer, pl_module):
+        """Draw after the last epoch, if early stopping made it one that was not due."""
+        if self.drawn != trainer.current_epoch:
+            pl_module.eval()
+            self._draw(trainer, pl_module, trainer.current_epoch)
+
+    def _draw(self, trainer, pl_module, epoch: int) -> None:
+        self.drawn = epoch
         datamodule = trainer.datamodule
         for name, figure in {
             "figures/reconstruction": draw_reconstruction(pl_module, datamodule),

@@ -71,6 +71,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
                     run_task
                 )()
+            except BrokenPipeError:  # of `--cfg job | head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(1)
             except Exception as error:
                 if show_traceback:
                     raise

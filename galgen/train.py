@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from galgen import runs
 from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
+from galgen.rules import check_fit, check_rules
 
 # torch and Lightning are imported where they are needed: composing, --help and the second call of
 # a finished run take less than a second without them.
@@ -19,60 +20,15 @@ from galgen.errors import GalgenError
 @command("train")
 def main(config: DictConfig) -> None:
     """Train, or go on training, or say what a finished training arrived at."""
+    check_rules(config)
     run = runs.Run(config)
     if run.result is None or config.overwrite:
-        check_rules(config)
         check_targets(config)
         check_arguments(config)
         train(config, run)
     else:
         run.check_config()
     report(run)
-
-
-def check_rules(config: DictConfig) -> None:
-    """Check what no single group can check by itself.
-
-    Raises:
-        GalgenError: if two parts of the config contradict each other.
-    """
-    epochs = config.trainer.max_epochs
-    if not isinstance(epochs, int) or epochs < 1:
-        raise GalgenError(f"trainer.max_epochs is {epochs}, it must be a positive whole number")
-    if config.resume not in ("auto", "never"):
-        raise GalgenError(f"resume is {config.resume!r}, it can be 'auto' or 'never'")
-    values = config.beta_schedule.get("values")
-    if values is not None and (len(values) != epochs or config.trainer.max_steps != -1):
-        raise GalgenError(
-            f"beta_schedule.values has {len(values)} values, it takes one for each of the "
-            f"{epochs} epochs of trainer.max_epochs (and no trainer.max_steps)"
-        )
-    if config.model.image_size != config.data.image_size:
-        raise GalgenError(
-            f"{config.model.name} is made for {config.model.image_size} px and data.image_size is "
-            f"{config.data.image_size}; give data.image_size={config.model.image_size} (stamps are "
-            "cropped around their centre), or choose model=vae"
-        )
-
-
-def check_fit(model, datamodule) -> None:
-    """Check that the model can be trained and can make what the survey holds.
-
-    Raises:
-        ValueError: if an argument of the optimizer is out of range.
-        GalgenError: if redshifts are missing, or pixels lie outside the model's output.
-    """
-    model.configure_optimizers()  # for the errors of its arguments
-    if model.conditional:
-        datamodule.require_redshifts()
-    low, high = datamodule.value_range
-    output = type(model.output).__name__.lower()
-    if output == "sigmoid" and (low < 0 or high > 1):
-        transform = type(datamodule.transform).__name__.lower()
-        raise GalgenError(
-            "model.output=sigmoid makes pixels between 0 and 1, and the survey's are not after "
-            f"the transform '{transform}'; give model.output=softplus or none, or transform=peak"
-        )
 
 
 def train(config: DictConfig, run: runs.Run) -> None:
@@ -87,6 +43,7 @@ def train(config: DictConfig, run: runs.Run) -> None:
     seed_everything(config.seed, verbose=False)
     datamodule = instantiate(config.data)
     model = instantiate(config.model)
+    trainer = make_trainer(config)
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
@@ -96,7 +53,8 @@ def train(config: DictConfig, run: runs.Run) -> None:
     with run.lock() if first_rank else contextlib.nullcontext():
         if first_rank:
             begin(config, run, datamodule)
-        fit(config, run, model, datamodule)
+        trainer.loggers = make_loggers(config, run) if first_rank else []
+        fit(trainer, model, datamodule, run)
         if first_rank:
             finish(run)
 
@@ -122,19 +80,24 @@ def start_from(model, other: str) -> None:
     load_weights(model, read_checkpoint(path)["state_dict"], path)
 
 
-def fit(config: DictConfig, run: runs.Run, model, datamodule) -> None:
-    """Run Lightning's Trainer, from the last checkpoint where there is one."""
+def make_trainer(config: DictConfig):
+    """Make Lightning's Trainer and its callbacks; it writes nothing yet."""
     from galgen.checkpoints import AtomicCheckpointIO
 
-    callbacks = [instantiate(node) for node in config.callbacks.values() if node]
-    loggers = make_loggers(config, run)
-    trainer = instantiate(
+    callbacks = {name: node for name, node in config.callbacks.items() if node}
+    if not sys.stdout.isatty():  # a log file gets a line an epoch
+        callbacks.pop("progress", None)
+    return instantiate(
         config.trainer,
-        callbacks=callbacks,
-        logger=loggers,
+        callbacks=[instantiate(node) for node in callbacks.values()],
+        logger=False,
         plugins=[AtomicCheckpointIO()],
-        enable_progress_bar=bool(config.callbacks.get("progress")),
+        enable_progress_bar="progress" in callbacks,
     )
+
+
+def fit(trainer, model, datamodule, run: runs.Run) -> None:
+    """Train from the last checkpoint, where there is one."""
     resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
     if resume:
         print(f"going on from {resume}")
@@ -146,8 +109,6 @@ def fit(config: DictConfig, run: runs.Run, model, datamodule) -> None:
         raise
     finally:
         finish_tracking()
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def make_loggers(config: DictConfig, run: runs.Run) -> list:

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from galgen.config import CONF, check_arguments, check_targets, instantiate
 from galgen.errors import GalgenError
-from galgen.train import check_rules
+from galgen.rules import check_rules
 
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF)), path.stem)

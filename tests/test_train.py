@@ -171,6 +171,30 @@ def scaled(loss: Loss, factor: float) -> Loss:
     return replace(loss, total=loss.total * factor)
 
 
+def test_killed_before_it_was_marked_as_done_a_run_is_finished(command, small):
+    command("train", *small)
+    done = only_run() / "DONE"
+    before, rows = done.read_text(), read_metrics(only_run())
+    done.unlink()
+    assert command("train", *small)[0] == 0
+    assert done.read_text() == before
+    assert read_metrics(only_run()) == rows
+
+
+def test_early_stopping_stops_and_draws_the_last_epoch(command, small):
+    arguments = [*small, "callbacks=[default,early_stopping]", "trainer.max_epochs=20"]
+    arguments += [
+        "callbacks.early_stopping.patience=1",
+        "optimizer.lr=0.0",
+        "model.norm=group",
+        "callbacks.progress=null",
+    ]
+    assert command("train", *arguments)[0] == 0
+    epochs = len(read_metrics(only_run()))
+    assert epochs < 5
+    assert (only_run() / "figures" / f"reconstruction_epoch{epochs:04d}.png").exists()
+
+
 def test_overwrite_starts_afresh_and_never_refuses(command, small):
     arguments = [*small, "run_name=mine"]
     command("train", *arguments)
@@ -326,6 +350,10 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["model._target_=galgen.config.os.system"], "there is no"),
         (["model._target_=galgen.models.vae.VEA"], "there is no galgen.models.vae.VEA"),
         (["data.file=["], "data.file"),
+        (["model=_vae"], "is no model"),
+        (["trainer.limit_val_batches=0"], "trainer=debug"),
+        (["+trainer.fast_dev_run=true"], "trainer=debug"),
+        (["callbacks.pictures.times=0"], "callbacks.pictures.times"),
     ],
 )
 def test_bad_input_ends_with_a_sentence_and_leaves_no_run(command, small, overrides, message):

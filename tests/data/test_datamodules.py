@@ -6,12 +6,8 @@ import pytest
 import torch
 
 from galgen.config import CONF, instantiate
-from galgen.data.datamodules import (
-    CosmosDataModule,
-    DeepFieldDataModule,
-    EpochBatches,
-    split_by_parent,
-)
+from galgen.data.datamodules import CosmosDataModule, DeepFieldDataModule
+from galgen.data.parts import EpochBatches, split_by_parent
 from galgen.data.stamps import write_stamps
 from galgen.data.transforms import Peak
 from galgen.errors import GalgenError
