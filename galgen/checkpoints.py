@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without executing anything in them."""
 
+import io
 import pickle
 from pathlib import Path
 
@@ -17,8 +18,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict, path: str, storage_options=None) -> None:
         """Write a checkpoint to a temporary file beside `path`, then rename it."""
+        buffer = io.BytesIO()  # torch's own writer hides the reason of a failed write
+        torch.save(checkpoint, buffer)
         with written_whole(Path(path)) as part:
-            torch.save(checkpoint, part)
+            part.write_bytes(buffer.getbuffer())
 
     def load_checkpoint(self, path: str, map_location=None, weights_only=None) -> dict:
         """Read a checkpoint; nothing but tensors and plain values."""

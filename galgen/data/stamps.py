@@ -5,6 +5,7 @@ Three layouts are read: galgen's own, written by `write_stamps` and marked by th
 or beside a 1-D one of redshifts, told apart by rank.
 """
 
+import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -181,17 +182,58 @@ def write_stamps(
         attrs: survey, band, pixel_scale (arcsec), zero_point, recipe, versions, ...
         psf: PSF images (M, h, w), each of sum 1; the column `psf_index` refers to them.
     """
-    with written_whole(path) as part, h5py.File(part, "w") as file:
-        columns: dict[str, list[np.ndarray]] = {}
-        for images, block in blocks:
-            _append_images(file, images)
-            for name, values in block.items():
-                columns.setdefault(name, []).append(values)
-        for name, values in columns.items():
-            file[name] = np.concatenate(values)
-        if psf is not None:
-            file["psf"] = psf.astype(np.float32)
-        file.attrs.update({"galgen_schema": SCHEMA, **attrs})
+    with written_whole(path) as part, _Sink(part) as sink:
+        with h5py.File(sink, "w") as file:
+            columns: dict[str, list[np.ndarray]] = {}
+            for images, block in blocks:
+                _append_images(file, images)
+                sink.check()
+                for name, values in block.items():
+                    columns.setdefault(name, []).append(values)
+            for name, values in columns.items():
+                file[name] = np.concatenate(values)
+            if psf is not None:
+                file["psf"] = psf.astype(np.float32)
+            file.attrs.update({"galgen_schema": SCHEMA, **attrs})
+        sink.check()
+
+
+class _Sink(io.FileIO):
+    """File for h5py that keeps a write error for `check` instead of raising it.
+
+    HDF5 1.14 writes what is left when it closes a file, and crashes when that fails again, as it
+    does on a full disk.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def write(self, data) -> int:
+        """Write all of data, or remember why that failed."""
+        rest = memoryview(data).cast("B")
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self._remember(error)
+        return memoryview(data).nbytes
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file, or remember why that failed."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._remember(error)
+            return size or 0
+
+    def _remember(self, error: OSError) -> None:
+        self.error = OSError(error.errno, error.strerror, str(self.name))
+
+    def check(self) -> None:
+        """Raise the write error, if there was one."""
+        if self.error:
+            raise self.error
 
 
 def _append_images(file: h5py.File, images: np.ndarray) -> None:

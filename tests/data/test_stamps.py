@@ -1,5 +1,10 @@
 """Stamp files: the three layouts, and files that are none."""
 
+import errno
+import subprocess
+import sys
+import textwrap
+
 import h5py
 import numpy as np
 import pytest
@@ -112,3 +117,26 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_stamps(tmp_path / "s.h5", blocks(), {})
     assert list(tmp_path.glob("s.h5*")) == []
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
+    """In a process of its own: HDF5 may crash the one in which a write fails."""
+    script = """
+        import resource, signal, sys
+        from pathlib import Path
+        import numpy as np
+        from galgen.data.stamps import write_stamps
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))  # writing more fails
+        images = np.random.default_rng(0).random((20, 64, 64)).astype("f4")
+        try:
+            write_stamps(Path("full.h5"), ((images, {}) for _ in range(30)), {})
+        except OSError as error:
+            sys.exit(f"{error.errno} {error.filename}")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"{errno.EFBIG} full.h5.part"
+    assert not list(tmp_path.iterdir())
