@@ -1,6 +1,7 @@
 """Small surveys, and commands run inside the test's process."""
 
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -100,3 +101,25 @@ def only_run(root: Path = Path("runs")) -> Path:
     runs = [path for path in root.iterdir() if path.is_dir()]
     assert len(runs) == 1, runs
     return runs[0]
+
+
+@pytest.fixture
+def pulling_the_plug(monkeypatch):
+    """Return a context in which a training fails at a step."""
+
+    @contextmanager
+    def at(step: int):
+        from galgen.models.vae import VAE
+
+        training_step = VAE.training_step
+
+        def failing_step(self, batch, batch_idx):
+            if self.global_step == step:
+                raise RuntimeError("pulled the plug")
+            return training_step(self, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(VAE, "training_step", failing_step)
+            yield
+
+    return at

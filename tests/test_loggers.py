@@ -8,7 +8,6 @@ import torch
 from wandb.proto import wandb_internal_pb2
 
 from galgen.loggers import MetricsCSV
-from galgen.models.vae import VAE
 from galgen.runs import read_metrics
 from tests.conftest import only_run
 
@@ -67,18 +66,10 @@ def test_an_offline_wandb_run_has_config_metrics_and_pictures(command, small):
     assert list(Path("runs/first").glob("wandb/offline-run-*/files/media/images/*.png"))
 
 
-def test_a_resumed_run_goes_on_in_the_same_wandb_run(command, small, monkeypatch):
+def test_a_resumed_run_goes_on_in_the_same_wandb_run(command, small, pulling_the_plug):
     arguments = wandb_arguments(small)
-    step = VAE.training_step
-
-    def interrupted(self, batch, batch_idx):
-        if self.global_step == 6:
-            raise RuntimeError("pulled the plug")
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(VAE, "training_step", interrupted)
-    assert command("train", *arguments)[0] == 1
-    monkeypatch.setattr(VAE, "training_step", step)
+    with pulling_the_plug(6):
+        assert command("train", *arguments)[0] == 1
     assert command("train", *arguments)[0] == 0
     files = list(Path("runs/first").glob("wandb/offline-run-*/*.wandb"))
     assert len({file.name for file in files}) == 1  # the id

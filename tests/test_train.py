@@ -117,21 +117,13 @@ def test_killed_in_the_middle_a_run_ends_like_an_uninterrupted_one(command, smal
     assert_same_training(run, only_run(Path("whole")))
 
 
-def test_resume_with_moving_average_and_early_stopping(command, small, monkeypatch):
+def test_resume_with_moving_average_and_early_stopping(command, small, pulling_the_plug):
     arguments = [*small, "callbacks=[default,ema,early_stopping]", "callbacks.progress=null"]
     arguments.append("callbacks.ema.decay=0.9")
-    step = VAE.training_step
-
-    def interrupted(self, batch, batch_idx):
-        if self.global_step == 6:
-            raise RuntimeError("pulled the plug")
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(VAE, "training_step", interrupted)
-    code, printed = command("train", *arguments)
-    assert code == 1
-    assert "pulled the plug" in printed
-    monkeypatch.setattr(VAE, "training_step", step)
+    with pulling_the_plug(6):
+        code, printed = command("train", *arguments)
+        assert code == 1
+        assert "pulled the plug" in printed
     code, printed = command("train", *arguments)
     assert code == 0
     assert "going on from" in printed
@@ -144,17 +136,11 @@ def test_resume_with_moving_average_and_early_stopping(command, small, monkeypat
     assert not torch.equal(averaged[name], current[name])
 
 
-def test_a_run_moved_between_two_sessions_keeps_its_best_checkpoint(command, small, monkeypatch):
-    step = VAE.training_step
-
-    def interrupted(self, batch, batch_idx):
-        if self.global_step == 6:
-            raise RuntimeError("pulled the plug")
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(VAE, "training_step", interrupted)
-    command("train", *small)
-    monkeypatch.setattr(VAE, "training_step", step)
+def test_a_run_moved_between_two_sessions_keeps_its_best_checkpoint(
+    command, small, monkeypatch, pulling_the_plug
+):
+    with pulling_the_plug(6):
+        command("train", *small)
     shutil.move("runs", "elsewhere")
     best = only_run(Path("elsewhere")) / "checkpoints" / "best.ckpt"
     stored = torch.load(best, weights_only=True)["epoch"]
