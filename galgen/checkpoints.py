@@ -8,9 +8,12 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from galgen import runs
-from galgen.config import instantiate
+from galgen.config import check_targets, explain, instantiate
 from galgen.errors import GalgenError
 from galgen.files import written_whole
+
+OF_MODELS = ("galgen.models", "galgen.beta_schedules", "torch.nn", "torch.optim")
+"""Where the classes come from that make up a model."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -39,7 +42,7 @@ def read_checkpoint(path: Path, map_location=None) -> dict:
         GalgenError: if the file is missing, damaged, or holds anything else.
     """
     try:
-        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location=map_location or "cpu", weights_only=True)
     except FileNotFoundError as error:
         raise GalgenError(f"{path}: there is no such checkpoint") from error
     except pickle.UnpicklingError as error:
@@ -48,6 +51,9 @@ def read_checkpoint(path: Path, map_location=None) -> dict:
         ) from error
     except (RuntimeError, EOFError, ValueError, OSError) as error:
         raise GalgenError(f"{path}: the checkpoint is damaged or truncated") from error
+    if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
+        raise GalgenError(f"{path}: no checkpoint, it has no state_dict")
+    return checkpoint
 
 
 def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> None:
@@ -62,7 +68,7 @@ def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> Non
         GalgenError: if a name or a shape differs; the message names the first.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    found = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in state.items()}
     different = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if different:
         first = different[0]
@@ -77,10 +83,16 @@ def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> Non
 def load_model(run: str | Path, checkpoint: str = "best"):
     """Build a run's model and load its weights; see `galgen.load`."""
     directory = Path(run)
-    config = runs.read_config(directory)
+    config = runs.read_config(directory).get("model")
+    if config is None:
+        raise GalgenError(f"{directory}/config.yaml describes no model")
     path = directory / "checkpoints" / f"{checkpoint}.ckpt"
     if not path.is_file():
         raise GalgenError(f"{directory} has no {checkpoint} checkpoint yet: {path} is missing")
-    model = instantiate(config.model)
+    check_targets(config, OF_MODELS)
+    try:
+        model = instantiate(config)
+    except Exception as error:  # whatever a class makes of arguments that somebody changed
+        raise GalgenError(f"{directory}/config.yaml: {explain(error)}") from error
     load_weights(model, read_checkpoint(path)["state_dict"], path)
     return model.eval()

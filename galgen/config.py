@@ -10,9 +10,10 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -37,6 +38,14 @@ ALLOWED = ("galgen", "torch.nn", "torch.optim", "pytorch_lightning")
 REFUSED = ("pytorch_lightning.cli",)
 """Parts of them that run commands of their own."""
 
+PLAIN = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    type(None): "null",
+}
+"""Types of plain values, in the words of error messages."""
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
@@ -56,13 +65,20 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
 
         @functools.wraps(task)
         def run_task(config: DictConfig) -> None:
+            if not show_traceback:  # of child processes either
+                os.environ.pop("HYDRA_FULL_ERROR", None)
             try:
                 task(config)
             except Exception as error:
-                # In a sweep the other jobs go on, and Hydra raises the error at the end.
-                if show_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+                if show_traceback:
                     raise
-                sys.exit(f"galgen: {explain(error)}")
+                if HydraConfig.get().mode != RunMode.MULTIRUN:
+                    sys.exit(f"galgen: {explain(error)}")
+                # The other jobs of a sweep go on, and Hydra raises this one's error at the end.
+                print(f"galgen: {explain(error)}", file=sys.stderr)
+                raise GalgenError("a job of the sweep failed, for the reason above") from error
+            finally:
+                os.environ["HYDRA_FULL_ERROR"] = "1"
 
         @functools.wraps(task)
         def main() -> None:
@@ -128,23 +144,31 @@ def instantiate(config: DictConfig | None, **arguments):
     return hydra.utils.instantiate(config, **arguments, _convert_="all")
 
 
-def check_targets(config: DictConfig) -> None:
-    """Check that every `_target_` names a class of an allowed package.
+def check_targets(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> None:
+    """Check that every `_target_` names a public class of an allowed package.
+
+    Args:
+        config: any part of a config.
+        allowed: packages or modules.
 
     Raises:
         GalgenError: if one does not; nothing has been executed or imported for it then.
     """
     for key, node in _target_nodes(config):
         target = node["_target_"]
-        if not _inside(target, ALLOWED) or _inside(target, REFUSED):
+        private = any(part.startswith("_") for part in target.split("."))
+        if not _inside(target, allowed) or _inside(target, REFUSED) or private:
             raise GalgenError(
-                f"{key}._target_: {target} is refused, targets may come from "
-                f"{', '.join(ALLOWED)} alone"
+                f"{key}._target_: {target} is refused, targets may be public classes of "
+                f"{', '.join(allowed)} alone"
             )
         found = locate(key, target)
         # galgen.config.os.system has an allowed name, but is not ours.
         if not inspect.isclass(found) or not _inside(found.__module__, ALLOWED):
-            raise GalgenError(f"{key}._target_: {target} is refused, it is no class of ours")
+            raise GalgenError(
+                f"{key}._target_: {target} is refused, it is no class that is defined in "
+                f"{', '.join(allowed)}"
+            )
 
 
 def check_arguments(config: DictConfig) -> None:
@@ -156,6 +180,7 @@ def check_arguments(config: DictConfig) -> None:
     for key, node in _target_nodes(config):
         known = _arguments(locate(key, node["_target_"]))
         for name in node:
+            _check_type(f"{key}.{name}", node[name], (known or {}).get(name))
             if known is not None and name not in known and name not in SPECIAL:
                 owner = node["_target_"].rsplit(".", 1)[1]
                 raise GalgenError(
@@ -192,19 +217,20 @@ def _target_nodes(node, key: str = "") -> Iterator[tuple[str, DictConfig]]:
         yield from _target_nodes(node[child], f"{key}.{child}" if key else str(child))
 
 
-def _arguments(target: Callable) -> list[str] | None:
-    """Name the arguments that a class takes; None if it takes any.
+def _arguments(target: Callable) -> dict[str, object] | None:
+    """Name the arguments that a class takes, with their annotations; None if it takes any.
 
     `**arguments` of our own classes go to the base class.
     """
-    names: list[str] = []
+    names: dict[str, object] = {}
     for cls in inspect.getmro(target):
         if "__init__" not in vars(cls):
             continue
         parameters = inspect.signature(cls.__init__).parameters.values()
-        names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        names = {p.name: p.annotation for p in named if p.name != "self"} | names
         if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-            return [name for name in names if name != "self"]
+            return names
         if not _inside(cls.__module__, ("galgen",)):
             return None
     return None
@@ -228,17 +254,33 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
         return f"{key}: there is no such key{_did_you_mean(name, known)}"
     target = parent["_target_"]
     if _inside(target, ALLOWED):
-        taken = _arguments(locate(key, target)) or []
+        taken = _arguments(locate(key, target)) or {}
         if name in taken:
             return (
                 f"{key}: it has a default in {target.rsplit('.', 1)[1]}; to change it, +{key}=..."
             )
-        known += taken
+        known += list(taken)
     owner = target.rsplit(".", 1)[1]
     return f"{key}: {owner} takes no such argument{_did_you_mean(name, known)}"
 
 
-def _did_you_mean(name: str, known: list[str]) -> str:
+def _check_type(key: str, value, annotation) -> None:
+    """Check a plain value against an annotation of plain types; others are the class's to check.
+
+    Raises:
+        GalgenError: if the type is another.
+    """
+    kinds = get_args(annotation) or (annotation,)
+    plain = all(isinstance(kind, type) and kind in PLAIN for kind in kinds)
+    if not plain or OmegaConf.is_config(value):
+        return
+    fits = type(value) in kinds or (type(value) is int and float in kinds)
+    if not fits:
+        wanted = " or ".join(PLAIN[kind] for kind in kinds)
+        raise GalgenError(f"{key} is {value!r}, it takes {wanted}")
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 

@@ -1,11 +1,12 @@
 """`python -m galgen.import_weights`: turn an original weight file into a run directory.
 
-Nothing in the file is executed: it may hold tensors, NumPy arrays and plain values alone.
+Nothing in the file is executed: it may hold tensors and plain values alone.
 """
 
 import hashlib
 import io
 import pickle
+import re
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -18,15 +19,9 @@ HARMLESS = {
     ("collections", "OrderedDict"),
     ("torch._utils", "_rebuild_tensor_v2"),
     ("torch._utils", "_rebuild_parameter"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("_codecs", "encode"),
 }
-"""What a pickle of tensors, arrays and plain values refers to."""
+"""What a pickle of tensors and plain values refers to. NumPy's types are not among them: their
+state can make an array of arbitrary pointers."""
 TORCH_FORMATS = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
 """How files of `torch.save` begin: a zip archive, or, before torch 1.6, a magic number."""
 
@@ -41,13 +36,13 @@ def main(config: DictConfig) -> None:
             f"{config.data.image_size}; choose the survey it was trained on, such as data=deepfield"
         )
     check_targets(config)
-    check_arguments(config)
     state, settings = read_original(file)
     adopt_sizes(config, state, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not config.run_name:
         config.run_name = f"imported-{config.model.name}-z{config.model.latent_dim}-{digest[:8]}"
     run = runs.Run(config)
+    check_arguments(config)
     write_run(config, run, state, {"file": str(file), "sha256": digest, "settings": settings})
     print(f"{run.directory}: {config.model.name} with the weights of {file}")
 
@@ -70,8 +65,11 @@ def read_original(file: Path) -> tuple[dict, dict]:
     except FileNotFoundError as error:
         raise GalgenError(f"{file}: there is no such file") from error
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise GalgenError(f"{file}: refused, it holds more than tensors: {reason}") from error
+        name = re.search(r"GLOBAL (\S+)|refers to (\S+)", str(error))
+        what = f", such as {name[1] or name[2]}" if name else ""
+        raise GalgenError(
+            f"{file}: refused, it is damaged or holds more than tensors and plain values{what}"
+        ) from error
     except Exception as error:  # damaged pickles raise nearly anything
         raise GalgenError(f"{file}: not a weight file, or damaged ({error!r})") from error
     if not (isinstance(content, list | tuple) and len(content) == 2) or not all(
@@ -84,7 +82,10 @@ def read_original(file: Path) -> tuple[dict, dict]:
     strays = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if strays or not state:
         raise GalgenError(f"{file}: its state dict holds other things than tensors ({strays[:3]})")
-    plain = {str(k): v.tolist() if hasattr(v, "tolist") else v for k, v in settings.items()}
+    plain = {
+        str(name): value.tolist() if isinstance(value, torch.Tensor) else value
+        for name, value in settings.items()
+    }
     return dict(state), plain
 
 
@@ -118,12 +119,7 @@ def _read_without_executing(file: Path):
 
     data = file.read_bytes()
     if data.startswith(TORCH_FORMATS):
-        import numpy as np
-
-        numpy_types = [np.ndarray, np.dtype, np._core.multiarray._reconstruct]
-        numpy_types += [np._core.multiarray.scalar, *{type(np.dtype(c)) for c in "fdilqILQ?"}]
-        with torch.serialization.safe_globals(numpy_types):
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return _HarmlessUnpickler(io.BytesIO(data)).load()
 
 

@@ -1,8 +1,14 @@
 """Rules across the groups of a training's config, which no single class can check."""
 
-from omegaconf import DictConfig
+from pathlib import Path
 
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from galgen.config import CONF
 from galgen.errors import GalgenError
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""Of the trainer; in the others the latents, which stay in float32, do not fit the weights."""
 
 
 def check_rules(config: DictConfig) -> None:
@@ -14,17 +20,23 @@ def check_rules(config: DictConfig) -> None:
     for group in ("model", "data", "trainer"):
         if "_target_" not in config[group]:
             raise GalgenError(f"{group}: what was chosen is no {group}; see --help for the options")
-    if config.trainer.limit_val_batches == 0 or config.trainer.get("fast_dev_run"):
+    _check_top_level(config)
+    _check_trainer(config.trainer)
+    if not {"best", "last"} <= config.callbacks.keys():
         raise GalgenError(
-            "a run needs validation and its checkpoints: instead of trainer.limit_val_batches=0 or "
-            "trainer.fast_dev_run, choose trainer=debug"
+            "callbacks: a run needs the checkpoints of callbacks=default; to add to them, give "
+            "callbacks=[default,...]"
         )
+    if type(config.seed) is not int or config.seed < 0:
+        raise GalgenError(f"seed is {config.seed}, it must be a whole number from 0")
+    if config.init_from and not (Path(str(config.init_from)) / "config.yaml").is_file():
+        raise GalgenError(f"init_from={config.init_from} is no run directory")
     epochs = config.trainer.max_epochs
-    if not isinstance(epochs, int) or epochs < 1:
-        raise GalgenError(f"trainer.max_epochs is {epochs}, it must be a positive whole number")
     if config.resume not in ("auto", "never"):
         raise GalgenError(f"resume is {config.resume!r}, it can be 'auto' or 'never'")
     values = config.beta_schedule.get("values")
+    if values is not None and not isinstance(values, ListConfig):
+        raise GalgenError(f"beta_schedule.values is {values}, it takes a list such as [0.1,0.2]")
     if values is not None and (len(values) != epochs or config.trainer.max_steps != -1):
         raise GalgenError(
             f"beta_schedule.values has {len(values)} values, it takes one for each of the "
@@ -35,6 +47,31 @@ def check_rules(config: DictConfig) -> None:
             f"{config.model.name} is made for {config.model.image_size} px and data.image_size is "
             f"{config.data.image_size}; give data.image_size={config.model.image_size} (stamps are "
             "cropped around their centre), or choose model=vae"
+        )
+
+
+def _check_top_level(config: DictConfig) -> None:
+    """Refuse what a `+` added that no command reads."""
+    train = OmegaConf.load(CONF / "train.yaml")
+    groups = [next(iter(item)) for item in train.defaults if isinstance(item, DictConfig)]
+    for key in config:
+        if key not in train and key not in groups:
+            raise GalgenError(f"{key}: there is no such key")
+
+
+def _check_trainer(trainer: DictConfig) -> None:
+    if 0 in (trainer.limit_val_batches, trainer.limit_train_batches) or trainer.get("fast_dev_run"):
+        raise GalgenError(
+            "a run needs training, validation and its checkpoints: instead of "
+            "trainer.limit_..._batches=0 or trainer.fast_dev_run, choose trainer=debug"
+        )
+    if not isinstance(trainer.max_epochs, int) or trainer.max_epochs < 1:
+        raise GalgenError(
+            f"trainer.max_epochs is {trainer.max_epochs}, it must be a positive whole number"
+        )
+    if trainer.precision not in PRECISIONS:
+        raise GalgenError(
+            f"trainer.precision is {trainer.precision}, it can be {', '.join(PRECISIONS)}"
         )
 
 

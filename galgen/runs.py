@@ -47,14 +47,20 @@ class Run:
         self.config = config
         if not config.run_name:
             config.run_name = content_name(config)
-        self.directory = Path(config.run_root).expanduser() / config.run_name
+        config.run_name = str(config.run_name)
+        if Path(config.run_name).name != config.run_name:
+            raise GalgenError(f"run_name is {config.run_name!r}, it must be a plain folder name")
+        self.directory = Path(str(config.run_root)).expanduser() / config.run_name
         config.run_dir = str(self.directory.absolute())
 
     @property
     def result(self) -> dict | None:
         """What the finished training arrived at; None before."""
         done = self.directory / "DONE"
-        return json.loads(done.read_text()) if done.is_file() else None
+        try:
+            return json.loads(done.read_text()) or None
+        except (FileNotFoundError, ValueError):  # ValueError: damaged, so not to be believed
+            return None
 
     @property
     def last_checkpoint(self) -> Path:
@@ -70,7 +76,7 @@ class Run:
         path = self.directory / "config.yaml"
         if not path.is_file():
             return
-        stored = _flatten(_content(OmegaConf.load(path)))
+        stored = _flatten(_content(_load_yaml(path)))
         new = _flatten(_content(stored_form(self.config)))
         different = [key for key in {**stored, **new} if stored.get(key) != new.get(key)]
         if different:
@@ -106,7 +112,17 @@ class Run:
                 shutil.rmtree(self.directory, ignore_errors=True)
 
     def clear(self) -> None:
-        """Delete all that the directory holds but its lock."""
+        """Delete all that the directory holds but its lock.
+
+        Raises:
+            GalgenError: if it is no run directory.
+        """
+        others = [path.name for path in self.directory.iterdir() if path.name != ".lock"]
+        if others and not (self.directory / "config.yaml").is_file():
+            raise GalgenError(
+                f"{self.directory} is no run directory, it holds {others[0]} and no config.yaml: "
+                "overwrite=true does not delete it"
+            )
         for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -179,11 +195,8 @@ def read_config(directory: Path) -> DictConfig:
     path = Path(directory) / "config.yaml"
     if not path.is_file():
         raise GalgenError(f"{directory} is no run directory: it has no config.yaml")
-    try:
-        config = OmegaConf.load(path)
-        config.run_dir = str(directory)
-    except Exception as error:  # of yaml and omegaconf, which have no common base
-        raise GalgenError(f"{path} is damaged: {error}") from error
+    config = _load_yaml(path)
+    config.run_dir = str(directory)
     check_targets(config)
     return config
 
@@ -210,9 +223,12 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
     path = Path(directory) / "metrics.csv"
     if not path.is_file():
         return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+    except (ValueError, TypeError) as error:
+        raise GalgenError(f"{path} is damaged: {error}") from error
 
 
 def _git_state() -> dict | None:
@@ -226,12 +242,26 @@ def _git_state() -> dict | None:
         return None  # installed from a wheel
 
 
+def _load_yaml(path: Path) -> DictConfig:
+    try:
+        config = OmegaConf.load(path)
+    except Exception as error:  # of yaml and omegaconf, which have no common base
+        raise GalgenError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(config, DictConfig):
+        raise GalgenError(f"{path} is damaged: it is no mapping")
+    return config
+
+
 def _content(config: dict | DictConfig) -> dict:
     return {key: value for key, value in config.items() if key not in NOT_CONTENT}
 
 
 def _survey(facts: dict) -> dict:
-    return {key: value for key, value in facts.items() if key != "file"}
+    """Leave out what may differ on another machine: the file's place, and the bits of sums."""
+    sums = ("file", "squared_error_of_zero", "redshift")
+    exact = {key: value for key, value in facts.items() if key not in sums}
+    redshift = facts.get("redshift") or {}
+    return {**exact, "redshift": redshift.get("sha256")}
 
 
 def _flatten(node, prefix: str = "") -> dict:

@@ -6,6 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from galgen import runs
@@ -22,12 +24,12 @@ def main(config: DictConfig) -> None:
     """Train, or go on training, or say what a finished training arrived at."""
     check_rules(config)
     run = runs.Run(config)
+    if not config.overwrite:
+        run.check_config()
     if run.result is None or config.overwrite:
         check_targets(config)
         check_arguments(config)
         train(config, run)
-    else:
-        run.check_config()
     report(run)
 
 
@@ -40,6 +42,11 @@ def train(config: DictConfig, run: runs.Run) -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # batches are cached
     warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a resume
+    if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.strategy != "auto":
+        raise GalgenError(
+            "several processes inside a sweep are not supported yet: they would repeat the whole "
+            "sweep; give each job a command of its own"
+        )
     seed_everything(config.seed, verbose=False)
     datamodule = instantiate(config.data)
     model = instantiate(config.model)
@@ -47,7 +54,7 @@ def train(config: DictConfig, run: runs.Run) -> None:
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
-    if config.init_from:
+    if config.init_from and not run.last_checkpoint.is_file():
         start_from(model, config.init_from)
     first_rank = rank_zero_only.rank == 0  # other ranks run this same command
     with run.lock() if first_rank else contextlib.nullcontext():
@@ -73,11 +80,14 @@ def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
 
 
 def start_from(model, other: str) -> None:
-    """Copy the best weights of another run into the model."""
+    """Copy the networks' best weights of another run into the model."""
     from galgen.checkpoints import load_weights, read_checkpoint
 
     path = Path(other) / "checkpoints" / "best.ckpt"
-    load_weights(model, read_checkpoint(path)["state_dict"], path)
+    state = read_checkpoint(path)["state_dict"]
+    for part in ("encoder.", "decoder."):
+        weights = {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
+        load_weights(model.get_submodule(part[:-1]), weights, path)
 
 
 def make_trainer(config: DictConfig):
@@ -100,6 +110,7 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
     """Train from the last checkpoint, where there is one."""
     resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
     if resume:
+        check_resumable(model, resume)
         print(f"going on from {resume}")
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
@@ -108,7 +119,21 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
             raise KeyboardInterrupt from None
         raise
     finally:
-        finish_tracking()
+        finish_tracking(failed=trainer.interrupted)
+
+
+def check_resumable(model, path: Path) -> None:
+    """Check that a checkpoint holds a training of this model.
+
+    Raises:
+        GalgenError: if it does not.
+    """
+    from galgen.checkpoints import load_weights, read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    if "loops" not in checkpoint:
+        raise GalgenError(f"{path}: holds weights, but no training to go on with")
+    load_weights(model, checkpoint["state_dict"], path)
 
 
 def make_loggers(config: DictConfig, run: runs.Run) -> list:
@@ -124,17 +149,26 @@ def make_loggers(config: DictConfig, run: runs.Run) -> list:
     return loggers
 
 
-def finish_tracking() -> None:
+def finish_tracking(failed: bool) -> None:
     """End the W&B run, if there is one; the next job of a sweep would go on in it."""
     if "wandb" in sys.modules:
-        sys.modules["wandb"].finish()
+        sys.modules["wandb"].finish(exit_code=int(failed))
 
 
 def finish(run: runs.Run) -> None:
-    """Draw the loss curves and mark the run as done."""
+    """Draw the loss curves and mark the run as done.
+
+    Raises:
+        GalgenError: if the training ended before its first validation.
+    """
     from galgen import figures
 
     rows = runs.read_metrics(run.directory)
+    if not any("val/loss" in row for row in rows):
+        raise GalgenError(
+            f"{run.directory}: the training ended before its first validation, so it has no "
+            "result; let it take more steps (trainer.max_steps, trainer.max_epochs)"
+        )
     figures.save(figures.losses(rows), run.directory / "figures" / "losses.png")
     best = min(rows, key=lambda row: row.get("val/loss", float("inf")))
     run.finish({"best": best, "last": rows[-1]})
@@ -142,7 +176,7 @@ def finish(run: runs.Run) -> None:
 
 def report(run: runs.Run) -> None:
     """Say what the training arrived at and where it lies."""
-    if run.result:
+    if run.result and "best" in run.result:
         best = run.result["best"]
         print(
             f"{run.directory}: {run.result['last']['epoch']:.0f} epochs, best val/loss "

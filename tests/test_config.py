@@ -45,9 +45,14 @@ def test_every_option_composes_passes_the_check_and_instantiates(
         assert not config.logger or instantiate(config.logger)
 
 
+def test_a_run_needs_its_checkpoints(composed):
+    with pytest.raises(GalgenError, match=r"callbacks=\[default,\.\.\.\]"):
+        check_rules(composed("callbacks=[early_stopping]"))
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_passes_the_check(composed, name):
-    config = composed(f"experiment={name}")
+    config = composed(f"experiment={name}", "run_dir=runs/x", "run_name=x")
     check_targets(config)
     check_arguments(config)
     check_rules(config)
@@ -96,6 +101,7 @@ def test_composing_imports_neither_torch_nor_lightning(command, argument):
         "galgen.config.Path",
         "galgen.config.instantiate",
         "galgen.data.stamps.h5py",
+        "galgen.data.stamps._Sink",
         "pytorch_lightning.cli.LightningCLI",
         "pytorch_lightning.LightningModule.load_from_checkpoint",
         "galgenevil.Thing",

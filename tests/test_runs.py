@@ -59,7 +59,7 @@ def test_facts_of_other_data_are_refused_but_a_moved_file_is_not(composed, tmp_p
     run = Run(composed(f"run_root={tmp_path}"))
     with run.lock():
         run.remember({"survey": "a", "stamps": 3, "file": "x"})
-        run.remember({"survey": "a", "stamps": 3, "file": "y"})
+        run.remember({"survey": "a", "stamps": 3, "file": "y", "squared_error_of_zero": 1.1})
         with pytest.raises(GalgenError, match="is not what"):
             run.remember({"survey": "a", "stamps": 4, "file": "x"})
     assert json.loads((run.directory / "data.json").read_text())["stamps"] == 3

@@ -167,6 +167,45 @@ def test_killed_before_it_was_marked_as_done_a_run_is_finished(command, small):
     assert read_metrics(only_run()) == rows
 
 
+def test_a_training_without_a_validation_is_not_marked_as_done(command, small):
+    code, printed = command("train", *small, "trainer.max_steps=2")
+    assert code == 1
+    assert "before its first validation" in printed
+    assert not (only_run() / "DONE").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "has no state_dict"),
+        ({"state_dict": {}}, "no training to go on with"),
+        ({"state_dict": {"a": torch.ones(2)}, "loops": {}}, "another model's"),
+        (None, "damaged or truncated"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(command, small, content, message):
+    command("train", *small)
+    (only_run() / "DONE").unlink()
+    path = only_run() / "checkpoints" / "last.ckpt"
+    if content is None:
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        torch.save(content, path)
+    code, printed = command("train", *small)
+    assert code == 1
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_each_failed_job_of_a_sweep_is_reported_and_the_others_go_on(command, small):
+    code, printed = command("train", "-m", *small, "model.norm=layer,batch,foo")
+    assert code == 1
+    assert "norm is 'layer'" in printed
+    assert "norm is 'foo'" in printed
+    assert "best val/loss" in printed
+    assert len([path for path in Path("runs").iterdir() if path.is_dir()]) == 1
+
+
 def test_early_stopping_stops_and_draws_the_last_epoch(command, small):
     arguments = [*small, "callbacks=[default,early_stopping]", "trainer.max_epochs=20"]
     arguments += [
@@ -193,6 +232,12 @@ def test_overwrite_starts_afresh_and_never_refuses(command, small):
     assert command("train", *other, "overwrite=true")[0] == 0
     assert not (Path("runs/mine") / "stray").exists()
     assert read_config(Path("runs/mine")).beta_schedule.beta == 0.3
+    Path("runs/mine/config.yaml").unlink()
+    code, printed = command("train", *other, "overwrite=true")
+    assert code == 1
+    assert "is no run directory" in printed
+    assert Path("runs/mine/metrics.csv").exists()
+    assert command("train", *other)[0] == 0
     (Path("runs/mine") / "DONE").unlink()
     code, printed = command("train", *other, "resume=never")
     assert code == 1
@@ -317,7 +362,7 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["transform=none", "data.image_size=16"], "image_size is 16"),
         (["trainer.max_epochs=0"], "positive whole number"),
         (["resume=maybe"], "resume is 'maybe'"),
-        (["init_from=nowhere"], "no such checkpoint"),
+        (["init_from=nowhere"], "is no run directory"),
         (["optimizer.lr=-1"], "Invalid learning rate"),
         (["model.norm=layer"], "'batch' or 'group'"),
         (["beta_schedule.beta=-1"], "not negative"),
@@ -329,7 +374,7 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["sede=3"], "did you mean 'seed'?"),
         (["model=cvae3"], "did you mean 'cvae"),
         (["modle=cvae"], "did you mean 'model'?"),
-        (["beta_schedule=table"], "values"),
+        (["beta_schedule=table"], "beta_schedule.values"),
         (["callbacks.best.monitr=x"], "did you mean 'monitor'?"),
         (["model._target_=os.system"], "refused"),
         (["model._target_=galgen.config.Path"], "refused"),
@@ -337,6 +382,18 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["model._target_=galgen.models.vae.VEA"], "there is no galgen.models.vae.VEA"),
         (["data.file=["], "data.file"),
         (["model=_vae"], "is no model"),
+        (["+foo.bar=3"], "foo: there is no such key"),
+        (["data.batch_size=abc"], "data.batch_size is 'abc', it takes a whole number"),
+        (["data.batch_size=2.5"], "data.batch_size is 2.5, it takes a whole number"),
+        (["model.width=null"], "model.width is None, it takes a whole number"),
+        (["data.augment=3"], "data.augment is 3, it takes true or false"),
+        (["data.split=0.8"], "data.split is 0.8"),
+        (["seed=null"], "seed is None"),
+        (["seed=-1"], "seed is -1"),
+        (["run_name=../up"], "plain folder name"),
+        (["trainer.limit_train_batches=0"], "trainer=debug"),
+        (["trainer.precision=bf16-true"], "trainer.precision"),
+        (["transform=asinh"], "model.output=softplus"),
         (["trainer.limit_val_batches=0"], "trainer=debug"),
         (["+trainer.fast_dev_run=true"], "trainer=debug"),
         (["callbacks.pictures.times=0"], "callbacks.pictures.times"),
@@ -371,7 +428,7 @@ def test_bad_surveys_end_with_a_sentence(command, small, survey, change, message
 def test_a_sigmoid_is_refused_for_counts_per_second(command, small, tmp_path):
     from galgen.data.stamps import write_stamps
 
-    columns = {"galaxy_id": np.arange(80), "redshift": np.linspace(0, 1, 80)}
+    columns = {"galaxy_id": np.arange(80), "redshift": np.linspace(0.1, 1, 80)}
     write_stamps(tmp_path / "counts.h5", [(discs(80) * 40, columns)], {})
     arguments = [*small, f"data.file={tmp_path / 'counts.h5'}"]
     code, printed = command("train", *arguments, "transform=none")

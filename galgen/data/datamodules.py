@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 CACHES = ("ram", "device", "none")
 READ_TOGETHER = 256
 """Stamps read at a time when a survey is cached."""
+LARGEST_REDSHIFT = 9
+"""Catalogues mark failed redshifts by numbers beyond it, or by zero and negative ones."""
 BASELINE_STAMPS = 4096
 """Stamps of a part that its all-zero baseline is measured on, at most."""
 
@@ -42,6 +44,9 @@ class SurveyDataModule(LightningDataModule):
         cache_gb: a survey larger than this is read from disk whatever `cache` says, GB.
         num_workers: processes that read ahead, for `cache: none`.
         augment: whether to turn and flip the training stamps at random.
+
+    Attributes:
+        value_range: bounds of the pixels that a model is to make, from a look at some of them.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -69,9 +74,15 @@ class SurveyDataModule(LightningDataModule):
             raise ValueError(f"data.cache is {cache!r}, it can be one of {', '.join(CACHES)}")
         if batch_size < 1:
             raise ValueError(f"data.batch_size is {batch_size}, it must be positive")
-        if len(split) != 3 or min(split) < 0 or abs(sum(split) - 1) > 1e-6 or min(split[:2]) == 0:
+        if (
+            isinstance(split, float | int)
+            or len(split) != 3
+            or min(split) < 0
+            or abs(sum(split) - 1) > 1e-6
+            or min(split[:2]) == 0
+        ):
             raise ValueError(
-                f"data.split is {list(split)}, it takes three shares (train, val, test) that sum "
+                f"data.split is {split}, it takes three shares (train, val, test) that sum "
                 "to 1, the first two positive"
             )
         self.name, self.image_size, self.transform = name, image_size, transform
@@ -117,6 +128,8 @@ class SurveyDataModule(LightningDataModule):
         if not len(rows["val"]):
             raise GalgenError(f"{self.file}: too few galaxies for a validation part")
         self.parts = {part: Part(self.stamps, rows[part], self.image_size) for part in PARTS}
+        pixels = self.stamps.read(slice(0, READ_TOGETHER), self.image_size)
+        self.value_range = self.transform.value_range(float(pixels.min()), float(pixels.max()))
         if self.cache != "none":
             self._read_into_memory()
 
@@ -124,7 +137,7 @@ class SurveyDataModule(LightningDataModule):
         """Check that every stamp has a redshift.
 
         Raises:
-            GalgenError: if the file has none, or some are NaN or infinite.
+            GalgenError: if the file has none, or some are NaN or a catalogue's mark of failure.
         """
         redshift = self.stamps.columns.get("redshift")
         if redshift is None:
@@ -132,18 +145,13 @@ class SurveyDataModule(LightningDataModule):
                 f"{self.file} has no redshifts, which a conditional model needs; choose model=vae, "
                 "or a file with a 1-D data set of redshifts"
             )
-        unknown = np.flatnonzero(~np.isfinite(redshift))
+        unknown = np.flatnonzero(~((redshift > 0) & (redshift <= LARGEST_REDSHIFT)))
         if len(unknown):
             raise GalgenError(
-                f"{self.file}: {len(unknown)} of {len(redshift)} redshifts are NaN or infinite, "
-                f"the first in row {unknown[0]} (counted from 0); remove these galaxies, or choose "
-                "model=vae"
+                f"{self.file}: {len(unknown)} of {len(redshift)} redshifts are NaN or outside 0 to "
+                f"{LARGEST_REDSHIFT}, the first in row {unknown[0]} (counted from 0); remove these "
+                "galaxies, or choose model=vae"
             )
-
-    @property
-    def value_range(self) -> tuple[float, float]:
-        """Bounds of the pixels that the model is to make."""
-        return (0.0, 1.0) if self.stamps.peak_normalised else self.transform.value_range
 
     def facts(self) -> dict:
         """Describe survey, transform and split, as the run's data.json keeps them."""
@@ -200,7 +208,9 @@ class SurveyDataModule(LightningDataModule):
         """Draw a symmetry for each galaxy, a function of (seed, epoch, row) alone."""
         epoch = self.trainer.current_epoch
         if getattr(self, "_symmetry_epoch", None) != epoch:
-            numbers = np.random.default_rng([self.seed, epoch]).integers(8, size=len(self.stamps))
+            numbers = np.random.default_rng([self.seed, epoch, 1]).integers(
+                8, size=len(self.stamps)
+            )
             self._symmetry, self._symmetry_epoch = torch.from_numpy(numbers).to(index.device), epoch
         return self._symmetry[index]
 
@@ -216,6 +226,7 @@ class SurveyDataModule(LightningDataModule):
         if not len(known):
             return None
         return {
+            "sha256": hashlib.sha256(redshift.astype("<f4").tobytes()).hexdigest(),
             "min": known.min(),
             "max": known.max(),
             "mean": known.mean(),
@@ -315,12 +326,11 @@ class SimulatedDataModule(SurveyDataModule):
         if galaxies < 1:
             raise ValueError(f"data.galaxies is {galaxies}, it must be positive")
         self.galaxies, self.survey_seed, self.processes = galaxies, survey_seed, processes
-        self.drawn_size = arguments["image_size"]
         super().__init__(**arguments)
 
     def default_file(self) -> Path:
         """Return the survey's place in the cache folder, which its contents name."""
-        name = f"{self.name}-{self.drawn_size}px-{self.galaxies}-seed{self.survey_seed}"
+        name = f"{self.name}-{self.image_size}px-{self.galaxies}-seed{self.survey_seed}"
         return cache_folder() / f"{name}.h5"
 
     def prepare_data(self) -> None:
@@ -328,7 +338,7 @@ class SimulatedDataModule(SurveyDataModule):
         if self.file == self.default_file():
             from galgen.data.sources.simulated import draw_survey  # GalSim, for those who draw
 
-            draw_survey(self.file, self.galaxies, self.drawn_size, self.survey_seed, self.processes)
+            draw_survey(self.file, self.galaxies, self.image_size, self.survey_seed, self.processes)
 
 
 def cache_folder() -> Path:

@@ -80,7 +80,9 @@ class EpochBatches(Sampler[Tensor]):
         if self.shuffle:
             np.random.default_rng([self.seed, self.epoch]).shuffle(order)
         for batch in torch.from_numpy(order).split(self.batch_size * self.ranks):
-            yield batch[self.rank :: self.ranks]
+            share = batch[self.rank :: self.ranks]
+            # A last batch of fewer stamps than ranks: all ranks must take part in a step.
+            yield share if len(share) else batch[:1]
 
 
 def split_by_parent(

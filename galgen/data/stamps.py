@@ -21,6 +21,9 @@ from galgen.files import written_whole
 SCHEMA = 1
 """Version of galgen's own layout, in the attribute `galgen_schema`."""
 
+NUMBERS = ("galaxy_id", "redshift", "noise_variance", "background")
+"""Columns that trainings read."""
+
 
 @dataclass
 class Batch:
@@ -127,7 +130,9 @@ class StampFile:
         datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
         self.attrs = {name: _plain(value) for name, value in file.attrs.items()}
         version = self.attrs.get("galgen_schema")
-        if version is not None and int(version) > SCHEMA:
+        if version is not None and not isinstance(version, int):
+            raise GalgenError(f"{self.path}: its galgen_schema is {version!r}, not a number")
+        if version is not None and version > SCHEMA:
             raise GalgenError(
                 f"{self.path}: written with schema {version}, this galgen reads up to {SCHEMA}; "
                 "install a newer galgen"
@@ -165,6 +170,8 @@ class StampFile:
                 raise GalgenError(
                     f"{self.path}: {self._n} stamps but {len(item)} values in '{name}'"
                 )
+            if column in NUMBERS and not np.issubdtype(item.dtype, np.number):
+                raise GalgenError(f"{self.path}: '{name}' does not hold numbers")
             self.columns[column] = item[:]
 
 
@@ -255,4 +262,7 @@ def _append_images(file: h5py.File, images: np.ndarray) -> None:
 
 
 def _plain(value):
-    return value.item() if isinstance(value, np.generic) else value
+    """Turn an attribute into what JSON can hold."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    return value if isinstance(value, str | int | float | list) else str(value)

@@ -14,7 +14,9 @@ class Peak:
     stay zero.
     """
 
-    value_range = (0.0, 1.0)
+    def value_range(self, low: float, high: float) -> tuple[float, float]:
+        """Return the bounds of what comes of pixels between `low` and `high`."""
+        return 0.0, 1.0
 
     def __call__(self, image: Tensor, background: Tensor | None) -> Tensor:
         """Normalise images (N, H, W) with backgrounds (N,)."""
@@ -27,7 +29,9 @@ class Peak:
 class Physical:
     """No normalisation: images stay in the unit of the file."""
 
-    value_range = (-math.inf, math.inf)
+    def value_range(self, low: float, high: float) -> tuple[float, float]:
+        """Return the bounds of what comes of pixels between `low` and `high`."""
+        return low, high
 
     def __call__(self, image: Tensor, background: Tensor | None) -> Tensor:
         """Return the images as they are."""
@@ -44,12 +48,14 @@ class Asinh:
         ValueError: if the scale is not positive.
     """
 
-    value_range = (-math.inf, math.inf)
-
     def __init__(self, scale: float):
         if not scale > 0:
             raise ValueError(f"transform.scale is {scale}, it must be positive")
         self.scale = scale
+
+    def value_range(self, low: float, high: float) -> tuple[float, float]:
+        """Return the bounds of what comes of pixels between `low` and `high`."""
+        return math.asinh(low / self.scale), math.asinh(high / self.scale)
 
     def __call__(self, image: Tensor, background: Tensor | None) -> Tensor:
         """Compress images (N, H, W)."""

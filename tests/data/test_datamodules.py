@@ -96,6 +96,14 @@ def test_ranks_share_the_batches_of_one_process():
         assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())
 
 
+def test_no_rank_is_left_without_a_batch():
+    ranks = [list(EpochBatches(9, 2, 0, True, rank, ranks=4)) for rank in range(4)]
+    assert [len(batches) for batches in ranks] == [2] * 4
+    assert all(len(batch) for batches in ranks for batch in batches)
+    seen = {int(i) for batches in ranks for batch in batches for i in batch}
+    assert seen == set(range(9))
+
+
 def test_validation_is_in_order(survey):
     datamodule = module(survey)
     datamodule.setup()
@@ -174,7 +182,9 @@ def test_bad_arguments_are_refused(survey, arguments, message):
 @pytest.mark.parametrize(
     ("redshift", "message"),
     [
-        (np.linspace(0, 1, 80), None),
+        (np.linspace(0.01, 9, 80), None),
+        (np.where(np.arange(80) == 7, -99, 1.0), r"1 of 80 redshifts .* row 7"),
+        (np.where(np.arange(80) < 3, 0, 1.0), r"3 of 80 redshifts .* row 0"),
         (np.where(np.arange(80) == 5, np.nan, 1.0), r"1 of 80 redshifts .* row 5"),
         (None, "has no redshifts"),
     ],

@@ -70,6 +70,7 @@ def test_the_original_files(name, n, size, columns):
         ({"a": discs(6), "b": discs(6)}, "has 2"),
         ({"a": discs(6), "b": REDSHIFT, "c": REDSHIFT}, "cannot be told"),
         ({"a": discs(6), "z": REDSHIFT[:5]}, "6 stamps but 5 values"),
+        ({"a": discs(6), "z": np.full(6, b"high")}, "'z' does not hold numbers"),
         ({"a": np.zeros((0, 32, 32))}, "empty"),
         ({"a": np.zeros((3, 32, 30))}, "32 x 30"),
         ({"a": np.zeros((3, 32, 32), "S1")}, "does not hold numbers"),
