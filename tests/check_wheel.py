@@ -12,18 +12,12 @@ import sys
 from hydra import compose, initialize_config_dir
 from galgen.config import CONF
 assert CONF.parent.name == "galgen" and "site-packages" in str(CONF), CONF
-groups = sorted(p for p in CONF.rglob("*.yaml") if not p.name.startswith("_"))
+options = sorted(p for p in CONF.glob("*/*.yaml") if not p.name.startswith("_"))
 with initialize_config_dir(str(CONF), version_base="1.3"):
-    for path in groups:
-        group = path.parent.relative_to(CONF)
-        if path.parent == CONF:
-            continue
-        override = f"{group}={path.stem}"
-        if str(group) == "experiment":
-            override = f"+{override}"
-        compose("train", [override])
+    for path in options:
+        compose("train", [f"{path.parent.name}={path.stem}"])
 assert "torch" not in sys.modules
-print(f"{len(groups)} configs compose")
+print(f"{len(options)} configs compose")
 """
 
 
