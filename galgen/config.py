@@ -152,7 +152,7 @@ def check_targets(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> Non
         allowed: packages or modules.
 
     Raises:
-        GalgenError: if one does not; nothing has been executed or imported for it then.
+        GalgenError: if one does not; it has not been called then.
     """
     for key, node in _target_nodes(config):
         target = node["_target_"]

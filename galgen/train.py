@@ -54,7 +54,8 @@ def train(config: DictConfig, run: runs.Run) -> None:
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
-    if config.init_from and not run.last_checkpoint.is_file():
+    resumes = run.last_checkpoint.is_file() and not config.overwrite
+    if config.init_from and not resumes:
         start_from(model, config.init_from)
     first_rank = rank_zero_only.rank == 0  # other ranks run this same command
     with run.lock() if first_rank else contextlib.nullcontext():

@@ -257,6 +257,9 @@ def test_init_from_takes_the_weights_and_nothing_else(command, small):
     command("train", *small, "run_name=first")
     arguments = [*small, "init_from=runs/first", "optimizer.lr=0.0", "run_name=second"]
     assert command("train", *arguments)[0] == 0
+    # Again over the checkpoint that is there now, which must not be taken for a resume.
+    Path("runs/second/checkpoints/best.ckpt").unlink()
+    assert command("train", *arguments, "overwrite=true", "seed=5")[0] == 0
     first, second = (galgen.load(f"runs/{name}") for name in ("first", "second"))
     for (name, one), two in zip(first.named_parameters(), second.parameters(), strict=True):
         assert torch.equal(one, two), name
