@@ -24,8 +24,9 @@ lint: setup  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup  ## measure training and loading speed against the original's way
-	$(BIN)/python experiments/training_speed/bench.py
+bench: setup  ## measure training, reading and preparing against the original's way
+	$(BIN)/python -m experiments.training_speed.bench
+	$(BIN)/python -m experiments.loading.bench
 
 wheel-check: setup  ## build the wheel, install it elsewhere, compose every config, train
 	$(BIN)/python tests/check_wheel.py

@@ -1,6 +1,8 @@
 """`python -m galgen`: the commands, a line each."""
 
 COMMANDS = {
+    "galgen.prepare": "make a survey's stamp file, from public data or a mosaic",
+    "galgen.describe": "say what a stamp file holds",
     "galgen.train": "train a model on a survey, into a run directory",
     "galgen.import_weights": "turn an original weight file into a run directory",
 }

@@ -11,6 +11,8 @@ from galgen.files import written_whole
 
 PANEL = 0.95
 """Side of a galaxy in a figure, inches."""
+SHEET = 8
+"""Galaxies in a row of a contact sheet."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Of lines; told apart by colour-blind readers (Okabe & Ito 2008)."""
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -65,6 +67,55 @@ def samples(
             axes[0, column].set_title(f"z = {value:.2f}", fontsize=9)
     else:
         figure.suptitle("generated from N(0, 1)", fontsize=9)
+    return figure
+
+
+def contact_sheet(
+    images: np.ndarray,
+    pixel_scale: float | None = None,
+    magnitude: np.ndarray | None = None,
+    redshift: np.ndarray | None = None,
+) -> Figure:
+    """Draw galaxies of a survey, each on its own asinh stretch.
+
+    Args:
+        images: (N, H, W).
+        pixel_scale: arcsec; with it, a bar of one arcsec is drawn.
+        magnitude: (N,), written above each galaxy.
+        redshift: (N,), written above each galaxy.
+    """
+    figure, axes = _grid(-(-len(images) // SHEET), min(len(images), SHEET), left=0.05, top=0.25)
+    figure.subplots_adjust(hspace=0.24)
+    for axis in axes.flat[len(images) :]:
+        axis.set_visible(False)
+    for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        _galaxy(axis, image, image.max())
+        label = [] if magnitude is None else [f"{magnitude[number]:.1f} mag"]
+        if redshift is not None and np.isfinite(redshift[number]):
+            label.append(f"z {redshift[number]:.2f}")
+        axis.set_title(", ".join(label), fontsize=6, pad=2)
+        if pixel_scale:
+            start = 0.06 * len(image)
+            axis.plot([start, start + 1 / pixel_scale], [start, start], color="white", lw=1)
+    if pixel_scale:
+        figure.text(0.01, 1, "bars: 1 arcsec", fontsize=6, va="top")
+    return figure
+
+
+def histograms(columns: dict[str, np.ndarray]) -> Figure:
+    """Draw the distribution of each column.
+
+    Args:
+        columns: finite values (n,) by label; n may differ.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+        for axis, (label, values) in zip(figure.subplots(2, 2).flat, columns.items(), strict=False):
+            axis.hist(values, bins=min(60, max(5, len(values) // 10)), color=COLOURS[0])
+            axis.set_xlabel(label)
+            axis.set_ylabel("stamps")
+        for axis in figure.axes[len(columns) :]:
+            axis.set_visible(False)
     return figure
 
 

@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all."""
+"""Files: written whole or not at all, their hash, and where prepared surveys are kept."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,3 +34,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a small text file, whole or not at all."""
     with written_whole(path) as part:
         part.write_text(text)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return the folder of prepared surveys: $GALGEN_CACHE, or ~/.cache/galgen."""
+    return Path(os.environ.get("GALGEN_CACHE") or "~/.cache/galgen").expanduser()

@@ -13,8 +13,9 @@ from galgen.rules import check_rules
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF)), path.stem)
     for path in CONF.rglob("*.yaml")
-    if path.parent != CONF and not path.name.startswith("_") and path.parent.name != "experiment"
+    if not path.name.startswith("_") and path.parent.name not in ("conf", "experiment", "prepare")
 )
+SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"]}
 ELSEWHERE = {"ddp", "multi_node", "gpu"}  # of these trainers the devices are not here
@@ -43,6 +44,17 @@ def test_every_option_composes_passes_the_check_and_instantiates(
         assert trainer.max_epochs == config.trainer.max_epochs
     if group == "logger":
         assert not config.logger or instantiate(config.logger)
+
+
+@pytest.mark.parametrize("survey", SURVEYS)
+def test_every_survey_can_be_prepared(composed, survey):
+    image = ["mosaic.image=m.fits"] if survey == "mosaic" else []
+    config = composed(f"data={survey}", *image, name="prepare")
+    check_targets(config)
+    check_arguments(config)
+    assert instantiate(config.data).name == survey
+    assert instantiate(config.prepare).shards == 64
+    check_arguments(composed(f"data={survey}", name="describe"))
 
 
 def test_a_run_needs_its_checkpoints(composed):

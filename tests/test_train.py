@@ -432,7 +432,7 @@ def test_a_sigmoid_is_refused_for_counts_per_second(command, small, tmp_path):
     from galgen.data.stamps import write_stamps
 
     columns = {"galaxy_id": np.arange(80), "redshift": np.linspace(0.1, 1, 80)}
-    write_stamps(tmp_path / "counts.h5", [(discs(80) * 40, columns)], {})
+    write_stamps(tmp_path / "counts.h5", [{"image": discs(80) * 40, **columns}], {})
     arguments = [*small, f"data.file={tmp_path / 'counts.h5'}"]
     code, printed = command("train", *arguments, "transform=none")
     assert code == 1

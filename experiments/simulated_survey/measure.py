@@ -8,7 +8,7 @@ import galsim
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.data.sources.simulated import PIXEL_SCALE, draw_galaxies
+from galgen.data.sources.simulated import PIXEL_SCALE, SimulatedSource
 
 GALAXIES = 3000
 HERE = Path(__file__).parent
@@ -37,8 +37,8 @@ def contact_sheet(images: np.ndarray, catalogue: dict[str, np.ndarray]) -> Figur
 
 def main() -> None:
     """Draw, measure, write results.json and stamps.png."""
-    images, catalogue = draw_galaxies(range(GALAXIES), 158, seed=0)
-    measured = [pair for pair in map(moments, images) if pair is not None]
+    survey, _ = SimulatedSource(GALAXIES, image_size=158).draw(range(GALAXIES))
+    measured = [pair for pair in map(moments, survey["image"]) if pair is not None]
     sigma, g = np.array(measured).T
     results = {
         "galaxies": GALAXIES,
@@ -49,7 +49,7 @@ def main() -> None:
         "versions": {name: version(name) for name in ("galgen", "galsim", "numpy")},
     }
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    contact_sheet(images, catalogue).savefig(HERE / "stamps.png", dpi=130)
+    contact_sheet(survey["image"], survey).savefig(HERE / "stamps.png", dpi=130)
     print(json.dumps(results, indent=2))
 
 

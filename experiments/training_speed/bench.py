@@ -1,4 +1,4 @@
-"""Training and loading speed, galgen's against the original project's way, in one run.
+"""Training speed, galgen's against the original project's way, in one run.
 
 Both train the same cvae2 on the same random stamps. The original's way, written plainly: float32,
 a DataLoader that reads one stamp at a time from HDF5, and three `.item()` a step.
@@ -90,11 +90,10 @@ class Clock(pl.Callback):
         self.overhead = 1 - self.in_steps / (time.perf_counter() - self.started)
 
 
-def datamodule_of(path: Path, image_size: int) -> CosmosDataModule:
+def datamodule_of(path: Path, image_size: int, **arguments) -> CosmosDataModule:
     """Make galgen's data module of a survey."""
-    return CosmosDataModule(
-        name="bench", file=str(path), image_size=image_size, transform=Peak(), batch_size=BATCH
-    )
+    arguments |= {"image_size": image_size, "batch_size": BATCH}
+    return CosmosDataModule(name="bench", file=str(path), transform=Peak(), **arguments)
 
 
 def galgen_steps(
@@ -133,22 +132,6 @@ def galgen_steps(
     return np.diff(clock.ends).tolist(), clock.overhead
 
 
-def loader_rates(path: Path, image_size: int) -> tuple[float, float]:
-    """Read an epoch of shuffled batches the original's way and galgen's; stamps/s."""
-    rates = []
-    datamodule = datamodule_of(path, image_size)
-    datamodule.setup()
-    for loader in (DataLoader(PerItemStamps(path), BATCH, shuffle=True),
-                   datamodule.train_dataloader()):  # fmt: skip
-        for _ in loader:  # once to warm up
-            pass
-        start, stamps = time.perf_counter(), 0
-        for batch in loader:
-            stamps += len(batch[0] if isinstance(batch, list) else batch.image)
-        rates.append(stamps / (time.perf_counter() - start))
-    return rates[0], rates[1]
-
-
 def write_survey(path: Path, stamps: int, image_size: int) -> None:
     """Write random stamps in the original layout, compressed as it was."""
     rng = np.random.default_rng(0)
@@ -173,11 +156,9 @@ def measure(image_size: int, width: int, steps: int) -> dict:
                 seconds[way] += steps_taken
                 if way == "galgen":
                     overheads.append(overhead)
-        per_item, batched = loader_rates(path, image_size)
     return {
         "model": f"cvae2, {image_size} px, width {width}",
         "training": {way: BATCH / float(np.median(times)) for way, times in seconds.items()},
-        "loader": {"original": per_item, "galgen": batched},
         "outside_steps": float(np.median(overheads)),
     }
 
@@ -197,16 +178,15 @@ def show(results: list[dict]) -> None:
     columns = ("", "original's way", "galgen", "ratio", "galgen, bf16", "outside steps")
     table = Table(*columns, title=f"batch {BATCH}")
     for row in results:
-        for kind, unit in (("training", "images/s"), ("loader", "stamps/s")):
-            old, new, half = (row[kind].get(way) for way in ("original", "galgen", "bf16"))
-            table.add_row(
-                f"{row['model']}: {kind}, {unit}",
-                f"{old:.1f}",
-                f"{new:.1f}",
-                f"{new / old:.2f}",
-                f"{half:.1f}" if half else "",
-                f"{100 * row['outside_steps']:.1f} %" if half else "",
-            )
+        old, new, half = (row["training"][way] for way in ("original", "galgen", "bf16"))
+        table.add_row(
+            f"{row['model']}, images/s",
+            f"{old:.1f}",
+            f"{new:.1f}",
+            f"{new / old:.2f}",
+            f"{half:.1f}",
+            f"{100 * row['outside_steps']:.1f} %",
+        )
     Console(width=110).print(table)
 
 

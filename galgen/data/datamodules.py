@@ -2,8 +2,8 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +12,18 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from galgen.data.parts import PARTS, EpochBatches, Part, split_by_parent
-from galgen.data.stamps import Batch, StampFile
-from galgen.data.transforms import dihedral
+from galgen.data.parts import PARTS, Batch, EpochBatches, Part, split_by_parent
+from galgen.data.stamps import LARGEST_REDSHIFT, StampFile
+from galgen.data.transforms import crop, dihedral
 from galgen.errors import GalgenError
+from galgen.files import cache_folder
 
 log = logging.getLogger(__name__)
 
 CACHES = ("ram", "device", "none")
+CACHE_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 READ_TOGETHER = 256
 """Stamps read at a time when a survey is cached."""
-LARGEST_REDSHIFT = 9
-"""Catalogues mark failed redshifts by numbers beyond it, or by zero and negative ones."""
 BASELINE_STAMPS = 4096
 """Stamps of a part that its all-zero baseline is measured on, at most."""
 
@@ -36,14 +36,17 @@ class SurveyDataModule(LightningDataModule):
         file: stamp file; where None, the survey's own place in the cache folder.
         image_size: side of the crop around the centre of each stamp, px.
         batch_size: galaxies in a batch, on each device.
-        transform: callable that maps (image, background) to the model's scale.
+        transform: callable that brings a batch to the model's scale.
         split: shares of train, val and test, which sum to 1.
         split_seed: seed of the split; not the run's, so that runs are compared on one split.
         seed: seed of shuffling and augmentation.
         cache: `ram` or `device` keep all stamps of train and val there, `none` reads each batch.
+        cache_dtype: `float32`, or `float16` in half the memory; a batch is float32 in any case.
         cache_gb: a survey larger than this is read from disk whatever `cache` says, GB.
         num_workers: processes that read ahead, for `cache: none`.
-        augment: whether to turn and flip the training stamps at random.
+        augment: whether to turn, flip and shift the training stamps at random.
+        max_shift: largest shift, px, as far as the stamps are larger than `image_size`.
+        psf: whether batches have the PSFs of the galaxies.
 
     Attributes:
         value_range: bounds of the pixels that a model is to make, from a look at some of them.
@@ -58,20 +61,29 @@ class SurveyDataModule(LightningDataModule):
         self,
         name: str,
         image_size: int,
-        transform: Callable[[Tensor, Tensor | None], Tensor],
+        transform: Callable[[Batch], Batch],
         file: str | None = None,
         batch_size: int = 64,
         split: Sequence[float] = (0.8, 0.1, 0.1),
         split_seed: int = 0,
         seed: int = 0,
         cache: str = "ram",
+        cache_dtype: str = "float32",
         cache_gb: float = 12.0,
         num_workers: int = 0,
         augment: bool = False,
+        max_shift: int = 0,
+        psf: bool = False,
     ):
         super().__init__()
-        if cache not in CACHES:
-            raise ValueError(f"data.cache is {cache!r}, it can be one of {', '.join(CACHES)}")
+        for key, value, known in (
+            ("cache", cache, CACHES),
+            ("cache_dtype", cache_dtype, CACHE_DTYPES),
+        ):
+            if value not in known:
+                raise ValueError(f"data.{key} is {value!r}, it can be one of {', '.join(known)}")
+        if max_shift < 0:
+            raise ValueError(f"data.max_shift is {max_shift}, it must not be negative")
         if batch_size < 1:
             raise ValueError(f"data.batch_size is {batch_size}, it must be positive")
         if (
@@ -90,6 +102,9 @@ class SurveyDataModule(LightningDataModule):
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.split, self.split_seed = list(split), split_seed
         self.cache, self.cache_gb, self.num_workers = cache, cache_gb, num_workers
+        self.cache_dtype = CACHE_DTYPES[cache_dtype]
+        self.max_shift, self.psf = max_shift, psf
+        self.without_redshift = 0
         self.parts: dict[str, Part] = {}
 
     def default_file(self) -> Path:
@@ -120,24 +135,22 @@ class SurveyDataModule(LightningDataModule):
                 self.file,
             )
         rows = split_by_parent(self._parents(), self.split, self.split_seed)
-        if len(rows["train"]) < self.batch_size:
-            raise GalgenError(
-                f"data.batch_size={self.batch_size} is larger than the training part, which has "
-                f"{len(rows['train'])} of the {len(self.stamps)} stamps in {self.file}"
-            )
-        if not len(rows["val"]):
-            raise GalgenError(f"{self.file}: too few galaxies for a validation part")
-        self.parts = {part: Part(self.stamps, rows[part], self.image_size) for part in PARTS}
+        self.margin = 0
+        if self.augment:
+            self.margin = min(self.max_shift, (self.stamps.size - self.image_size) // 2)
+        self.parts = {part: self._part(part, rows[part]) for part in PARTS}
+        self._check_parts()
         pixels = self.stamps.read(slice(0, READ_TOGETHER), self.image_size)
         self.value_range = self.transform.value_range(float(pixels.min()), float(pixels.max()))
         if self.cache != "none":
             self._read_into_memory()
 
     def require_redshifts(self) -> None:
-        """Check that every stamp has a redshift.
+        """Leave out the galaxies whose redshift galgen's own layout marks as unknown, by NaN.
 
         Raises:
-            GalgenError: if the file has none, or some are NaN or a catalogue's mark of failure.
+            GalgenError: if the file has none, or some are a catalogue's mark of failure, or too
+                few are left.
         """
         redshift = self.stamps.columns.get("redshift")
         if redshift is None:
@@ -145,13 +158,25 @@ class SurveyDataModule(LightningDataModule):
                 f"{self.file} has no redshifts, which a conditional model needs; choose model=vae, "
                 "or a file with a 1-D data set of redshifts"
             )
-        unknown = np.flatnonzero(~((redshift > 0) & (redshift <= LARGEST_REDSHIFT)))
-        if len(unknown):
+        known = (redshift > 0) & (redshift <= LARGEST_REDSHIFT)
+        marked = np.isnan(redshift) & (not self.stamps.peak_normalised)
+        bad = np.flatnonzero(~(known | marked))
+        if len(bad) or not known.any():
             raise GalgenError(
-                f"{self.file}: {len(unknown)} of {len(redshift)} redshifts are NaN or outside 0 to "
-                f"{LARGEST_REDSHIFT}, the first in row {unknown[0]} (counted from 0); remove these "
-                "galaxies, or choose model=vae"
+                f"{self.file}: {(~known).sum()} of {len(redshift)} redshifts are NaN or outside 0 "
+                f"to {LARGEST_REDSHIFT}, the first in row {np.flatnonzero(~known)[0]} (counted "
+                "from 0); remove these galaxies, or choose model=vae"
             )
+        self.without_redshift = int(marked.sum())
+        if self.without_redshift:
+            log.warning(
+                "%d of %d galaxies have no redshift and are left out of this training",
+                self.without_redshift,
+                len(redshift),
+            )
+            for part in self.parts.values():
+                part.keep(known[part.rows])
+            self._check_parts()
 
     def facts(self) -> dict:
         """Describe survey, transform and split, as the run's data.json keeps them."""
@@ -174,6 +199,7 @@ class SurveyDataModule(LightningDataModule):
             "transform": numbers,
             "split": split,
             "redshift": self._redshift_statistics(),
+            "without_redshift": self.without_redshift,
             "squared_error_of_zero": baseline,
         }
 
@@ -188,31 +214,63 @@ class SurveyDataModule(LightningDataModule):
     def first(self, part: str, n: int) -> Batch:
         """Return the first n galaxies of a part, normalised, on the part's device."""
         stamps = self.parts[part]
-        batch = stamps[torch.arange(min(n, len(stamps)))]
-        batch.image = self.transform(batch.image, batch.background)
-        return batch
+        return self._finished(stamps[torch.arange(min(n, len(stamps)))])
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Normalise a batch, and augment it in training."""
-        batch.image = self.transform(batch.image, batch.background)
-        if self.augment and self.trainer.training:
-            batch.image = dihedral(batch.image, self._symmetries(batch.index))
-        return batch
+        """Crop and normalise a batch on its device, and augment it in training."""
+        return self._finished(batch, augment=self.augment and self.trainer.training)
 
     def typical_redshifts(self, n: int) -> np.ndarray:
         """Return n redshifts in equal steps that span the middle 90 % of the training part."""
         redshift = self.stamps.columns["redshift"][self.parts["train"].rows]
         return np.linspace(*np.nanpercentile(redshift, [5, 95]), n)
 
-    def _symmetries(self, index: Tensor) -> Tensor:
-        """Draw a symmetry for each galaxy, a function of (seed, epoch, row) alone."""
+    def _finished(self, batch: Batch, augment: bool = False) -> Batch:
+        """Make of what a part gives what a model sees."""
+        symmetry, shift = self._draws(batch.index) if augment else (None, None)
+        stacks = {
+            name: getattr(batch, name).float()
+            for name in ("image", "weight", "psf")
+            if getattr(batch, name) is not None
+        }
+        for name in stacks.keys() - {"psf"}:
+            stacks[name] = crop(stacks[name], self.image_size, shift)
+        if augment:
+            stacks = {name: dihedral(stack, symmetry) for name, stack in stacks.items()}
+        return self.transform(replace(batch, **stacks))
+
+    def _draws(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Draw symmetry and shift of each galaxy, functions of (seed, epoch, row) alone."""
         epoch = self.trainer.current_epoch
-        if getattr(self, "_symmetry_epoch", None) != epoch:
-            numbers = np.random.default_rng([self.seed, epoch, 1]).integers(
-                8, size=len(self.stamps)
+        if getattr(self, "_epoch", None) != epoch:
+            rng, n = np.random.default_rng([self.seed, epoch, 1]), len(self.stamps)
+            symmetry = rng.integers(8, size=n)
+            shift = rng.integers(-self.margin, self.margin + 1, size=(n, 2))
+            self._epoch = epoch
+            self._symmetry, self._shift = (
+                torch.from_numpy(numbers).to(index.device) for numbers in (symmetry, shift)
             )
-            self._symmetry, self._symmetry_epoch = torch.from_numpy(numbers).to(index.device), epoch
-        return self._symmetry[index]
+        return self._symmetry[index], self._shift[index] if self.margin else None
+
+    def _part(self, name: str, rows: np.ndarray) -> Part:
+        """Make a part; only training stamps are shifted and need a margin."""
+        margin = self.margin if name == "train" else 0
+        return Part(self.stamps, rows, self.image_size + 2 * margin, self.psf)
+
+    def _check_parts(self) -> None:
+        """Check that the parts suffice for a training.
+
+        Raises:
+            GalgenError: if they do not.
+        """
+        train = len(self.parts["train"])
+        if train < self.batch_size:
+            raise GalgenError(
+                f"data.batch_size={self.batch_size} is larger than the training part, which has "
+                f"{train} of the {len(self.stamps)} stamps in {self.file}"
+            )
+        if not len(self.parts["val"]):
+            raise GalgenError(f"{self.file}: too few galaxies for a validation part")
 
     def _parents(self) -> np.ndarray:
         return self.stamps.columns.get("galaxy_id", np.arange(len(self.stamps)))
@@ -237,14 +295,16 @@ class SurveyDataModule(LightningDataModule):
         """Measure what an all-zero prediction scores, per galaxy."""
         total, n = 0.0, min(len(part), BASELINE_STAMPS)
         for start in range(0, n, READ_TOGETHER):
-            batch = part[torch.arange(start, min(start + READ_TOGETHER, n))]
-            total += float(self.transform(batch.image, batch.background).double().square().sum())
+            batch = self._finished(part[torch.arange(start, min(start + READ_TOGETHER, n))])
+            total += float(batch.image.double().square().sum())
         return total / n
 
     def _read_into_memory(self) -> None:
-        wanted = [part for part in PARTS[:2] if len(self.parts[part])]
-        stamps = sum(len(self.parts[part]) for part in wanted)
-        gigabytes = stamps * self.image_size**2 * 4 / 1e9
+        wanted = [self.parts[part] for part in PARTS[:2]]
+        item = self.cache_dtype.itemsize
+        gigabytes = sum(
+            len(part) * size**2 * item / 1e9 for part in wanted for size in part.stacks.values()
+        )
         if gigabytes > self.cache_gb:
             log.warning(
                 "the survey takes %.1f GB and data.cache_gb is %s: batches are read from disk",
@@ -253,15 +313,13 @@ class SurveyDataModule(LightningDataModule):
             )
             return
         for part in wanted:
-            shape = (len(self.parts[part]), self.image_size, self.image_size)
-            self.parts[part].images = torch.empty(shape)
-        for start in range(0, len(self.stamps), READ_TOGETHER):
-            block = self.stamps.read(slice(start, start + READ_TOGETHER), self.image_size)
-            for part in wanted:
-                rows = self.parts[part].rows
-                first, last = np.searchsorted(rows, [start, start + READ_TOGETHER])
-                here = torch.from_numpy(block[rows[first:last] - start])
-                self.parts[part].images[first:last] = here
+            part.allocate(self.cache_dtype)
+        for name in wanted[0].stacks:
+            size = max(part.stacks[name] for part in wanted)
+            for start in range(0, len(self.stamps), READ_TOGETHER):
+                block = self.stamps.read(slice(start, start + READ_TOGETHER), size, name)
+                for part in wanted:
+                    part.fill(name, start, block)
         self.stamps.close()
 
     def _loader(self, name: str, shuffle: bool) -> DataLoader:
@@ -276,13 +334,14 @@ class SurveyDataModule(LightningDataModule):
             trainer.global_rank if trainer else 0,
             trainer.world_size if trainer else 1,
         )
-        workers = self.num_workers if part.images is None else 0
+        workers = 0 if part.cached else self.num_workers
         return DataLoader(
             part,
             sampler=batches,
             batch_size=None,
             num_workers=workers,
             persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available() and part.index.device.type == "cpu",
         )
 
 
@@ -290,8 +349,8 @@ class CosmosDataModule(SurveyDataModule):
     """HST/ACS F814W < 25.2 COSMOS galaxies with photometric redshifts."""
 
     how_to_get = (
-        "it must hold square stamps in a data set of rank 3 and their photometric redshifts in one "
-        "of rank 1 (or be a galgen stamp file); give yours as data.file=<file>"
+        "python -m galgen.prepare data=cosmos makes it from public data, or give data.file=<file>: "
+        "square stamps in a data set of rank 3, their redshifts in one of rank 1"
     )
 
 
@@ -299,9 +358,15 @@ class DeepFieldDataModule(SurveyDataModule):
     """The brighter COSMOS sample, F814W < 23.5, called "deep field" by the original project."""
 
     how_to_get = (
-        "it must hold square stamps in a data set of rank 3 (or be a galgen stamp file); give "
-        "yours as data.file=<file>"
+        "python -m galgen.prepare data=deepfield makes it from public data, or give "
+        "data.file=<file>: square stamps in a data set of rank 3"
     )
+
+
+class MosaicDataModule(SurveyDataModule):
+    """Galaxies cut from a mosaic of one's own."""
+
+    how_to_get = "python -m galgen.prepare data=mosaic mosaic.image=<FITS file> makes it"
 
 
 class SimulatedDataModule(SurveyDataModule):
@@ -336,11 +401,10 @@ class SimulatedDataModule(SurveyDataModule):
     def prepare_data(self) -> None:
         """Draw the survey if it is not in the cache folder yet."""
         if self.file == self.default_file():
-            from galgen.data.sources.simulated import draw_survey  # GalSim, for those who draw
+            from galgen.data.preparation import prepare  # GalSim, for those who draw
+            from galgen.data.sources.simulated import SimulatedSource
 
-            draw_survey(self.file, self.galaxies, self.image_size, self.survey_seed, self.processes)
-
-
-def cache_folder() -> Path:
-    """Return the folder of prepared surveys: $GALGEN_CACHE, or ~/.cache/galgen."""
-    return Path(os.environ.get("GALGEN_CACHE") or "~/.cache/galgen").expanduser()
+            source = SimulatedSource(
+                self.galaxies, self.image_size, self.survey_seed, processes=self.processes
+            )
+            prepare(source, self.file, overwrite=True)

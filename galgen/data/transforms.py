@@ -1,9 +1,12 @@
 """Normalisation and augmentation of stamps, on the device, one batch at a time."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+
+from galgen.data.parts import Batch
 
 
 class Peak:
@@ -18,12 +21,17 @@ class Peak:
         """Return the bounds of what comes of pixels between `low` and `high`."""
         return 0.0, 1.0
 
-    def __call__(self, image: Tensor, background: Tensor | None) -> Tensor:
-        """Normalise images (N, H, W) with backgrounds (N,)."""
-        if background is not None:
-            image = image - background[:, None, None]
+    def __call__(self, batch: Batch) -> Batch:
+        """Normalise images, and the variance of the noise alike."""
+        image = batch.image
+        if batch.background is not None:
+            image = image - batch.background[:, None, None]
         image = image.relu()
-        return image / image.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+        peak = image.amax(dim=(1, 2)).clamp_min(1e-30)
+        variance = batch.noise_variance
+        if variance is not None:
+            variance = variance / peak.square()
+        return replace(batch, image=image / peak[:, None, None], noise_variance=variance)
 
 
 class Physical:
@@ -33,9 +41,9 @@ class Physical:
         """Return the bounds of what comes of pixels between `low` and `high`."""
         return low, high
 
-    def __call__(self, image: Tensor, background: Tensor | None) -> Tensor:
-        """Return the images as they are."""
-        return image
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the batch as it is."""
+        return batch
 
 
 class Asinh:
@@ -57,9 +65,29 @@ class Asinh:
         """Return the bounds of what comes of pixels between `low` and `high`."""
         return math.asinh(low / self.scale), math.asinh(high / self.scale)
 
-    def __call__(self, image: Tensor, background: Tensor | None) -> Tensor:
-        """Compress images (N, H, W)."""
-        return torch.asinh(image / self.scale)
+    def __call__(self, batch: Batch) -> Batch:
+        """Compress images; their noise has no one variance afterwards."""
+        return replace(batch, image=torch.asinh(batch.image / self.scale), noise_variance=None)
+
+
+def crop(image: Tensor, size: int, shift: Tensor | None = None) -> Tensor:
+    """Cut the middle out of each image, or what lies beside it.
+
+    Args:
+        image: (N, H, H).
+        size: side of the crop, px.
+        shift: (N, 2), rows and columns by which the galaxy moves; 0 where None.
+
+    Returns:
+        Images (N, size, size).
+    """
+    start = (image.shape[1] - size) // 2
+    if shift is None:
+        return image[:, start : start + size, start : start + size]
+    steps = torch.arange(size, device=image.device)
+    rows, columns = (start - shift[:, axis, None] + steps for axis in (0, 1))
+    galaxy = torch.arange(len(image), device=image.device)[:, None, None]
+    return image[galaxy, rows[:, :, None], columns[:, None, :]]
 
 
 def dihedral(image: Tensor, code: Tensor) -> Tensor:

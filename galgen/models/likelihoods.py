@@ -11,7 +11,7 @@ class SquaredError(nn.Module):
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
         """Return the cost of each galaxy, (N,), of predictions (N, H, W)."""
-        return squared_error(prediction, batch.image)
+        return squared_error(prediction, batch)
 
 
 class Gaussian(nn.Module):
@@ -32,7 +32,7 @@ class Gaussian(nn.Module):
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
         """Return the negative log-likelihood of each galaxy in nats, (N,)."""
-        return _gaussian(prediction, batch.image, math.log(self.sigma))
+        return _gaussian(prediction, batch, math.log(self.sigma))
 
 
 class LearnedSigma(nn.Module):
@@ -57,22 +57,31 @@ class LearnedSigma(nn.Module):
         """Return the negative log-likelihood of each galaxy in nats, (N,)."""
         variance = self.variance
         if self.training or not self.variance > 0:
-            variance = (prediction - batch.image).detach().square().mean().clamp_min(1e-12)
+            error = squared_error(prediction.detach(), batch).sum()
+            variance = (error / _pixels(batch).sum()).clamp_min(1e-12)
         if self.training:
             started = (self.variance > 0).to(variance.dtype)
             weight = 1 - (1 - self.momentum) * started
             self.variance.lerp_(variance, weight)
-        return _gaussian(prediction, batch.image, 0.5 * variance.log())
+        return _gaussian(prediction, batch, 0.5 * variance.log())
 
 
-def squared_error(prediction: Tensor, image: Tensor) -> Tensor:
-    """Sum the squared error over the pixels of each galaxy, (N, H, W) to (N,)."""
-    return (prediction - image).square().sum(dim=(1, 2))
+def squared_error(prediction: Tensor, batch) -> Tensor:
+    """Sum the squared error over the pixels of each galaxy that count, (N, H, W) to (N,)."""
+    error = (prediction - batch.image).square()
+    if batch.weight is not None:
+        error = error * batch.weight
+    return error.sum(dim=(1, 2))
 
 
-def _gaussian(prediction: Tensor, image: Tensor, log_sigma: float | Tensor) -> Tensor:
-    pixels = image[0].numel()
+def _pixels(batch) -> Tensor:
+    """Count the pixels of each galaxy that count, (N,)."""
+    if batch.weight is not None:
+        return batch.weight.sum(dim=(1, 2))
+    return batch.image.new_full((len(batch.image),), batch.image[0].numel())
+
+
+def _gaussian(prediction: Tensor, batch, log_sigma: float | Tensor) -> Tensor:
     precision = math.exp(-2 * log_sigma) if isinstance(log_sigma, float) else (-2 * log_sigma).exp()
-    return 0.5 * precision * squared_error(prediction, image) + pixels * (
-        log_sigma + 0.5 * math.log(2 * math.pi)
-    )
+    constant = log_sigma + 0.5 * math.log(2 * math.pi)
+    return 0.5 * precision * squared_error(prediction, batch) + _pixels(batch) * constant

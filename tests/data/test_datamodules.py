@@ -1,15 +1,18 @@
 """Data modules: splits without leaks, batches, caches, facts."""
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.utilities import move_data_to_device
 
 from galgen.config import CONF, instantiate
 from galgen.data.datamodules import CosmosDataModule, DeepFieldDataModule
-from galgen.data.parts import EpochBatches, split_by_parent
+from galgen.data.parts import Batch, EpochBatches, split_by_parent
 from galgen.data.stamps import write_stamps
-from galgen.data.transforms import Peak
+from galgen.data.transforms import Peak, dihedral
 from galgen.errors import GalgenError
 from tests.conftest import discs
 
@@ -27,7 +30,7 @@ def augmented(tmp_path):
     path = tmp_path / "augmented.h5"
     parents = np.random.default_rng(0).permutation(np.repeat(np.arange(30) * 7, 4))
     columns = {"galaxy_id": parents, "redshift": parents / 100, "background": parents * 0.0 + 0.1}
-    write_stamps(path, [(discs(120), columns)], {"survey": "mine"})
+    write_stamps(path, [{"image": discs(120), **columns}], {"survey": "mine"})
     return path
 
 
@@ -114,7 +117,7 @@ def test_validation_is_in_order(survey):
 def test_a_survey_over_the_budget_is_read_from_disk(survey, caplog):
     datamodule = module(survey, cache_gb=1e-6)
     datamodule.setup()
-    assert datamodule.parts["train"].images is None
+    assert not datamodule.parts["train"].cached
     assert "read from disk" in caplog.text
 
 
@@ -211,8 +214,6 @@ def test_a_missing_file_says_what_it_must_hold(tmp_path):
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_galaxy(augmented):
-    from types import SimpleNamespace
-
     datamodule = module(augmented, augment=True)
     datamodule.setup()
     datamodule.trainer = SimpleNamespace(training=True, current_epoch=0)
@@ -230,3 +231,116 @@ def test_augmentation_is_a_function_of_seed_epoch_and_galaxy(augmented):
     plain = augmented_images(positions)
     assert not torch.equal(plain, first)
     torch.testing.assert_close(plain.sum(dim=(1, 2)), first.sum(dim=(1, 2)))
+
+
+@pytest.fixture
+def galaxies(tmp_path):
+    """Galgen's own layout: 40 stamps of 40 px, three PSFs, weights; six without redshift."""
+    path, rng = tmp_path / "own.h5", np.random.default_rng(1)
+    columns = {
+        "galaxy_id": np.arange(40),
+        "redshift": np.where(np.arange(40) % 7 == 3, np.nan, 0.5).astype("f4"),
+        "psf_index": np.arange(40) % 3,
+        "noise_variance": np.linspace(1, 2, 40),
+    }
+    weight = np.ones((40, 40, 40), "f4")
+    weight[:, :5] = 0
+    write_stamps(path, [{"image": discs(40, 40), "weight": weight, **columns}], {"survey": "own"})
+    with h5py.File(path, "a") as file:
+        file["psf"] = rng.random((3, 5, 5)).astype("f4")
+    return path
+
+
+CACHES = [("ram", "float32"), ("ram", "float16"), ("none", "float32")]
+
+
+@pytest.mark.parametrize(("cache", "dtype"), CACHES)
+def test_batches_have_what_the_file_has(galaxies, cache, dtype):
+    datamodule = module(galaxies, cache=cache, cache_dtype=dtype, psf=True)
+    datamodule.setup()
+    with h5py.File(galaxies) as file:
+        images, psfs, weights = (file[name][:] for name in ("image", "psf", "weight"))
+    for part in ("train", "val", "test"):
+        batch = datamodule.first(part, 100)
+        rows = batch.index.numpy()
+        assert batch.image.dtype == batch.psf.dtype == torch.float32
+        tolerance = {"rtol": 1e-3, "atol": 1e-6} if dtype == "float16" else {"rtol": 1e-6}
+        cropped = images[rows, 4:36, 4:36]
+        np.testing.assert_allclose(batch.image, cropped, **tolerance)  # discs have a peak of 1
+        np.testing.assert_allclose(batch.psf, psfs[rows % 3], **tolerance)
+        np.testing.assert_array_equal(batch.weight, weights[rows, 4:36, 4:36])
+        np.testing.assert_allclose(batch.noise_variance, 1 + rows / 39, rtol=1e-6)
+    if cache == "ram":
+        assert datamodule.parts["train"].cached["image"].dtype == getattr(torch, dtype)
+
+
+def test_psfs_that_are_not_there_are_a_sentence(augmented):
+    with pytest.raises(GalgenError, match="has no PSFs"):
+        module(augmented, psf=True).setup()
+
+
+@pytest.mark.parametrize(("cache", "dtype"), CACHES)
+def test_galaxies_without_redshift_are_left_out_where_it_is_needed(galaxies, caplog, cache, dtype):
+    datamodule = module(galaxies, cache=cache, cache_dtype=dtype, psf=True)
+    datamodule.setup()
+    everything = {part: set(stamps.rows) for part, stamps in datamodule.parts.items()}
+    datamodule.require_redshifts()
+    assert "6 of 40 galaxies have no redshift" in caplog.text
+    assert datamodule.facts()["without_redshift"] == 6
+    with h5py.File(galaxies) as file:
+        images, psfs = file["image"][:], file["psf"][:]
+    for part, stamps in datamodule.parts.items():
+        assert set(stamps.rows) == {row for row in everything[part] if row % 7 != 3}
+        batch = datamodule.first(part, 100)
+        rows = batch.index.numpy()
+        assert (batch.redshift == 0.5).all()
+        np.testing.assert_allclose(batch.image, images[rows, 4:36, 4:36], atol=1e-3)
+        np.testing.assert_allclose(batch.psf, psfs[rows % 3], atol=1e-3)
+
+
+def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
+    datamodule = module(galaxies, augment=True, max_shift=15, psf=True)
+    datamodule.setup()
+    assert datamodule.margin == 4  # as far as the stamps reach
+    datamodule.trainer = SimpleNamespace(training=True, current_epoch=0)
+    batch = datamodule.on_after_batch_transfer(datamodule.parts["train"][torch.arange(20)], 0)
+    with h5py.File(galaxies) as file:
+        images, psfs, weights = (file[name][:] for name in ("image", "psf", "weight"))
+    symmetry, shift = (numbers.numpy() for numbers in datamodule._draws(batch.index))
+    assert {tuple(pair) for pair in np.abs(shift)} > {(0, 0)} or np.abs(shift).max() > 2
+    for i, row in enumerate(batch.index.tolist()):
+        down, right = shift[i]
+        window = np.s_[4 - down : 36 - down, 4 - right : 36 - right]
+        for found, stack in (
+            (batch.image, images[row][window]),
+            (batch.weight, weights[row][window]),
+        ):
+            expected = dihedral(torch.tensor(stack)[None], torch.tensor(symmetry[[i]]))[0]
+            peak = expected.max() if found is batch.image else 1
+            torch.testing.assert_close(found[i], expected / peak)
+        turned = dihedral(torch.tensor(psfs[row % 3])[None], torch.tensor(symmetry[[i]]))[0]
+        torch.testing.assert_close(batch.psf[i], turned)
+    datamodule.trainer.training = False
+    plain = datamodule.on_after_batch_transfer(datamodule.parts["train"][torch.arange(20)], 0)
+    np.testing.assert_allclose(plain.image, images[batch.index.numpy(), 4:36, 4:36], rtol=1e-6)
+
+
+def test_the_deep_field_is_shifted_by_up_to_15_px(composed):
+    config = composed("data=deepfield")
+    assert (config.data.augment, config.data.max_shift, config.data.image_size) == (True, 15, 128)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"cache_dtype": "float8"}, "float32, float16"), ({"max_shift": -1}, "not be negative")],
+)
+def test_bad_loading_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        module("s.h5", **arguments)
+
+
+def test_batches_move_to_pinned_memory_and_devices_whole():
+    fields = {"image": torch.rand(2, 4, 4), "index": torch.arange(2), "psf": torch.rand(2, 3, 3)}
+    batch = move_data_to_device(Batch(**fields), torch.device("meta"))
+    assert batch.image.device.type == batch.psf.device.type == "meta"
+    assert batch.redshift is None

@@ -3,71 +3,94 @@
 import json
 
 import galsim
+import h5py
 import numpy as np
 import pytest
 from astropy.cosmology import Planck18
+from scipy.signal import fftconvolve
 
+from galgen.data.preparation import prepare
 from galgen.data.sources import simulated
-from galgen.data.sources.simulated import draw_galaxies, draw_parameters, draw_survey
+from galgen.data.sources.simulated import SimulatedSource, draw_parameters
 from galgen.data.stamps import StampFile
 
 
-def test_the_same_stamps_at_any_number_of_processes(tmp_path):
+def draw(numbers, image_size, seed, **arguments):
+    block, left_out = SimulatedSource(1, image_size, seed, **arguments).draw(numbers)
+    assert not left_out
+    return block
+
+
+def test_the_same_stamps_at_any_number_of_processes_and_shards(tmp_path):
     one, two = tmp_path / "one.h5", tmp_path / "two.h5"
-    draw_survey(one, 70, 32, seed=1, processes=1)
-    draw_survey(two, 70, 32, seed=1, processes=2)
+    assert prepare(SimulatedSource(70, 32, seed=1, processes=1, shards=3), one)
+    assert prepare(SimulatedSource(70, 32, seed=1, processes=2, shards=5), two)
     images = [StampFile(path).read(slice(0, 70), 32) for path in (one, two)]
     np.testing.assert_array_equal(*images)
-    direct, columns = draw_galaxies(range(66, 70), 32, seed=1)
-    np.testing.assert_array_equal(images[0][66:], direct)
+    direct = draw(range(66, 70), 32, seed=1)
+    np.testing.assert_array_equal(images[0][66:], direct["image"])
     stamps = StampFile(one)
     np.testing.assert_array_equal(stamps.columns["galaxy_id"], np.arange(70))
-    np.testing.assert_array_equal(stamps.columns["redshift"][66:], columns["redshift"])
+    np.testing.assert_array_equal(stamps.columns["redshift"][66:], direct["redshift"])
     assert stamps.attrs["pixel_scale"] == 0.03
-    assert not np.array_equal(draw_galaxies(range(66, 70), 32, seed=2)[0], direct)
+    assert not np.array_equal(draw(range(66, 70), 32, seed=2)["image"], direct["image"])
 
 
-def test_a_drawn_survey_is_reused(tmp_path):
+def test_a_drawn_survey_is_reused_also_one_with_more_than_is_asked_for(tmp_path):
     path = tmp_path / "s.h5"
-    draw_survey(path, 3, 32, seed=1, processes=1)
+    prepare(SimulatedSource(3, 32, noiseless=True, processes=1), path)
     before = path.stat().st_mtime_ns
-    draw_survey(path, 3, 32, seed=1)
+    assert prepare(SimulatedSource(3, 32, processes=1), path, overwrite=True)
     assert path.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "other recipe", "other size"])
-def test_what_is_not_the_survey_is_drawn_again(tmp_path, monkeypatch, damage):
+@pytest.mark.parametrize("damage", ["truncated", "truncated shard", "other recipe", "other size"])
+def test_what_is_not_the_survey_is_drawn_again(tmp_path, damage):
     path = tmp_path / "s.h5"
-    draw_survey(path, 3, 32 if damage != "other size" else 40, seed=1, processes=1)
-    if damage == "truncated":
-        path.write_bytes(path.read_bytes()[:3000])
+    size = 40 if damage == "other size" else 32
+    prepare(SimulatedSource(3, size, seed=1, processes=1, shards=2), path)
+    if damage.startswith("truncated"):
+        victim = path if damage == "truncated" else tmp_path / "s" / "00001.h5"
+        victim.write_bytes(victim.read_bytes()[:3000])
     if damage == "other recipe":
-        monkeypatch.setattr(simulated, "RECIPE", 99)
-    draw_survey(path, 3, 32, seed=1, processes=1)
+        for file in (path, *(tmp_path / "s").glob("*.h5")):
+            with h5py.File(file, "a") as opened:
+                opened.attrs["recipe"] = "galgen simulated survey, recipe 1"
+    prepare(SimulatedSource(3, 32, seed=1, processes=1, shards=2), path, overwrite=True)
     np.testing.assert_array_equal(
-        StampFile(path).read(slice(0, 3), 32), draw_galaxies(range(3), 32, seed=1)[0]
+        StampFile(path).read(slice(0, 3), 32), draw(range(3), 32, seed=1)["image"]
     )
 
 
-def test_interrupted_drawing_leaves_nothing_that_is_believed(tmp_path, monkeypatch):
-    path = tmp_path / "s.h5"
-    monkeypatch.setattr(simulated, "TOGETHER", 2)
-    blocks = simulated._blocks
+def test_companions_are_the_stamp_without_noise_and_without_the_psf():
+    block = draw(range(6), 158, seed=0, noiseless=True)
+    noise = block["image"] - block["noiseless"]
+    assert noise.std() == pytest.approx(0.00316, rel=0.03)
+    assert np.abs(noise.mean()) < 0.0003
+    psfs = SimulatedSource(1, 158).tables()["psf"]
+    for number in range(6):
+        free, seen = block["psf_free"][number], block["noiseless"][number]
+        assert free.sum() == pytest.approx(seen.sum(), rel=0.02)
+        again = fftconvolve(free, psfs[block["psf_index"][number]], "same")
+        assert np.corrcoef(again.ravel(), seen.ravel())[0, 1] > 0.997
+        assert free.max() > 1.2 * seen.max()
+    plain = draw(range(6), 158, seed=0)
+    np.testing.assert_array_equal(plain["image"], block["image"])
 
-    def interrupted(*arguments):
-        for count, block in enumerate(blocks(*arguments)):
-            if count == 2:
-                raise KeyboardInterrupt
-            yield block
 
-    monkeypatch.setattr(simulated, "_blocks", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        draw_survey(path, 8, 32, seed=1, processes=1)
-    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
+def test_galaxies_without_clumps():
+    block = draw(range(20), 32, seed=0, clumps=False)
+    assert (block["clumps"] == 0).all()
+    assert (block["clump_fraction"] == 0).all()
+    with_clumps = draw(range(20), 32, seed=0)
+    np.testing.assert_array_equal(block["flux_radius"], with_clumps["flux_radius"])
+    late = with_clumps["early_type"] == 0
+    assert (np.abs(with_clumps["image"] - block["image"]).max((1, 2))[late] > 1e-6).all()
 
 
 def test_stamps_hold_the_flux_of_their_magnitude():
-    images, truth = draw_galaxies(range(60), 158, seed=0)
+    truth = draw(range(60), 158, seed=0)
+    images = truth["image"]
     bright = truth["magnitude"] < 23.5
     assert bright.sum() > 5
     measured = 25.94 - 2.5 * np.log10(images[bright].sum(axis=(1, 2)))
@@ -76,7 +99,8 @@ def test_stamps_hold_the_flux_of_their_magnitude():
 
 
 def test_the_noise_is_that_of_cosmos():
-    images, truth = draw_galaxies(range(40), 158, seed=0)
+    truth = draw(range(40), 158, seed=0)
+    images = truth["image"]
     corners = images[:, :25, :25]
     np.testing.assert_allclose(corners.std(), 0.00316, rtol=0.05)
     neighbours = (corners[:, :, 1:] * corners[:, :, :-1]).mean() / corners.var()

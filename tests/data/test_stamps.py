@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from galgen.data.stamps import StampFile, write_stamps
+from galgen.data.stamps import StampFile, join_stamps, write_stamps
 from galgen.errors import GalgenError
 from tests.conftest import SHARED, discs
 
@@ -25,12 +25,16 @@ def write(path, **datasets):
 
 def test_round_trip(tmp_path):
     images = discs(6)
-    blocks = [(images[:4], {"redshift": REDSHIFT[:4]}), (images[4:], {"redshift": REDSHIFT[4:]})]
+    blocks = [
+        {"image": images[rows], "redshift": REDSHIFT[rows], "psf": images[rows, :5, :5]}
+        for rows in (slice(0, 4), slice(4, 6))
+    ]
     path = tmp_path / "folder" / "survey.h5"
-    write_stamps(path, iter(blocks), {"survey": "mine", "pixel_scale": 0.03}, np.ones((2, 5, 5)))
+    write_stamps(path, iter(blocks), {"survey": "mine", "pixel_scale": 0.03})
     stamps = StampFile(path)
     assert (len(stamps), stamps.size, stamps.peak_normalised) == (6, 32, False)
     np.testing.assert_array_equal(stamps.read(slice(0, 6), 32), images)
+    np.testing.assert_array_equal(stamps.read(slice(0, 6), 5, "psf"), images[:, :5, :5])
     np.testing.assert_array_equal(stamps.columns["redshift"], REDSHIFT)
     assert stamps.attrs == {"galgen_schema": 1, "survey": "mine", "pixel_scale": 0.03}
 
@@ -110,9 +114,58 @@ def test_a_newer_schema_is_refused(tmp_path):
         StampFile(path)
 
 
+@pytest.fixture
+def joined(tmp_path):
+    """Two shards of 4 and 2 stamps, joined."""
+    images, shards = discs(6), [tmp_path / "set" / "shards" / f"{i}.h5" for i in range(2)]
+    for shard, rows in zip(shards, (slice(0, 4), slice(4, 6)), strict=True):
+        write_stamps(shard, [{"image": images[rows], "redshift": REDSHIFT[rows]}], {})
+    path = tmp_path / "set" / "survey.h5"
+    join_stamps(path, shards, {"survey": "mine"}, {"psf": np.ones((1, 3, 3), "f4")})
+    return path, images
+
+
+def test_a_joined_file_is_read_like_one_and_may_be_moved(joined, tmp_path, monkeypatch):
+    path, images = joined
+    moved = (tmp_path / "set").rename(tmp_path / "elsewhere") / path.name
+    monkeypatch.chdir(moved.parent)
+    (tmp_path / "link.h5").symlink_to(moved)
+    for name in (moved, moved.name, tmp_path / "link.h5"):
+        stamps = StampFile(name)
+        rows = np.array([5, 0, 3])
+        np.testing.assert_array_equal(stamps.read(rows, 32), images[rows])
+        np.testing.assert_array_equal(stamps.columns["redshift"], REDSHIFT)
+        assert stamps.stacks == {"image": (6, 32, 32), "psf": (1, 3, 3)}
+        assert [shard.name for shard in stamps.shards] == ["0.h5", "1.h5"]
+    assert moved.stat().st_size < images.nbytes  # the stamps are not written twice
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda shard: shard.unlink(), "1.h5 is missing"),
+        (lambda shard: shard.write_bytes(shard.read_bytes()[:900]), "1.h5: damaged or truncated"),
+        (lambda shard: write_stamps(shard, [{"image": discs(1)}], {}), "has only 1 stamps"),
+    ],
+)
+def test_a_damaged_shard_is_told(joined, damage, message):
+    path, _ = joined
+    damage(path.parent / "shards" / "1.h5")
+    with pytest.raises(GalgenError, match=message):
+        StampFile(path)
+
+
+def test_noise_is_stored_as_it_is_and_empty_sky_compressed(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(2, 32, 32)).astype("f4")
+    write_stamps(tmp_path / "s.h5", [{"image": noise, "weight": np.zeros_like(noise)}], {})
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert (file["image"].compression, file["weight"].compression) == (None, "gzip")
+        assert file["image"].chunks == (1, 32, 32)
+
+
 def test_an_interrupted_write_leaves_nothing(tmp_path):
     def blocks():
-        yield discs(2), {}
+        yield {"image": discs(2)}
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -131,7 +184,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))  # writing more fails
         images = np.random.default_rng(0).random((20, 64, 64)).astype("f4")
         try:
-            write_stamps(Path("full.h5"), ((images, {}) for _ in range(30)), {})
+            write_stamps(Path("full.h5"), ({"image": images} for _ in range(30)), {})
         except OSError as error:
             sys.exit(f"{error.errno} {error.filename}")
     """

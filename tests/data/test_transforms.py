@@ -4,30 +4,49 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.data.transforms import Asinh, Peak, Physical, dihedral
+from galgen.data.parts import Batch
+from galgen.data.transforms import Asinh, Peak, Physical, crop, dihedral
 
 IMAGE = torch.randn(4, 6, 6, generator=torch.Generator().manual_seed(0))
 BACKGROUND = torch.tensor([0.0, 0.1, 0.5, 100.0])
 
 
+BATCH = Batch(
+    image=IMAGE, index=torch.arange(4), background=BACKGROUND, noise_variance=torch.full((4,), 0.2)
+)
+
+
 def test_peak_is_relu_of_the_light_above_the_background_over_its_maximum():
-    out = Peak()(IMAGE, BACKGROUND).numpy()
+    out = Peak()(BATCH)
     for i in range(3):
         light = np.maximum(IMAGE[i].numpy() - BACKGROUND[i].item(), 0)
-        np.testing.assert_allclose(out[i], light / light.max(), rtol=1e-6)
-    assert (out[3] == 0).all()  # no light above the background
+        np.testing.assert_allclose(out.image[i], light / light.max(), rtol=1e-6)
+        assert out.noise_variance[i] == pytest.approx(0.2 / light.max() ** 2, rel=1e-6)
+    assert (out.image[3] == 0).all()  # no light above the background
 
 
 def test_peak_leaves_peak_normalised_images_alone():
-    image = Peak()(IMAGE, None)
-    assert torch.equal(Peak()(image, None), image)
+    batch = Peak()(Batch(image=IMAGE, index=BATCH.index))
+    assert torch.equal(Peak()(batch).image, batch.image)
 
 
 def test_asinh_and_physical():
-    torch.testing.assert_close(Asinh(0.2)(IMAGE, None).sinh() * 0.2, IMAGE)
-    assert Physical()(IMAGE, BACKGROUND) is IMAGE
+    batch = Asinh(0.2)(BATCH)
+    torch.testing.assert_close(batch.image.sinh() * 0.2, IMAGE)
+    assert batch.noise_variance is None
+    assert Physical()(BATCH) is BATCH
     with pytest.raises(ValueError, match=r"transform\.scale"):
         Asinh(0.0)
+
+
+def test_a_crop_moves_the_galaxy_by_the_shift():
+    image = torch.arange(2 * 10 * 10.0).reshape(2, 10, 10)
+    middle = crop(image, 4)
+    assert torch.equal(middle, image[:, 3:7, 3:7])
+    shift = torch.tensor([[0, 0], [2, -3]])
+    moved = crop(image, 4, shift)
+    assert torch.equal(moved[0], middle[0])
+    assert torch.equal(moved[1], image[1, 1:5, 6:10])  # two down, three to the left
 
 
 def test_the_eight_symmetries_differ_and_are_those_of_numpy():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from galgen.data.stamps import Batch
+from galgen.data.parts import Batch
 from galgen.models.likelihoods import Gaussian, LearnedSigma, SquaredError
 
 torch.manual_seed(0)
@@ -20,6 +20,19 @@ def test_squared_error_sums_over_pixels():
 def test_gaussian_is_the_normal_density():
     expected = -Normal(PREDICTION, 0.3).log_prob(IMAGE).sum(dim=(1, 2))
     torch.testing.assert_close(Gaussian(0.3)(PREDICTION, BATCH), expected)
+
+
+@pytest.mark.parametrize("likelihood", [SquaredError(), Gaussian(0.3), LearnedSigma()])
+def test_pixels_of_no_weight_do_not_count(likelihood):
+    weight = torch.ones_like(IMAGE)
+    weight[:, :2] = 0
+    masked = IMAGE.clone()
+    masked[:, :2] = 99.0
+    batch = Batch(image=masked, index=torch.arange(5), weight=weight)
+    rest = Batch(image=IMAGE[:, 2:], index=torch.arange(5))
+    torch.testing.assert_close(
+        likelihood.eval()(PREDICTION, batch), likelihood(PREDICTION[:, 2:], rest)
+    )
 
 
 def test_learned_sigma_is_the_best_gaussian_for_the_batch():

@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from galgen.config import CONF, instantiate
-from galgen.data.stamps import Batch
+from galgen.data.parts import Batch
 from galgen.models.vae import (
     DECODED_TOGETHER,
     LOG_VARIANCE,

@@ -4,126 +4,143 @@ The recipe's numbers were tuned until sizes and shapes came near those of real C
 experiments/simulated_survey compares them. Every galaxy depends on (seed, its number) alone.
 """
 
-import logging
-import os
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
-from multiprocessing import get_context
-from pathlib import Path
+from functools import cache
 
 import astropy.units as u
 import galsim
 import numpy as np
 from astropy.cosmology import Planck18
-from filelock import FileLock
-from rich.progress import track
 
-from galgen.data.stamps import StampFile, write_stamps
-from galgen.errors import GalgenError
+from galgen.data.sources.noise import (
+    PIXEL_SCALE,
+    ZERO_POINT,
+    cosmos_variance,
+    level_of_unit_variance,
+    noise_image,
+)
+from galgen.data.sources.source import Source
 
-log = logging.getLogger(__name__)
-
-PIXEL_SCALE = 0.03
-"""arcsec"""
-ZERO_POINT = 25.94
-"""AB magnitude of one count a second."""
-RECIPE = 1
+RECIPE = 2
 """Counts the changes of the recipe; a cached survey of another one is drawn again."""
 FAINTEST, BRIGHTEST = 25.2, 18.0
-LATE_RADIUS = 5.5
+LATE_RADIUS = 5.4
 """Half-light radius of late types of absolute magnitude -21 at redshift 0, kpc."""
+QUICK = galsim.GSParams(folding_threshold=0.02)
+"""Smaller transforms than GalSim's default; changes pixels by up to 0.5 % of the noise."""
+LEAST_BULGE = 0.02
+"""Fraction of the flux below which a late type has no bulge."""
 PSF_SIGMAS = np.linspace(0.033, 0.036, 8)
 """Width of the Gaussian part of each PSF, arcsec."""
 PSF_SIZE = 63
 """Side of the PSF images, px."""
-TOGETHER = 64
-"""Galaxies that a process draws at a time."""
+NOISELESS = ", with noiseless images"
+"""What the recipe of a survey with companions ends with."""
+OVERSAMPLING = 8
+"""Samples of a profile along a pixel's side, where no PSF smooths it."""
 
 
-def draw_survey(
-    path: Path, galaxies: int, image_size: int, seed: int, processes: int | None = None
-) -> None:
-    """Draw a survey into a stamp file, unless it is there already.
+class SimulatedSource(Source):
+    """The simulated survey's galaxies.
 
     Args:
-        path: the stamp file; it appears when it is complete.
         galaxies: number of galaxies.
         image_size: side of the stamps, px.
         seed: seed of the survey.
-        processes: processes that draw; all cores where None. The stamps do not depend on it.
+        clumps: whether late types have star-forming clumps.
+        noiseless: whether to draw two companions of each image: `noiseless`, without the noise,
+            and `psf_free`, without noise and PSF.
+        **arguments: as `Source`.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
-    attrs = {
-        "survey": "simulated",
-        "band": "F814W",
-        "pixel_scale": PIXEL_SCALE,
-        "zero_point": ZERO_POINT,
-        "recipe": f"galgen simulated survey, recipe {RECIPE}, seed {seed}",
-        "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):  # a second training waits, and finds the survey drawn
-        if path.exists() and _holds(path, galaxies, image_size, attrs["recipe"]):
-            return
-        log.info("drawing %d simulated galaxies of %d px into %s", galaxies, image_size, path)
-        psf = np.stack([image.array for image in _psf_images()])
-        blocks = _blocks(galaxies, image_size, seed, processes or os.cpu_count())
-        write_stamps(path, blocks, attrs, psf)
 
+    def __init__(
+        self,
+        galaxies: int,
+        image_size: int,
+        seed: int = 0,
+        clumps: bool = True,
+        noiseless: bool = False,
+        **arguments,
+    ):
+        super().__init__(**arguments)
+        if galaxies < 1 or image_size < 1:
+            raise ValueError(
+                f"data.galaxies is {galaxies} and data.image_size {image_size}, both must be "
+                "positive"
+            )
+        self.galaxies, self.image_size, self.seed = galaxies, image_size, seed
+        self.clumps, self.noiseless = clumps, noiseless
 
-def _blocks(
-    galaxies: int, image_size: int, seed: int, processes: int
-) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Draw blocks of galaxies in order, on several processes."""
-    ranges = [range(i, min(i + TOGETHER, galaxies)) for i in range(0, galaxies, TOGETHER)]
-    draw = partial(draw_galaxies, image_size=image_size, seed=seed)
-    # Threads of torch must not be forked; a fresh interpreter costs two seconds.
-    executor = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker)
-    try:
-        yield from track(
-            executor.map(draw, ranges), total=len(ranges), description="drawing galaxies"
+    def __len__(self) -> int:
+        """Return the number of galaxies."""
+        return self.galaxies
+
+    def attrs(self) -> dict:
+        """Return the stamp file's attributes."""
+        return {
+            "survey": "simulated",
+            "band": "F814W",
+            "unit": "counts/s",
+            "pixel_scale": PIXEL_SCALE,
+            "zero_point": ZERO_POINT,
+            "recipe": self._recipe() + (NOISELESS if self.noiseless else ""),
+            "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",
+        }
+
+    def satisfied_by(self, recipe: str | None) -> bool:
+        """Tell whether stamps of a recipe are these; additional companions do no harm."""
+        return recipe in {self.attrs()["recipe"], self._recipe() + NOISELESS}
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """Return the PSFs."""
+        return {"psf": np.stack([image.array for image in _psf_images()]).astype(np.float32)}
+
+    def start_worker(self) -> None:
+        """Keep GalSim to one thread a process."""
+        galsim.set_omp_threads(1)
+
+    def _recipe(self) -> str:
+        clumps = "" if self.clumps else ", without clumps"
+        return (
+            f"galgen simulated survey, recipe {RECIPE}, seed {self.seed}, {self.galaxies} galaxies "
+            f"of {self.image_size} px{clumps}"
         )
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
 
+    def draw(self, numbers: range) -> tuple[dict[str, np.ndarray], dict[int, str]]:
+        """Draw galaxies by number; none fails."""
+        stacks, rows = [], []
+        for number in numbers:
+            rng = np.random.default_rng([self.seed, number])
+            deviate = galsim.BaseDeviate(int(rng.integers(1, 2**31)))
+            truth = draw_parameters(rng)
+            if not self.clumps:
+                truth |= {"clumps": 0, "clump_fraction": 0.0}
+            psf_index = int(rng.integers(len(PSF_SIGMAS)))
+            stacks.append(self._images(truth, psf_index, deviate))
+            rows.append({"galaxy_id": number, "psf_index": psf_index, **truth})
+        block = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        block |= {name: np.stack([images[name] for images in stacks]) for name in stacks[0]}
+        variance = np.full(len(rows), cosmos_variance(), np.float32)
+        block["noise_variance"] = variance
+        block["background"] = level_of_unit_variance() * np.sqrt(variance)
+        return block, {}
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and stops the workers
-    galsim.set_omp_threads(1)
-
-
-def draw_galaxies(
-    numbers: range, image_size: int, seed: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Draw galaxies by number.
-
-    Args:
-        numbers: numbers of the galaxies.
-        image_size: side of the stamps, px.
-        seed: seed of the survey.
-
-    Returns:
-        Images (n, image_size, image_size), counts/s, and their catalogue, a column a quantity.
-    """
-    noise = _noise()
-    images, rows = [], []
-    for number in numbers:
-        rng = np.random.default_rng([seed, number])
-        deviate = galsim.BaseDeviate(int(rng.integers(1, 2**31)))
-        truth = draw_parameters(rng)
-        psf_index = int(rng.integers(len(PSF_SIGMAS)))
-        image = galsim.Image(image_size, image_size, scale=PIXEL_SCALE, init_value=0)
-        for component in components(truth, deviate):  # apart, their transforms are 3 times smaller
-            galaxy = galsim.Convolve(component, _psfs()[psf_index])
+    def _images(
+        self, truth: dict[str, float], psf_index: int, deviate: galsim.BaseDeviate
+    ) -> dict[str, np.ndarray]:
+        """Draw a galaxy's image, counts/s, and its companions."""
+        size, parts = self.image_size, components(truth, deviate)
+        image = galsim.Image(size, size, scale=PIXEL_SCALE, init_value=0, dtype=np.float32)
+        for part in parts:  # apart, their transforms are 3 times smaller
+            galaxy = galsim.Convolve(part, _psfs()[psf_index], gsparams=QUICK)
             galaxy.drawImage(image, method="no_pixel", add_to_image=True)
-        image.addNoise(noise.copy(rng=deviate))
-        images.append(image.array)
-        rows.append({"galaxy_id": number, "psf_index": psf_index, **truth})
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    columns["noise_variance"] = np.full(len(rows), noise.getVariance(), np.float32)
-    columns["background"] = np.full(len(rows), _background(), np.float32)
-    return np.stack(images).astype(np.float32), columns
+        images = {"image": image.array + noise_image(size, deviate)}
+        if self.noiseless:
+            images["noiseless"] = image.array
+            images["psf_free"] = sum(_without_psf(part, size) for part in parts)
+        return images
 
 
 def draw_parameters(rng: np.random.Generator) -> dict[str, float]:
@@ -150,11 +167,12 @@ def draw_parameters(rng: np.random.Generator) -> dict[str, float]:
             np.log10(0.8 * LATE_RADIUS) - 0.24 * (absolute + 21) - 1.48 * np.log10(1 + redshift)
         )
         log_kpc += rng.normal(0, 0.16)
-        sersic, axis_ratio = rng.lognormal(np.log(3.2), 0.35), rng.normal(0.72, 0.16)
+        sersic, axis_ratio = rng.lognormal(np.log(3.2), 0.35), rng.normal(0.71, 0.14)
     else:
         log_kpc = np.log10(LATE_RADIUS) - 0.13 * (absolute + 21) - 0.75 * np.log10(1 + redshift)
         log_kpc += rng.normal(0, 0.2)
-        sersic, axis_ratio = rng.lognormal(np.log(1.05), 0.45), rng.beta(2.6, 2.6)
+        sersic, axis_ratio = rng.lognormal(np.log(1.05), 0.45), rng.beta(4.1, 4.15)
+    bulge = 0.0 if early else float(rng.beta(0.5, 6.0))
     radius = float(np.clip(10**log_kpc / kpc_per_arcsec(redshift), 0.04, 1.2))
     return {
         "redshift": redshift,
@@ -166,7 +184,7 @@ def draw_parameters(rng: np.random.Generator) -> dict[str, float]:
         "sersic_index": round(float(np.clip(sersic, 0.4, 5.5)) / 0.05) * 0.05,
         "axis_ratio": float(np.clip(axis_ratio, 0.15, 1.0)),
         "position_angle": rng.uniform(0, 180),
-        "bulge_fraction": 0.0 if early else float(rng.beta(0.5, 6.0)),
+        "bulge_fraction": bulge if bulge > LEAST_BULGE else 0.0,
         "clumps": 0 if early else int(rng.integers(5, 31)),
         "clump_fraction": 0.0 if early else float(min(rng.beta(2, 10) * (1 + redshift), 0.6)),
     }
@@ -205,19 +223,6 @@ def _cosmology():
 
 
 @cache
-def _noise() -> galsim.CorrelatedNoise:
-    """Return the correlated noise of the COSMOS mosaics, as GalSim ships it."""
-    return galsim.getCOSMOSNoise()
-
-
-@cache
-def _background() -> float:
-    """Return the level of the peak transform: sqrt(noise power spectrum) at frequency zero."""
-    correlation = _noise().drawImage(galsim.Image(64, 64, scale=PIXEL_SCALE))
-    return float(np.sqrt(correlation.array.sum()))
-
-
-@cache
 def _psf_images() -> list[galsim.Image]:
     """Draw the PSFs: an ACS-like Airy disc, the native pixel and a Gaussian; each of sum 1."""
     optics = galsim.Convolve(galsim.Airy(lam=814, diam=2.4, obscuration=0.33), galsim.Pixel(0.05))
@@ -232,18 +237,16 @@ def _psf_images() -> list[galsim.Image]:
 @cache
 def _psfs() -> list[galsim.GSObject]:
     # A pre-drawn PSF convolves 1.6 times as fast as the product of its three parts.
-    return [galsim.InterpolatedImage(image, flux=1.0) for image in _psf_images()]
+    return [galsim.InterpolatedImage(image, flux=1.0, pad_factor=2) for image in _psf_images()]
 
 
-def _holds(path: Path, galaxies: int, image_size: int, recipe: str) -> bool:
-    """Tell whether a file of the cache is the survey; one that is not may be replaced."""
-    try:
-        stamps = StampFile(path)
-    except GalgenError as error:
-        log.warning("%s; it is drawn again", error)
-        return False
-    found = (len(stamps), stamps.size, stamps.attrs.get("recipe"))
-    if found != (galaxies, image_size, recipe):
-        log.warning("%s is of another recipe or size; it is drawn again", path)
-        return False
-    return True
+def _without_psf(part: galsim.GSObject, size: int) -> np.ndarray:
+    """Integrate a component over the pixels, with no PSF in front."""
+    if isinstance(part, galsim.RandomKnots):
+        x, y = part.points.T / PIXEL_SCALE
+        edges = np.arange(size + 1) - size / 2
+        flux = part.flux / len(x)
+        return np.histogram2d(y, x, (edges, edges))[0].astype(np.float32) * np.float32(flux)
+    fine = size * OVERSAMPLING
+    image = part.drawImage(nx=fine, ny=fine, scale=PIXEL_SCALE / OVERSAMPLING, method="no_pixel")
+    return image.array.reshape(size, OVERSAMPLING, size, OVERSAMPLING).sum((1, 3))

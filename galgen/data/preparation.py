@@ -1,0 +1,186 @@
+"""Preparing a survey: shards of stamps drawn by parallel processes, joined by one stamp file."""
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import h5py
+import numpy as np
+from filelock import FileLock
+from rich.progress import track
+
+from galgen.data.sources.source import Source
+from galgen.data.stamps import join_stamps, read_left_out, write_stamps
+from galgen.errors import GalgenError
+from galgen.files import write_text
+
+log = logging.getLogger(__name__)
+
+TOGETHER = 64
+"""Stamps that a process holds at a time."""
+
+
+def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
+    """Write a survey's stamp file, or what is missing of it.
+
+    Finished shards are kept, so that the same call goes on after a break; several at once, on one
+    machine or a cluster, share the work.
+
+    Args:
+        source: where the stamps come from.
+        path: the stamp file; its shards lie in the folder of the same name beside it.
+        overwrite: whether a stamp file of another recipe may be replaced.
+
+    Returns:
+        Whether the stamp file is complete; with `source.shard`, others may be missing.
+
+    Raises:
+        GalgenError: if the file holds another survey, or no galaxy has a stamp.
+    """
+    source.open()
+    pieces = _pieces(source, path)
+    if path.exists():
+        same = source.satisfied_by(_recipe(path))
+        if same and not _missing(source, pieces):
+            return True
+        if not (same or overwrite):
+            raise GalgenError(
+                f"{path} holds another survey, or another recipe of this one; give "
+                "data.file=<file> for a second one, or overwrite=true to replace it"
+            )
+        path.unlink()
+    wanted = pieces if source.shard is None else [pieces[source.shard]]
+    missing = _missing(source, wanted)
+    log.info("%d of %d shards to prepare, into %s", len(missing), len(wanted), path)
+    _draw(source, missing)
+    if _missing(source, pieces):
+        return False
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _join(source, path, [shard for shard, numbers in pieces if numbers])
+    return True
+
+
+def _pieces(source: Source, path: Path) -> list[tuple[Path, range]]:
+    """Name each shard and the candidates in it; few candidates leave some empty."""
+    bounds = np.linspace(0, len(source), source.shards + 1).round().astype(int).tolist()
+    folder = path.with_suffix("")
+    return [
+        (folder / f"{number:05d}.h5", range(*bounds[number : number + 2]))
+        for number in range(source.shards)
+    ]
+
+
+def _missing(source: Source, pieces: list[tuple[Path, range]]) -> list[tuple[Path, range]]:
+    """Pick the shards that are still to be drawn."""
+    return [(path, numbers) for path, numbers in pieces if not _finished(source, path, numbers)]
+
+
+def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
+    """Draw shards on several processes.
+
+    Raises:
+        GalgenError: if a process is killed.
+    """
+    if not pieces:
+        return
+    # Threads of torch must not be forked; a fresh interpreter costs two seconds.
+    context = multiprocessing.get_context("spawn")
+    processes = min(source.processes or os.cpu_count(), len(pieces))
+    executor = ProcessPoolExecutor(processes, context, _start_worker, (source,))
+    try:
+        drawn = [executor.submit(_draw_shard, *piece) for piece in pieces]
+        for shard in track(as_completed(drawn), total=len(drawn), description="preparing shards"):
+            shard.result()
+    except BrokenProcessPool as error:
+        raise GalgenError(
+            "a process that prepares stamps was killed, perhaps for want of memory; the same "
+            "command goes on, prepare.processes=1 takes less"
+        ) from error
+    except BaseException:
+        for process in multiprocessing.active_children():  # a shard takes long to finish
+            process.terminate()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _start_worker(source: Source) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and stops the workers
+    source.start_worker()
+    global _source
+    _source = source
+
+
+def _draw_shard(path: Path, numbers: range) -> None:
+    """Draw one shard, unless another process has done so in the meantime."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = Path(f"{path}.lock")
+    with FileLock(lock):
+        if not _finished(_source, path, numbers):
+            left_out: dict[str, str] = {}
+            attrs = {**_source.attrs(), "candidates": _span(numbers)}
+            write_stamps(path, _blocks(numbers, left_out), attrs, left_out)
+    lock.unlink(missing_ok=True)  # whoever waits for it finds the shard finished
+
+
+def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.ndarray]]:
+    """Draw candidates, a few at a time."""
+    for start in range(0, len(numbers), TOGETHER):
+        block, failed = _source.draw(numbers[start : start + TOGETHER])
+        left_out.update({str(number): reason for number, reason in failed.items()})
+        if len(block["image"]):
+            yield block
+
+
+def _join(source: Source, path: Path, shards: list[Path]) -> None:
+    """Join the shards, and list what was left out."""
+    left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
+    report = path.with_suffix(".left_out.csv")
+    if left_out:
+        lines = [f"{name},{why}" for name, why in left_out.items()]
+        write_text(report, "\n".join(["galaxy,reason", *lines]) + "\n")
+        source.notes += [
+            f"{n} galaxies left out: {why}" for why, n in Counter(left_out.values()).items()
+        ]
+        source.notes.append(f"they are listed in {report}")
+    filled = [shard for shard in shards if _holds_stamps(shard)]
+    if not filled:
+        raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}")
+    join_stamps(path, filled, source.attrs(), source.tables())
+
+
+def _holds_stamps(shard: Path) -> bool:
+    with h5py.File(shard) as file:
+        return "image" in file
+
+
+def _finished(source: Source, path: Path, numbers: range) -> bool:
+    """Tell whether a shard is complete and of the source's recipe."""
+    if not numbers:
+        return True
+    known = path.is_file() and _attribute(path, "candidates") == _span(numbers)
+    return known and source.satisfied_by(_recipe(path))
+
+
+def _span(numbers: range) -> str:
+    return f"{numbers.start} to {numbers.stop - 1}"
+
+
+def _recipe(path: Path) -> str | None:
+    return _attribute(path, "recipe")
+
+
+def _attribute(path: Path, name: str) -> str | None:
+    """Read an attribute of a stamp file; None if the file cannot be read."""
+    try:
+        with h5py.File(path) as file:
+            return file.attrs.get(name)
+    except OSError:
+        return None

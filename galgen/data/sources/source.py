@@ -1,0 +1,79 @@
+"""What every source of stamps has in common."""
+
+import numpy as np
+
+SHARDS = 64
+"""Files that a survey is written in, at most."""
+
+
+class Source:
+    """Where a survey's stamps come from: candidates by number, each drawn from its number alone.
+
+    Args:
+        shards: files that the survey is written in.
+        shard: the only one to prepare, from 0; all, and the file that joins them, where None.
+        processes: processes that draw; all cores where None. The stamps do not depend on it.
+
+    Attributes:
+        notes: sentences about the survey for the user, as `open` found them.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self, shards: int = SHARDS, shard: int | None = None, processes: int | None = None
+    ):
+        if shards < 1:
+            raise ValueError(f"prepare.shards is {shards}, it must be positive")
+        if shard is not None and not 0 <= shard < shards:
+            raise ValueError(f"prepare.shard is {shard}, there are shards 0 to {shards - 1}")
+        if processes is not None and processes < 1:
+            raise ValueError(f"prepare.processes is {processes}, it must be positive")
+        self.shards, self.shard, self.processes = shards, shard, processes
+        self.notes: list[str] = []
+
+    def open(self) -> None:
+        """Read catalogues and find the candidates; the object can be pickled before and after.
+
+        Raises:
+            GalgenError: if that cannot be done.
+        """
+
+    def __len__(self) -> int:
+        """Return the number of candidates, once it is open."""
+        raise NotImplementedError
+
+    def attrs(self) -> dict:
+        """Return the stamp file's attributes.
+
+        Returns:
+            `survey`, `band`, `unit`, `pixel_scale` (arcsec), `zero_point` (AB magnitude of one
+            unit) where known, `recipe` (a sentence that changes with whatever the stamps depend
+            on), `source_files` (JSON, sha256 by file name), `versions`.
+        """
+        raise NotImplementedError
+
+    def satisfied_by(self, recipe: str | None) -> bool:
+        """Tell whether stamps of a recipe are the stamps of this source."""
+        return recipe == self.attrs()["recipe"]
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """Return what the stamps share: `psf` (M, h, w), if `psf_index` is among the columns."""
+        return {}
+
+    def start_worker(self) -> None:
+        """Make a process ready to draw."""
+
+    def draw(self, numbers: range) -> tuple[dict[str, np.ndarray], dict[int, str]]:
+        """Make the stamps of some candidates.
+
+        Args:
+            numbers: numbers of the candidates.
+
+        Returns:
+            Arrays by name: `image` (n, H, W) float32 and others of rank 3 with a row a stamp,
+            and columns (n,), with `galaxy_id` (int64) among them; n may be 0. Then the candidates
+            that have no stamp, by number or name, each with the reason.
+        """
+        raise NotImplementedError

@@ -1,0 +1,155 @@
+"""`python -m galgen.describe`: say what a stamp file holds, and draw it."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from galgen.config import check_arguments, check_targets, command, instantiate
+from galgen.data.stamps import StampFile
+from galgen.files import sha256
+
+TOGETHER = 256
+"""Stamps read at a time."""
+SHOWN = 48
+"""Galaxies on the contact sheet."""
+COLUMNS = {
+    "redshift": "redshift",
+    "magnitude": "magnitude (AB)",
+    "flux_radius": "flux radius (arcsec)",
+    "noise_variance": "noise variance (unit squared)",
+}
+"""Columns that are told and drawn, by their labels."""
+
+
+@command("describe")
+def main(config: DictConfig) -> None:
+    """Print counts, ranges and checksums of a stamp file, and draw galaxies and histograms."""
+    check_targets(config)
+    check_arguments(config)
+    stamps = StampFile(instantiate(config.data).file)
+    for label, text in describe(stamps).items():
+        print(f"{label:<32}{text}")
+    folder = Path(config.out).expanduser() if config.out else stamps.path.parent
+    for path in draw(stamps, folder):
+        print(path)
+
+
+def describe(stamps: StampFile) -> dict[str, str]:
+    """Say what a stamp file holds.
+
+    Args:
+        stamps: the file.
+
+    Returns:
+        Labels and texts.
+    """
+    attrs = stamps.attrs
+    unit = "peak of the galaxy" if stamps.peak_normalised else attrs.get("unit", "unknown")
+    facts = {"file": str(stamps.path)}
+    facts |= {name: str(attrs[name]) for name in ("survey", "band", "recipe") if name in attrs}
+    facts["stamps"] = f"{len(stamps)} of {stamps.size} x {stamps.size} px"
+    facts["unit"] = unit
+    for name, suffix in (("pixel_scale", "arcsec"), ("zero_point", "mag (AB) of one unit")):
+        if name in attrs:
+            facts[name.replace("_", " ")] = f"{attrs[name]:.5g} {suffix}"
+    facts["parents"] = _parents(stamps)
+    for name, label in COLUMNS.items():
+        if name in stamps.columns:
+            facts[label] = _range(stamps.columns[name])
+    others = [name for name in stamps.columns if name not in COLUMNS]
+    facts["other columns"] = ", ".join(sorted(others)) or "none"
+    for name, shape in stamps.stacks.items():
+        if name != "image":
+            facts[f"'{name}'"] = " x ".join(map(str, shape))
+    return facts | _pixels(stamps) | _checksums(stamps)
+
+
+def draw(stamps: StampFile, folder: Path) -> list[Path]:
+    """Draw a contact sheet and histograms.
+
+    Args:
+        stamps: the file.
+        folder: where the pictures go.
+
+    Returns:
+        The files that were written.
+    """
+    from galgen import figures
+
+    rows = np.unique(np.linspace(0, len(stamps) - 1, SHOWN).round().astype(int))
+    columns = {name: stamps.columns.get(name) for name in ("magnitude", "redshift")}
+    sheet = figures.contact_sheet(
+        stamps.read(rows, stamps.size),
+        stamps.attrs.get("pixel_scale"),
+        **{name: None if column is None else column[rows] for name, column in columns.items()},
+    )
+    shown = {
+        label: stamps.columns[name] for name, label in COLUMNS.items() if name in stamps.columns
+    }
+    finite = {label: values[np.isfinite(values)] for label, values in shown.items()}
+    drawn = {"stamps": sheet}
+    if finite:
+        drawn["histograms"] = figures.histograms(finite)
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(folder / f"{stamps.path.stem}.{name}.png")
+        figures.save(figure, paths[-1])
+    return paths
+
+
+def _parents(stamps: StampFile) -> str:
+    if "galaxy_id" not in stamps.columns:
+        return "unknown, the file has no galaxy ids"
+    _, counts = np.unique(stamps.columns["galaxy_id"], return_counts=True)
+    several = counts[counts > 1]
+    if not len(several):
+        return f"{len(counts)} galaxies, each in one stamp"
+    return f"{len(counts)} galaxies, {len(several)} in several stamps (at most {several.max()})"
+
+
+def _range(column: np.ndarray) -> str:
+    known = column[np.isfinite(column)]
+    unknown = f", {len(column) - len(known)} unknown" if len(known) < len(column) else ""
+    if not len(known):
+        return "all unknown"
+    return f"{known.min():.4g} to {known.max():.4g}, median {np.median(known):.4g}{unknown}"
+
+
+def _pixels(stamps: StampFile) -> dict[str, str]:
+    """Look at every pixel, a block of stamps at a time."""
+    zeros, constant, low, high = 0, 0, np.inf, -np.inf
+    seen, copies = set(), 0
+    for start in range(0, len(stamps), TOGETHER):
+        block = stamps.read(slice(start, start + TOGETHER), stamps.size)
+        zeros += np.count_nonzero(block == 0)
+        low, high = min(low, block.min()), max(high, block.max())
+        constant += int((block.min((1, 2)) == block.max((1, 2))).sum())
+        for stamp in block:
+            digest = hashlib.blake2b(stamp.tobytes(), digest_size=16).digest()
+            copies += digest in seen
+            seen.add(digest)
+    return {
+        "pixels": f"{low:.4g} to {high:.4g}",
+        "pixels that are zero": f"{zeros / len(stamps) / stamps.size**2:.2%}",
+        "constant stamps": str(constant),
+        "exact copies of another stamp": str(copies),
+    }
+
+
+def _checksums(stamps: StampFile) -> dict[str, str]:
+    """Hash the file, and its shards as `cat shards | sha256sum` does."""
+    found = {"sha256": sha256(stamps.path)}
+    if stamps.shards:
+        joined = hashlib.sha256()
+        for shard in stamps.shards:
+            with open(shard, "rb") as file:
+                while block := file.read(2**20):
+                    joined.update(block)
+        found[f"sha256 of {len(stamps.shards)} shards"] = joined.hexdigest()
+    return found
+
+
+if __name__ == "__main__":
+    main()

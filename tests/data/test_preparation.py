@@ -1,0 +1,206 @@
+"""Preparation: shards, what is kept after a break, and what several at once do."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from galgen.data.preparation import prepare
+from galgen.data.sources.source import Source
+from galgen.data.stamps import StampFile
+from galgen.errors import GalgenError
+
+SCRIPT = """
+    import os, sys
+    from pathlib import Path
+    from galgen.data.preparation import prepare
+    from tests.data.test_preparation import Numbers
+
+    if __name__ == "__main__":
+        print(prepare(Numbers(processes=1, **{arguments}), Path("s.h5")))
+"""
+
+
+class Numbers(Source):
+    """Twelve candidates: stamps that hold their own number; number 5 has none."""
+
+    def __init__(
+        self, recipe="numbers", fail_at=None, wait_at=None, bad=(5,), killed=False, **arguments
+    ):
+        super().__init__(**{"shards": 4, **arguments})
+        self.recipe, self.fail_at, self.wait_at = recipe, fail_at, wait_at
+        self.bad, self.killed = bad, killed
+
+    def __len__(self):
+        return 12
+
+    def start_worker(self):
+        if self.killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def attrs(self):
+        return {"survey": "numbers", "recipe": self.recipe}
+
+    def draw(self, numbers):
+        with open("drawn.txt", "a") as file:
+            file.write("".join(f"{number}\n" for number in numbers))
+        if self.fail_at in numbers:
+            raise GalgenError("failed")
+        if self.wait_at in numbers:
+            Path("waiting").touch()
+            signal.pause()
+        good = np.array([number for number in numbers if number not in self.bad])
+        image = np.ones((len(good), 4, 4), "f4") * good[:, None, None]
+        left_out = {f"galaxy {number}": "no pixels" for number in numbers if number in self.bad}
+        return {"image": image, "galaxy_id": good.astype("i8")}, left_out
+
+
+def drawn() -> list[int]:
+    return sorted(int(line) for line in Path("drawn.txt").read_text().split())
+
+
+def check_complete(path=Path("s.h5")):
+    stamps = StampFile(path)
+    expected = np.delete(np.arange(12), 5)
+    np.testing.assert_array_equal(stamps.columns["galaxy_id"], expected)
+    np.testing.assert_array_equal(stamps.read(slice(0, 11), 4)[:, 0, 0], expected)
+    assert Path("s.left_out.csv").read_text() == "galaxy,reason\ngalaxy 5,no pixels\n"
+    assert not list(Path("s").glob("*.part")) + list(Path("s").glob("*.lock"))
+
+
+def test_all_at_once():
+    source = Numbers(processes=2)
+    assert prepare(source, Path("s.h5"))
+    check_complete()
+    assert source.notes == ["1 galaxies left out: no pixels", "they are listed in s.left_out.csv"]
+    assert prepare(Numbers(), Path("s.h5"))
+    assert drawn() == list(range(12))
+
+
+def test_shard_by_shard():
+    for shard in (2, 0, 3):
+        assert not prepare(Numbers(shard=shard, processes=1), Path("s.h5"))
+        assert not Path("s.h5").exists()
+    assert prepare(Numbers(shard=1, processes=1), Path("s.h5"))
+    check_complete()
+
+
+def test_more_shards_than_galaxies():
+    assert prepare(Numbers(shards=64, processes=1), Path("s.h5"))
+    check_complete()
+    assert prepare(Numbers(shards=64, shard=0, processes=1), Path("s.h5"))
+
+
+def test_finished_shards_are_kept_after_a_failure():
+    with pytest.raises(GalgenError, match="failed"):
+        prepare(Numbers(fail_at=7, processes=1), Path("s.h5"))
+    assert not Path("s.h5").exists()
+    finished = {path.name for path in Path("s").glob("*.h5")}
+    assert finished >= {"00000.h5", "00001.h5"}
+    Path("drawn.txt").unlink()
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert 0 not in drawn()
+    check_complete()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_preparation_goes_on(stop):
+    script = textwrap.dedent(SCRIPT.replace("{arguments}", "dict(wait_at=7)"))
+    root = Path(__file__).resolve().parents[2]
+    Path("script.py").write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, "script.py"], env={**os.environ, "PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    while not Path("waiting").exists():
+        assert process.poll() is None
+        os.sched_yield()
+    if stop == signal.SIGKILL:
+        os.killpg(process.pid, stop)
+    else:
+        process.send_signal(stop)
+    assert process.wait() != 0
+    Path("drawn.txt").unlink()
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert drawn() == list(range(6, 12))
+    check_complete()
+
+
+def test_two_at_once_share_the_work():
+    script = textwrap.dedent(SCRIPT.replace("{arguments}", "{}"))
+    root = Path(__file__).resolve().parents[2]
+    Path("script.py").write_text(script)
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "script.py"], env={**os.environ, "PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [process.communicate()[0].splitlines()[-1] for process in pair] == ["True", "True"]
+    check_complete()
+    assert drawn() == list(range(12))
+
+
+def test_a_killed_process_is_a_sentence():
+    with pytest.raises(GalgenError, match=r"was killed.*goes on"):
+        prepare(Numbers(processes=1, killed=True), Path("s.h5"))
+
+
+def test_another_recipe_is_refused_unless_it_may_be_replaced():
+    prepare(Numbers(processes=1), Path("s.h5"))
+    with pytest.raises(GalgenError, match="overwrite=true"):
+        prepare(Numbers(recipe="other"), Path("s.h5"))
+    check_complete()
+    assert prepare(Numbers(recipe="other", processes=1), Path("s.h5"), overwrite=True)
+    with h5py.File("s/00000.h5") as shard:
+        assert shard.attrs["recipe"] == "other"
+
+
+def test_a_foreign_file_is_never_replaced_unasked():
+    Path("s.h5").write_text("precious")
+    with pytest.raises(GalgenError, match="holds another survey"):
+        prepare(Numbers(), Path("s.h5"))
+    assert Path("s.h5").read_text() == "precious"
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "of other candidates"])
+def test_a_bad_shard_is_drawn_again(damage):
+    prepare(Numbers(processes=1), Path("s.h5"))
+    shard = Path("s/00002.h5")
+    if damage == "missing":
+        shard.unlink()
+    elif damage == "truncated":
+        shard.write_bytes(shard.read_bytes()[:1000])
+    else:
+        shard.write_bytes(Path("s/00001.h5").read_bytes())
+    Path("drawn.txt").unlink()
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert drawn() == [6, 7, 8]
+    check_complete()
+
+
+def test_no_stamp_at_all_is_told():
+    with pytest.raises(GalgenError, match=r"no galaxy has a stamp; 12 galaxies left out"):
+        prepare(Numbers(bad=range(12), processes=1), Path("s.h5"))
+    assert not Path("s.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shards": 0}, r"prepare\.shards is 0"),
+        ({"shard": 4}, r"prepare\.shard is 4, there are shards 0 to 3"),
+        ({"shard": -1}, r"prepare\.shard is -1"),
+        ({"processes": 0}, r"prepare\.processes is 0"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Numbers(**arguments)
