@@ -20,7 +20,7 @@ COLUMNS = {
     "flux_radius": "flux radius (arcsec)",
     "noise_variance": "noise variance (unit squared)",
 }
-"""Columns that are told and drawn, by their labels."""
+"""Columns that are told, and but for the noise drawn, by their labels."""
 
 
 @command("describe")
@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     """Print counts, ranges and checksums of a stamp file, and draw galaxies and histograms."""
     check_targets(config)
     check_arguments(config)
-    stamps = StampFile(instantiate(config.data).file)
+    stamps = instantiate(config.data).open_file()
     for label, text in describe(stamps).items():
         print(f"{label:<32}{text}")
     folder = Path(config.out).expanduser() if config.out else stamps.path.parent
@@ -85,13 +85,15 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
         stamps.attrs.get("pixel_scale"),
         **{name: None if column is None else column[rows] for name, column in columns.items()},
     )
-    shown = {
-        label: stamps.columns[name] for name, label in COLUMNS.items() if name in stamps.columns
+    known = {
+        label: stamps.columns[name][np.isfinite(stamps.columns[name])]
+        for name, label in COLUMNS.items()
+        if name in stamps.columns and name != "noise_variance"
     }
-    finite = {label: values[np.isfinite(values)] for label, values in shown.items()}
+    known = {label: values for label, values in known.items() if len(values)}
     drawn = {"stamps": sheet}
-    if finite:
-        drawn["histograms"] = figures.histograms(finite)
+    if known:
+        drawn["histograms"] = figures.histograms(known)
     paths = []
     for name, figure in drawn.items():
         paths.append(folder / f"{stamps.path.stem}.{name}.png")

@@ -90,7 +90,9 @@ def contact_sheet(
         axis.set_visible(False)
     for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         _galaxy(axis, image, image.max())
-        label = [] if magnitude is None else [f"{magnitude[number]:.1f} mag"]
+        label = []
+        if magnitude is not None and np.isfinite(magnitude[number]):
+            label.append(f"{magnitude[number]:.1f} mag")
         if redshift is not None and np.isfinite(redshift[number]):
             label.append(f"z {redshift[number]:.2f}")
         axis.set_title(", ".join(label), fontsize=6, pad=2)
@@ -109,13 +111,12 @@ def histograms(columns: dict[str, np.ndarray]) -> Figure:
         columns: finite values (n,) by label; n may differ.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-        for axis, (label, values) in zip(figure.subplots(2, 2).flat, columns.items(), strict=False):
+        figure = Figure(figsize=(2.4 * len(columns), 2.2), layout="constrained")
+        axes = figure.subplots(1, len(columns), squeeze=False)[0]
+        for axis, (label, values) in zip(axes, columns.items(), strict=True):
             axis.hist(values, bins=min(60, max(5, len(values) // 10)), color=COLOURS[0])
             axis.set_xlabel(label)
-            axis.set_ylabel("stamps")
-        for axis in figure.axes[len(columns) :]:
-            axis.set_visible(False)
+        axes[0].set_ylabel("stamps")
     return figure
 
 

@@ -55,3 +55,18 @@ def test_a_failed_save_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="supported"):
         figures.save(figure, tmp_path / "picture.nonsense")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_contact_sheet_tells_what_is_known_of_each_galaxy():
+    magnitude, redshift = np.array([20.0, np.nan, 22.0]), np.array([0.5, 1.5, np.nan])
+    figure = figures.contact_sheet(discs(3), 0.05, magnitude, redshift)
+    shown = [axis.get_title() for axis in figure.axes if axis.get_visible()]
+    assert shown == ["20.0 mag, z 0.50", "z 1.50", "22.0 mag"]
+    (bar,) = figure.axes[0].lines
+    assert np.ptp(bar.get_xdata()) == pytest.approx(1 / 0.05)
+
+
+def test_histograms_count_every_value():
+    figure = figures.histograms({"redshift": np.linspace(0, 1, 50), "size": np.ones(7)})
+    counts = [sum(bar.get_height() for bar in axis.patches) for axis in figure.axes]
+    assert counts == [50, 7]

@@ -111,6 +111,16 @@ class SurveyDataModule(LightningDataModule):
         """Return where the survey lies when no file is given."""
         return cache_folder() / f"{self.name}.h5"
 
+    def open_file(self) -> StampFile:
+        """Open the stamp file.
+
+        Raises:
+            GalgenError: if the file is missing or bad.
+        """
+        if not self.file.is_file():
+            raise GalgenError(f"{self.file}: there is no such stamp file; {self.how_to_get}")
+        return StampFile(self.file)
+
     def setup(self, stage: str | None = None) -> None:
         """Open the stamp file, split it, and read what is to be cached.
 
@@ -120,9 +130,7 @@ class SurveyDataModule(LightningDataModule):
         """
         if self.parts:
             return
-        if not self.file.is_file():
-            raise GalgenError(f"{self.file}: there is no such stamp file; {self.how_to_get}")
-        self.stamps = StampFile(self.file)
+        self.stamps = self.open_file()
         if self.image_size > self.stamps.size:
             raise GalgenError(
                 f"{self.file}: stamps of {self.stamps.size} px cannot be cropped to "

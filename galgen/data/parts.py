@@ -87,12 +87,21 @@ class Part(Dataset):
             self.cached["psf"], self.psf_index = self._psf(used).to(dtype), place
 
     def fill(self, name: str, start: int, block: np.ndarray) -> None:
-        """Take what belongs to the part out of a block of the file that begins at a row."""
+        """Take what belongs to the part out of a block of the file that begins at a row.
+
+        Raises:
+            GalgenError: if pixels are too bright for the cache's type.
+        """
         first, last = np.searchsorted(self.rows, [start, start + len(block)])
         edge = (block.shape[1] - self.stacks[name]) // 2
         middle = slice(edge, edge + self.stacks[name])
         here = block[self.rows[first:last] - start, middle, middle]
         self.cached[name][first:last] = torch.from_numpy(here)
+        if not self.cached[name][first:last].isfinite().all():
+            raise GalgenError(
+                f"{self.stamps.path}: pixels are beyond the range of float16, {block.max():.3g}; "
+                "give data.cache_dtype=float32"
+            )
 
     def keep(self, chosen: np.ndarray) -> None:
         """Keep some of the galaxies, (N,) of booleans; what is cached stays as it is."""

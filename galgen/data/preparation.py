@@ -4,11 +4,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -21,6 +24,8 @@ from galgen.errors import GalgenError
 from galgen.files import write_text
 
 log = logging.getLogger(__name__)
+_worker = SimpleNamespace(source=None, stopped=False)
+"""What a process that draws remembers between shards."""
 
 TOGETHER = 64
 """Stamps that a process holds at a time."""
@@ -95,7 +100,10 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
     processes = min(source.processes or os.cpu_count(), len(pieces))
     executor = ProcessPoolExecutor(processes, context, _start_worker, (source,))
     try:
+        # The processes are started here and never hear Ctrl-C: it is for this one to stop them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         drawn = [executor.submit(_draw_shard, *piece) for piece in pieces]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for shard in track(as_completed(drawn), total=len(drawn), description="preparing shards"):
             shard.result()
     except BrokenProcessPool as error:
@@ -112,28 +120,44 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
 
 
 def _start_worker(source: Source) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and stops the workers
+    signal.signal(signal.SIGTERM, _stop_worker)
+    threading.Thread(target=_follow_parent, daemon=True).start()
     source.start_worker()
-    global _source
-    _source = source
+    _worker.source = source
+
+
+def _follow_parent() -> None:
+    """Stop this process when the one that started it is no more."""
+    multiprocessing.parent_process().join()
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+
+def _stop_worker(*_) -> None:
+    """Give up the shard at work; its file is deleted on the way out."""
+    _worker.stopped = True
+    sys.exit()
 
 
 def _draw_shard(path: Path, numbers: range) -> None:
     """Draw one shard, unless another process has done so in the meantime."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = Path(f"{path}.lock")
-    with FileLock(lock):
-        if not _finished(_source, path, numbers):
-            left_out: dict[str, str] = {}
-            attrs = {**_source.attrs(), "candidates": _span(numbers)}
-            write_stamps(path, _blocks(numbers, left_out), attrs, left_out)
+    try:
+        with FileLock(lock):
+            if not _finished(_worker.source, path, numbers):
+                left_out: dict[str, str] = {}
+                attrs = {**_worker.source.attrs(), "candidates": _span(numbers)}
+                write_stamps(path, _blocks(numbers, left_out), attrs, left_out)
+    finally:
+        if _worker.stopped:
+            os._exit(1)  # the pool would hand out the next shard
     lock.unlink(missing_ok=True)  # whoever waits for it finds the shard finished
 
 
 def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.ndarray]]:
     """Draw candidates, a few at a time."""
     for start in range(0, len(numbers), TOGETHER):
-        block, failed = _source.draw(numbers[start : start + TOGETHER])
+        block, failed = _worker.source.draw(numbers[start : start + TOGETHER])
         left_out.update({str(number): reason for number, reason in failed.items()})
         if len(block["image"]):
             yield block
@@ -144,11 +168,9 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
     left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
     report = path.with_suffix(".left_out.csv")
     if left_out:
-        lines = [f"{name},{why}" for name, why in left_out.items()]
+        lines = [f'{name},"{why}"' for name, why in left_out.items()]
         write_text(report, "\n".join(["galaxy,reason", *lines]) + "\n")
-        source.notes += [
-            f"{n} galaxies left out: {why}" for why, n in Counter(left_out.values()).items()
-        ]
+        source.notes += [f"{n} left out: {why}" for why, n in Counter(left_out.values()).items()]
         source.notes.append(f"they are listed in {report}")
     filled = [shard for shard in shards if _holds_stamps(shard)]
     if not filled:

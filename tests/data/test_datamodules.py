@@ -274,6 +274,12 @@ def test_batches_have_what_the_file_has(galaxies, cache, dtype):
         assert datamodule.parts["train"].cached["image"].dtype == getattr(torch, dtype)
 
 
+def test_pixels_beyond_float16_are_a_sentence(tmp_path):
+    write_stamps(tmp_path / "s.h5", [{"image": discs(40) * 1e6}], {})
+    with pytest.raises(GalgenError, match="cache_dtype=float32"):
+        module(tmp_path / "s.h5", cache_dtype="float16").setup()
+
+
 def test_psfs_that_are_not_there_are_a_sentence(augmented):
     with pytest.raises(GalgenError, match="has no PSFs"):
         module(augmented, psf=True).setup()

@@ -53,7 +53,8 @@ class Numbers(Source):
         if self.fail_at in numbers:
             raise GalgenError("failed")
         if self.wait_at in numbers:
-            Path("waiting").touch()
+            Path("waiting.part").write_text(str(os.getpid()))
+            os.replace("waiting.part", "waiting")
             signal.pause()
         good = np.array([number for number in numbers if number not in self.bad])
         image = np.ones((len(good), 4, 4), "f4") * good[:, None, None]
@@ -70,7 +71,7 @@ def check_complete(path=Path("s.h5")):
     expected = np.delete(np.arange(12), 5)
     np.testing.assert_array_equal(stamps.columns["galaxy_id"], expected)
     np.testing.assert_array_equal(stamps.read(slice(0, 11), 4)[:, 0, 0], expected)
-    assert Path("s.left_out.csv").read_text() == "galaxy,reason\ngalaxy 5,no pixels\n"
+    assert Path("s.left_out.csv").read_text() == 'galaxy,reason\ngalaxy 5,"no pixels"\n'
     assert not list(Path("s").glob("*.part")) + list(Path("s").glob("*.lock"))
 
 
@@ -78,7 +79,7 @@ def test_all_at_once():
     source = Numbers(processes=2)
     assert prepare(source, Path("s.h5"))
     check_complete()
-    assert source.notes == ["1 galaxies left out: no pixels", "they are listed in s.left_out.csv"]
+    assert source.notes == ["1 left out: no pixels", "they are listed in s.left_out.csv"]
     assert prepare(Numbers(), Path("s.h5"))
     assert drawn() == list(range(12))
 
@@ -101,6 +102,7 @@ def test_finished_shards_are_kept_after_a_failure():
     with pytest.raises(GalgenError, match="failed"):
         prepare(Numbers(fail_at=7, processes=1), Path("s.h5"))
     assert not Path("s.h5").exists()
+    assert not list(Path("s").glob("*.part"))
     finished = {path.name for path in Path("s").glob("*.h5")}
     assert finished >= {"00000.h5", "00001.h5"}
     Path("drawn.txt").unlink()
@@ -121,11 +123,11 @@ def test_an_interrupted_preparation_goes_on(stop):
     while not Path("waiting").exists():
         assert process.poll() is None
         os.sched_yield()
-    if stop == signal.SIGKILL:
-        os.killpg(process.pid, stop)
-    else:
-        process.send_signal(stop)
+    worker = int(Path("waiting").read_text())
+    process.send_signal(stop)
     assert process.wait() != 0
+    while Path(f"/proc/{worker}").exists():
+        os.sched_yield()
     Path("drawn.txt").unlink()
     assert prepare(Numbers(processes=1), Path("s.h5"))
     assert drawn() == list(range(6, 12))
@@ -187,7 +189,7 @@ def test_a_bad_shard_is_drawn_again(damage):
 
 
 def test_no_stamp_at_all_is_told():
-    with pytest.raises(GalgenError, match=r"no galaxy has a stamp; 12 galaxies left out"):
+    with pytest.raises(GalgenError, match=r"no galaxy has a stamp; 12 left out"):
         prepare(Numbers(bad=range(12), processes=1), Path("s.h5"))
     assert not Path("s.h5").exists()
 

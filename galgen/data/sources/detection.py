@@ -30,7 +30,7 @@ KERNEL_FWHM = 3.0
 CONTRAST = 0.005
 """Share of the flux that makes a peak a source of its own, SourceExtractor's default."""
 PEAK = 9
-"""Pixels that it must have, px; smaller sources than `min_pixels` are found beside larger ones."""
+"""Pixels that such a peak must have; few, so that a bright source does not swallow faint ones."""
 LAGS = 8
 """Distance up to which the correlation of the noise is measured, px."""
 
