@@ -293,9 +293,9 @@ def zero_point(header: fits.Header, pixel_scale: float) -> tuple[float | None, s
     """
     unit = str(header.get("BUNIT", ""))
     for area in (1, (pixel_scale * u.arcsec) ** 2):
-        with suppress(ValueError), warnings.catch_warnings():
+        with suppress(ValueError, u.UnitsError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # how the unit is written
-            return float((1 * u.Unit(unit) * area).to_value(u.ABmag)), "BUNIT"
+            return float(-2.5 * np.log10((1 * u.Unit(unit) * area).to_value(u.AB))), "BUNIT"
     flam, plam = header.get("PHOTFLAM", 0), header.get("PHOTPLAM", 0)
     if flam > 0 and plam > 0 and unit.upper().endswith("/S"):
         return float(-2.5 * np.log10(flam) - 21.1 - 5 * np.log10(plam) + 18.6921), "PHOTFLAM"
