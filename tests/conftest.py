@@ -1,5 +1,6 @@
 """Small surveys, and commands run inside the test's process."""
 
+import shutil
 import sys
 from contextlib import contextmanager
 from importlib import import_module
@@ -63,6 +64,30 @@ def small(survey) -> list[str]:
         "trainer.accelerator=cpu",
         "callbacks.progress=null",
     ]
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory):
+    """Draw a complete release from the fits of GalSim's example, stamps of 81 to 174 px."""
+    folder = tmp_path_factory.mktemp("release")
+    import galsim
+
+    from galgen.data.sources.noise import cosmos_noise
+
+    for path in (SHARED / "data" / "galsim_example_23.5").glob("*.fits"):
+        shutil.copy(path, folder)
+    catalogue = str(folder / "real_galaxy_catalog_23.5_example.fits")
+    fitted = galsim.COSMOSCatalog(catalogue, use_real=False, exclusion_level="none")
+    real = galsim.RealGalaxyCatalog(catalogue)
+    images = []
+    for row in range(len(real)):
+        galaxy = galsim.Convolve(fitted.makeGalaxy(row, gal_type="parametric"), real.getPSF(row))
+        side = 81 + 10 * (row % 10)
+        image = galaxy.drawImage(nx=side, ny=side + 3, scale=0.03, method="no_pixel")
+        image.addNoise(cosmos_noise(galsim.BaseDeviate(row + 1), real.variance[row]))
+        images.append(image)
+    galsim.fits.writeMulti(images, str(folder / "real_galaxy_images.fits"))
+    return folder
 
 
 @pytest.fixture

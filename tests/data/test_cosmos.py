@@ -11,7 +11,6 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galgen.data.sources.cosmos import CosmosSource
-from galgen.data.sources.noise import cosmos_noise
 from galgen.data.sources.release import Release
 from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
@@ -34,26 +33,6 @@ def source(release, **arguments):
 def drawn(release, **arguments):
     opened = source(release, **arguments)
     return opened.draw(range(len(opened)))
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory):
-    """Draw a complete release from the fits of GalSim's example, stamps of 81 to 174 px."""
-    folder = tmp_path_factory.mktemp("release")
-    for path in (DATA / "galsim_example_23.5").glob("*.fits"):
-        shutil.copy(path, folder)
-    catalogue = str(folder / "real_galaxy_catalog_23.5_example.fits")
-    fitted = galsim.COSMOSCatalog(catalogue, use_real=False, exclusion_level="none")
-    real = galsim.RealGalaxyCatalog(catalogue)
-    images = []
-    for row in range(len(real)):
-        galaxy = galsim.Convolve(fitted.makeGalaxy(row, gal_type="parametric"), real.getPSF(row))
-        side = 81 + 10 * (row % 10)
-        image = galaxy.drawImage(nx=side, ny=side + 3, scale=0.03, method="no_pixel")
-        image.addNoise(cosmos_noise(galsim.BaseDeviate(row + 1), real.variance[row]))
-        images.append(image)
-    galsim.fits.writeMulti(images, str(folder / "real_galaxy_images.fits"))
-    return folder
 
 
 @pytest.fixture
