@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
+from rich.progress import track
 
 from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.data.stamps import StampFile
@@ -123,7 +124,7 @@ def _pixels(stamps: StampFile) -> dict[str, str]:
     """Look at every pixel, a block of stamps at a time."""
     zeros, constant, low, high = 0, 0, np.inf, -np.inf
     seen, copies = set(), 0
-    for start in range(0, len(stamps), TOGETHER):
+    for start in track(range(0, len(stamps), TOGETHER), description="reading stamps"):
         block = stamps.read(slice(start, start + TOGETHER), stamps.size)
         zeros += np.count_nonzero(block == 0)
         low, high = min(low, block.min()), max(high, block.max())

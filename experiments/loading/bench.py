@@ -68,7 +68,7 @@ def write_survey(folder: Path) -> dict[str, Path]:
 
 
 def loader_rates(survey: dict[str, Path]) -> dict[str, float]:
-    """Read an epoch of shuffled batches each way, twice; stamps/s of the second time."""
+    """Read epochs of shuffled batches each way, once to warm up and for two seconds; stamps/s."""
     loaders = {"original": DataLoader(PerItemStamps(survey["original"]), BATCH, shuffle=True)}
     for name, arguments in {
         "RAM": {},
@@ -80,12 +80,17 @@ def loader_rates(survey: dict[str, Path]) -> dict[str, float]:
         loaders[name] = datamodule.train_dataloader()
     rates = {}
     for name, loader in loaders.items():
-        for _ in range(2):
-            start, stamps = time.perf_counter(), 0
-            for batch in loader:
-                stamps += len(batch[0] if isinstance(batch, list) else batch.image)
-            rates[name] = stamps / (time.perf_counter() - start)
+        read(loader)
+        start, stamps = time.perf_counter(), 0
+        while time.perf_counter() - start < 2:
+            stamps += read(loader)
+        rates[name] = stamps / (time.perf_counter() - start)
     return rates
+
+
+def read(loader: DataLoader) -> int:
+    """Read an epoch; return the number of stamps."""
+    return sum(len(batch[0] if isinstance(batch, list) else batch.image) for batch in loader)
 
 
 def preparing_rates(release: Path) -> dict[str, float]:
