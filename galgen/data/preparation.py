@@ -39,7 +39,7 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
 
     Args:
         source: where the stamps come from.
-        path: the stamp file; its shards lie in the folder of the same name beside it.
+        path: the stamp file; its shards lie in the folder path + `.shards`.
         overwrite: whether a stamp file of another recipe may be replaced.
 
     Returns:
@@ -48,6 +48,8 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
     Raises:
         GalgenError: if the file holds another survey, or no galaxy has a stamp.
     """
+    if path.is_dir():
+        raise GalgenError(f"{path} is a folder; data.file is to name a file")
     source.open()
     pieces = _pieces(source, path)
     if path.exists():
@@ -75,7 +77,7 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
 def _pieces(source: Source, path: Path) -> list[tuple[Path, range]]:
     """Name each shard and the candidates in it; few candidates leave some empty."""
     bounds = np.linspace(0, len(source), source.shards + 1).round().astype(int).tolist()
-    folder = path.with_suffix("")
+    folder = path.with_name(f"{path.name}.shards")
     return [
         (folder / f"{number:05d}.h5", range(*bounds[number : number + 2]))
         for number in range(source.shards)
@@ -166,7 +168,7 @@ def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.n
 def _join(source: Source, path: Path, shards: list[Path]) -> None:
     """Join the shards, and list what was left out."""
     left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
-    report = path.with_suffix(".left_out.csv")
+    report = path.with_name(f"{path.name}.left_out.csv")
     if left_out:
         lines = [f'{name},"{why}"' for name, why in left_out.items()]
         write_text(report, "\n".join(["galaxy,reason", *lines]) + "\n")

@@ -159,17 +159,19 @@ def test_galaxies_without_good_pixels_are_left_out_and_named(copied):
         file[2].data[:] = 0.7
     edit(copied / "real_galaxy_catalog_23.5_example.fits", "GAL_FILENAME", 3, "elsewhere.fits")
     edit(copied / "real_galaxy_catalog_23.5_example.fits", "GAL_HDU", 4, 5000)
+    edit(copied / "real_galaxy_catalog_23.5_example.fits", "NOISE_VARIANCE", 5, 0.0)
     opened = source(copied, exclusion_level="none")
     block, left_out = opened.draw(range(len(opened)))
-    names = [str(number) for number in Release(copied).column("IDENT")[:5]]
+    names = [str(number) for number in Release(copied).column("IDENT")[:6]]
     assert left_out == {
         names[0]: "NaN or infinite pixels",
         names[1]: "all pixels are the same",
         names[2]: "all pixels are the same",
         names[3]: "image file elsewhere.fits is missing",
         names[4]: "its image in real_galaxy_images.fits cannot be read",
+        names[5]: "the catalogue's noise variance is 0.0",
     }
-    assert len(block["image"]) == 95
+    assert len(block["image"]) == 94
     assert any("1 of 2 image files are missing" in note for note in opened.notes)
 
 

@@ -71,15 +71,15 @@ def check_complete(path=Path("s.h5")):
     expected = np.delete(np.arange(12), 5)
     np.testing.assert_array_equal(stamps.columns["galaxy_id"], expected)
     np.testing.assert_array_equal(stamps.read(slice(0, 11), 4)[:, 0, 0], expected)
-    assert Path("s.left_out.csv").read_text() == 'galaxy,reason\ngalaxy 5,"no pixels"\n'
-    assert not list(Path("s").glob("*.part")) + list(Path("s").glob("*.lock"))
+    assert Path("s.h5.left_out.csv").read_text() == 'galaxy,reason\ngalaxy 5,"no pixels"\n'
+    assert not list(Path("s.h5.shards").glob("*.part")) + list(Path("s.h5.shards").glob("*.lock"))
 
 
 def test_all_at_once():
     source = Numbers(processes=2)
     assert prepare(source, Path("s.h5"))
     check_complete()
-    assert source.notes == ["1 left out: no pixels", "they are listed in s.left_out.csv"]
+    assert source.notes == ["1 left out: no pixels", "they are listed in s.h5.left_out.csv"]
     assert prepare(Numbers(), Path("s.h5"))
     assert drawn() == list(range(12))
 
@@ -102,8 +102,8 @@ def test_finished_shards_are_kept_after_a_failure():
     with pytest.raises(GalgenError, match="failed"):
         prepare(Numbers(fail_at=7, processes=1), Path("s.h5"))
     assert not Path("s.h5").exists()
-    assert not list(Path("s").glob("*.part"))
-    finished = {path.name for path in Path("s").glob("*.h5")}
+    assert not list(Path("s.h5.shards").glob("*.part"))
+    finished = {path.name for path in Path("s.h5.shards").glob("*.h5")}
     assert finished >= {"00000.h5", "00001.h5"}
     Path("drawn.txt").unlink()
     assert prepare(Numbers(processes=1), Path("s.h5"))
@@ -161,7 +161,7 @@ def test_another_recipe_is_refused_unless_it_may_be_replaced():
         prepare(Numbers(recipe="other"), Path("s.h5"))
     check_complete()
     assert prepare(Numbers(recipe="other", processes=1), Path("s.h5"), overwrite=True)
-    with h5py.File("s/00000.h5") as shard:
+    with h5py.File("s.h5.shards/00000.h5") as shard:
         assert shard.attrs["recipe"] == "other"
 
 
@@ -175,13 +175,13 @@ def test_a_foreign_file_is_never_replaced_unasked():
 @pytest.mark.parametrize("damage", ["missing", "truncated", "of other candidates"])
 def test_a_bad_shard_is_drawn_again(damage):
     prepare(Numbers(processes=1), Path("s.h5"))
-    shard = Path("s/00002.h5")
+    shard = Path("s.h5.shards/00002.h5")
     if damage == "missing":
         shard.unlink()
     elif damage == "truncated":
         shard.write_bytes(shard.read_bytes()[:1000])
     else:
-        shard.write_bytes(Path("s/00001.h5").read_bytes())
+        shard.write_bytes(Path("s.h5.shards/00001.h5").read_bytes())
     Path("drawn.txt").unlink()
     assert prepare(Numbers(processes=1), Path("s.h5"))
     assert drawn() == [6, 7, 8]
@@ -192,6 +192,12 @@ def test_no_stamp_at_all_is_told():
     with pytest.raises(GalgenError, match=r"no galaxy has a stamp; 12 left out"):
         prepare(Numbers(bad=range(12), processes=1), Path("s.h5"))
     assert not Path("s.h5").exists()
+
+
+def test_a_folder_is_no_stamp_file():
+    Path("s.h5").mkdir()
+    with pytest.raises(GalgenError, match="is a folder"):
+        prepare(Numbers(), Path("s.h5"), overwrite=True)
 
 
 @pytest.mark.parametrize(

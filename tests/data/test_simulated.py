@@ -50,10 +50,10 @@ def test_what_is_not_the_survey_is_drawn_again(tmp_path, damage):
     size = 40 if damage == "other size" else 32
     prepare(SimulatedSource(3, size, seed=1, processes=1, shards=2), path)
     if damage.startswith("truncated"):
-        victim = path if damage == "truncated" else tmp_path / "s" / "00001.h5"
+        victim = path if damage == "truncated" else tmp_path / "s.h5.shards" / "00001.h5"
         victim.write_bytes(victim.read_bytes()[:3000])
     if damage == "other recipe":
-        for file in (path, *(tmp_path / "s").glob("*.h5")):
+        for file in (path, *(tmp_path / "s.h5.shards").glob("*.h5")):
             with h5py.File(file, "a") as opened:
                 opened.attrs["recipe"] = "galgen simulated survey, recipe 1"
     prepare(SimulatedSource(3, 32, seed=1, processes=1, shards=2), path, overwrite=True)

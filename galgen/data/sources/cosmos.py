@@ -162,6 +162,8 @@ class CosmosSource(Source):
             GalgenError: if the pixels are missing or bad.
         """
         row, variance = int(self.rows[number]), float(self.columns["noise_variance"][number])
+        if not 0 < variance < np.inf:
+            raise GalgenError(f"the catalogue's noise variance is {variance}")
         pixels = self._pixels(row)
         rng = galsim.BaseDeviate(int(self.columns["galaxy_id"][number]) % 2**31 + 1)
         psf = self._psf(row)
@@ -252,8 +254,9 @@ def _convolved(
 
 def _psf_image(psf: galsim.Image | None) -> np.ndarray:
     """Crop or pad a PSF to the common size, sum 1; NaN where there is none."""
-    image = np.full((PSF_SIZE, PSF_SIZE), 0 if psf else np.nan, np.float32)
-    if psf is not None:
-        into, out = zip(*(_overlap(side, PSF_SIZE) for side in psf.array.shape), strict=True)
-        image[into] = psf.array[out]
+    if psf is None:
+        return np.full((PSF_SIZE, PSF_SIZE), np.nan, np.float32)
+    image = np.zeros((PSF_SIZE, PSF_SIZE), np.float32)
+    into, out = zip(*(_overlap(side, PSF_SIZE) for side in psf.array.shape), strict=True)
+    image[into] = psf.array[out]
     return image / image.sum()
