@@ -9,6 +9,7 @@ from rich.progress import track
 
 from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.data.stamps import StampFile
+from galgen.errors import GalgenError
 from galgen.files import sha256
 
 TOGETHER = 256
@@ -64,6 +65,8 @@ def describe(stamps: StampFile) -> dict[str, str]:
     for name, shape in stamps.stacks.items():
         if name != "image":
             facts[f"'{name}'"] = " x ".join(map(str, shape))
+    if "has_psf" in stamps.columns:
+        facts["'psf'"] += f", {(stamps.columns['has_psf'] == 0).sum()} of them unknown"
     return facts | _pixels(stamps) | _checksums(stamps)
 
 
@@ -95,11 +98,15 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
     drawn = {"stamps": sheet}
     if known:
         drawn["histograms"] = figures.histograms(known)
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(folder / f"{stamps.path.stem}.{name}.png")
-        figures.save(figure, paths[-1])
-    return paths
+    paths = {folder / f"{stamps.path.stem}.{name}.png": figure for name, figure in drawn.items()}
+    try:
+        for path, figure in paths.items():
+            figures.save(figure, path)
+    except OSError as error:
+        raise GalgenError(
+            f"{folder}: the pictures cannot be written, {error.strerror}; give out=<folder>"
+        ) from error
+    return list(paths)
 
 
 def _parents(stamps: StampFile) -> str:

@@ -1,5 +1,7 @@
 """`python -m galgen.prepare`: make a survey's stamp file."""
 
+import signal
+
 from omegaconf import DictConfig
 
 from galgen.config import check_arguments, check_targets, command, instantiate
@@ -12,6 +14,7 @@ def main(config: DictConfig) -> None:
     check_arguments(config)
     from galgen.data.preparation import prepare
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler: as Ctrl-C
     path = instantiate(config.data).file
     source = instantiate(config.prepare)
     complete = prepare(source, path, config.overwrite)

@@ -263,6 +263,8 @@ class SurveyDataModule(LightningDataModule):
     def _part(self, name: str, rows: np.ndarray) -> Part:
         """Make a part; only training stamps are shifted and need a margin."""
         margin = self.margin if name == "train" else 0
+        if self.psf and "has_psf" in self.stamps.columns:
+            rows = rows[self.stamps.columns["has_psf"][rows] > 0]
         return Part(self.stamps, rows, self.image_size + 2 * margin, self.psf)
 
     def _check_parts(self) -> None:
@@ -313,6 +315,8 @@ class SurveyDataModule(LightningDataModule):
         gigabytes = sum(
             len(part) * size**2 * item / 1e9 for part in wanted for size in part.stacks.values()
         )
+        if self.psf:
+            gigabytes += np.prod(self.stamps.stacks["psf"], dtype=float) * item / 1e9
         if gigabytes > self.cache_gb:
             log.warning(
                 "the survey takes %.1f GB and data.cache_gb is %s: batches are read from disk",
@@ -349,6 +353,7 @@ class SurveyDataModule(LightningDataModule):
             batch_size=None,
             num_workers=workers,
             persistent_workers=workers > 0,
+            generator=torch.Generator(),  # else it takes a number from that of the noise
             pin_memory=torch.cuda.is_available() and part.index.device.type == "cpu",
         )
 
@@ -383,27 +388,31 @@ class SimulatedDataModule(SurveyDataModule):
     Args:
         galaxies: number of galaxies.
         survey_seed: seed of the survey.
+        clumps: whether late types have star-forming clumps.
         processes: processes that draw; all cores where None.
         **arguments: as `SurveyDataModule`.
     """
 
-    how_to_get = "leave data.file out to have it drawn"
+    how_to_get = "python -m galgen.prepare draws it, as does a training without data.file"
 
     def __init__(
         self,
         galaxies: int = 20_000,
         survey_seed: int = 0,
+        clumps: bool = True,
         processes: int | None = None,
         **arguments,
     ):
         if galaxies < 1:
             raise ValueError(f"data.galaxies is {galaxies}, it must be positive")
-        self.galaxies, self.survey_seed, self.processes = galaxies, survey_seed, processes
+        self.galaxies, self.survey_seed, self.clumps = galaxies, survey_seed, clumps
+        self.processes = processes
         super().__init__(**arguments)
 
     def default_file(self) -> Path:
         """Return the survey's place in the cache folder, which its contents name."""
-        name = f"{self.name}-{self.image_size}px-{self.galaxies}-seed{self.survey_seed}"
+        clumps = "" if self.clumps else "-noclumps"
+        name = f"{self.name}{clumps}-{self.image_size}px-{self.galaxies}-seed{self.survey_seed}"
         return cache_folder() / f"{name}.h5"
 
     def prepare_data(self) -> None:
@@ -413,6 +422,10 @@ class SimulatedDataModule(SurveyDataModule):
             from galgen.data.sources.simulated import SimulatedSource
 
             source = SimulatedSource(
-                self.galaxies, self.image_size, self.survey_seed, processes=self.processes
+                self.galaxies,
+                self.image_size,
+                self.survey_seed,
+                self.clumps,
+                processes=self.processes,
             )
             prepare(source, self.file, overwrite=True)

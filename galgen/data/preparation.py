@@ -1,5 +1,7 @@
 """Preparing a survey: shards of stamps drawn by parallel processes, joined by one stamp file."""
 
+import csv
+import io
 import logging
 import multiprocessing
 import os
@@ -19,7 +21,7 @@ from filelock import FileLock
 from rich.progress import track
 
 from galgen.data.sources.source import Source
-from galgen.data.stamps import join_stamps, read_left_out, write_stamps
+from galgen.data.stamps import StampFile, join_stamps, read_left_out, write_stamps
 from galgen.errors import GalgenError
 from galgen.files import write_text
 
@@ -52,21 +54,19 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
         raise GalgenError(f"{path} is a folder; data.file is to name a file")
     source.open()
     pieces = _pieces(source, path)
-    if path.exists():
-        same = source.satisfied_by(_recipe(path))
-        if same and not _missing(source, pieces):
-            return True
-        if not (same or overwrite):
-            raise GalgenError(
-                f"{path} holds another survey, or another recipe of this one; give "
-                "data.file=<file> for a second one, or overwrite=true to replace it"
-            )
-        path.unlink()
+    if path.exists() and source.satisfied_by(_attribute(path, "recipe")) and _is_whole(path):
+        return True
+    _claim(path, source.attrs()["recipe"], overwrite)
     wanted = pieces if source.shard is None else [pieces[source.shard]]
     missing = _missing(source, wanted)
     log.info("%d of %d shards to prepare, into %s", len(missing), len(wanted), path)
     _draw(source, missing)
     if _missing(source, pieces):
+        if source.shard is None:
+            raise GalgenError(
+                f"{path}: some of its shards were replaced in the meantime; is another command at "
+                "work on them? Give the same command again"
+            )
         return False
     with FileLock(f"{path}.lock"):
         if not path.exists():
@@ -74,12 +74,45 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
     return True
 
 
+def _is_whole(path: Path) -> bool:
+    """Tell whether a stamp file and its shards can be read."""
+    try:
+        StampFile(path)
+    except GalgenError as error:
+        log.warning("%s; what is missing is prepared again", error)
+        return False
+    return True
+
+
+def _claim(path: Path, recipe: str, overwrite: bool) -> None:
+    """Note which recipe the shards are of, and remove a stamp file that is to be made anew.
+
+    Raises:
+        GalgenError: if there is another survey, or shards of another are being prepared.
+    """
+    note = _folder(path) / "recipe.txt"
+    with FileLock(f"{path}.lock"):
+        others = path.exists() and _attribute(path, "recipe") != recipe
+        others |= note.exists() and note.read_text() != recipe
+        if others and not overwrite:
+            raise GalgenError(
+                f"{path} holds another survey, or another recipe of this one (or its shards do, "
+                "unfinished); give data.file=<file> for a second one, or overwrite=true to "
+                "replace it"
+            )
+        path.unlink(missing_ok=True)
+        write_text(note, recipe)
+
+
+def _folder(path: Path) -> Path:
+    return path.with_name(f"{path.name}.shards")
+
+
 def _pieces(source: Source, path: Path) -> list[tuple[Path, range]]:
     """Name each shard and the candidates in it; few candidates leave some empty."""
     bounds = np.linspace(0, len(source), source.shards + 1).round().astype(int).tolist()
-    folder = path.with_name(f"{path.name}.shards")
     return [
-        (folder / f"{number:05d}.h5", range(*bounds[number : number + 2]))
+        (_folder(path) / f"{number:05d}.h5", range(*bounds[number : number + 2]))
         for number in range(source.shards)
     ]
 
@@ -136,6 +169,8 @@ def _follow_parent() -> None:
 
 def _stop_worker(*_) -> None:
     """Give up the shard at work; its file is deleted on the way out."""
+    if _worker.source is None:
+        os._exit(1)
     _worker.stopped = True
     sys.exit()
 
@@ -166,18 +201,22 @@ def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.n
 
 
 def _join(source: Source, path: Path, shards: list[Path]) -> None:
-    """Join the shards, and list what was left out."""
+    """Join the shards, delete those of another division, and list what was left out."""
     left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
     report = path.with_name(f"{path.name}.left_out.csv")
+    report.unlink(missing_ok=True)
     if left_out:
-        lines = [f'{name},"{why}"' for name, why in left_out.items()]
-        write_text(report, "\n".join(["galaxy,reason", *lines]) + "\n")
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("galaxy", "reason"), *left_out.items()])
+        write_text(report, text.getvalue())
         source.notes += [f"{n} left out: {why}" for why, n in Counter(left_out.values()).items()]
         source.notes.append(f"they are listed in {report}")
     filled = [shard for shard in shards if _holds_stamps(shard)]
     if not filled:
         raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}")
     join_stamps(path, filled, source.attrs(), source.tables())
+    for stray in set(_folder(path).glob("*.h5")) - set(shards):
+        stray.unlink()
 
 
 def _holds_stamps(shard: Path) -> bool:
@@ -190,15 +229,11 @@ def _finished(source: Source, path: Path, numbers: range) -> bool:
     if not numbers:
         return True
     known = path.is_file() and _attribute(path, "candidates") == _span(numbers)
-    return known and source.satisfied_by(_recipe(path))
+    return known and _attribute(path, "recipe") == source.attrs()["recipe"]
 
 
 def _span(numbers: range) -> str:
     return f"{numbers.start} to {numbers.stop - 1}"
-
-
-def _recipe(path: Path) -> str | None:
-    return _attribute(path, "recipe")
 
 
 def _attribute(path: Path, name: str) -> str | None:

@@ -7,6 +7,7 @@ files, the shards of a large survey, that an HDF5 virtual data set joins.
 """
 
 import io
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -149,6 +150,9 @@ class StampFile:
         if height != width:
             raise GalgenError(f"{self.path}: stamps must be square, these are {height} x {width}")
         self.size = height
+        for name, shape in self.stacks.items():
+            if shape[0] != self._n and name != "psf":
+                raise GalgenError(f"{self.path}: {self._n} stamps but {shape[0]} rows in '{name}'")
         flat = {name: item for name, item in datasets.items() if item.ndim == 1}
         if self.peak_normalised and len(flat) > 1:
             raise GalgenError(
@@ -218,9 +222,11 @@ def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, n
     """
     columns: dict[str, list[np.ndarray]] = {}
     stacks: dict[str, list[h5py.VirtualSource]] = {}
+    joined: dict[str, list] = {}
     for shard in shards:
         place = os.path.relpath(shard, path.parent)
         with h5py.File(shard) as file:
+            joined[place] = _identity(file)
             for name, item in file.items():
                 if isinstance(item, h5py.Dataset) and item.ndim == 3:
                     piece = h5py.VirtualSource(place, name, item.shape, item.dtype)
@@ -235,6 +241,7 @@ def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, n
                 file[name] = np.concatenate(values)
             for name, values in tables.items():
                 file[name] = values
+            file["joined"] = json.dumps(joined)
             file.attrs.update({"galgen_schema": SCHEMA, **attrs})
         sink.check()
 
@@ -257,6 +264,15 @@ def _layout(pieces: list[h5py.VirtualSource]) -> h5py.VirtualLayout:
     return layout
 
 
+def _identity(shard: h5py.File) -> list:
+    """Say what a shard is: its recipe, its candidates and how many of them have a stamp."""
+    return [
+        shard.attrs.get("recipe"),
+        shard.attrs.get("candidates"),
+        len(shard["image"]) if "image" in shard else 0,
+    ]
+
+
 def _check_shards(path: Path, item: h5py.Dataset) -> list[Path]:
     """Check that the files of a virtual data set are there; HDF5 would give NaN for them.
 
@@ -266,7 +282,9 @@ def _check_shards(path: Path, item: h5py.Dataset) -> list[Path]:
     Raises:
         GalgenError: if one is missing, damaged or too short.
     """
-    shards = []
+    shards, joined = [], {}
+    if "joined" in item.file:
+        joined = json.loads(item.file["joined"].asstr()[()])
     for source in item.virtual_sources() if item.is_virtual else ():
         shard = path.resolve().parent / source.file_name
         if not shard.is_file():
@@ -275,7 +293,7 @@ def _check_shards(path: Path, item: h5py.Dataset) -> list[Path]:
             )
         try:
             with h5py.File(shard) as file:
-                rows = len(file[source.dset_name])
+                rows, identity = len(file[source.dset_name]), _identity(file)
         except (OSError, KeyError) as error:
             raise GalgenError(
                 f"{shard}: damaged or truncated ({error}); prepare it again"
@@ -283,6 +301,10 @@ def _check_shards(path: Path, item: h5py.Dataset) -> list[Path]:
         first, last = source.vspace.get_select_bounds()
         if rows < last[0] - first[0] + 1:
             raise GalgenError(f"{shard}: has only {rows} stamps; prepare {path} again")
+        if source.file_name in joined and identity != joined[source.file_name]:
+            raise GalgenError(
+                f"{shard}: is another one than was joined as {path}; prepare that again"
+            )
         shards.append(shard)
     return shards
 

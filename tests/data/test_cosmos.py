@@ -208,6 +208,37 @@ def remove_fits_row(folder):
     table[1:].write(path, overwrite=True)
 
 
+def shuffle_catalogue(folder):
+    path = folder / "real_galaxy_catalog_23.5_example.fits"
+    Table.read(path)[::-1].write(path, overwrite=True)
+
+
+def set_column(folder, name, value):
+    path = folder / "real_galaxy_catalog_23.5_example.fits"
+    table = Table.read(path)
+    table[name] = value
+    table.write(path, overwrite=True)
+
+
+def test_fits_in_another_order_are_matched_where_there_is_no_selection(copied):
+    before = source(copied, exclusion_level="none")
+    (copied / "real_galaxy_catalog_23.5_example_selection.fits").unlink()
+    shuffle_catalogue(copied)
+    after = source(copied, exclusion_level="none")
+    assert after.columns["galaxy_id"].tolist() == before.columns["galaxy_id"][::-1].tolist()
+    np.testing.assert_array_equal(
+        after.columns["sersic_index"], before.columns["sersic_index"][::-1]
+    )
+
+
+def test_a_galaxy_whose_psf_cannot_be_read_is_marked(copied):
+    edit(copied / "real_galaxy_catalog_23.5_example.fits", "PSF_HDU", 2, 5000)
+    block, left_out = drawn(copied, exclusion_level="none")
+    assert not left_out
+    assert np.flatnonzero(block["has_psf"] == 0).tolist() == [2]
+    assert np.isnan(block["psf"][2]).all()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -229,7 +260,10 @@ def remove_fits_row(folder):
             ),
             "lacks the columns GAL_FILENAME",
         ),
-        (remove_fits_row, "lacks 1 galaxies .* not of one release"),
+        (remove_fits_row, "in the same order"),
+        (shuffle_catalogue, "in the same order"),
+        (lambda f: set_column(f, "MAG", ["bright"] * 100), "has no numbers in MAG"),
+        (lambda f: set_column(f, "PIXEL_SCALE", [0.03, 0.05] * 50), "one positive number"),
         (
             lambda f: Table({"IDENT": [1]}).write(
                 f / "real_galaxy_catalog_23.5_example_selection.fits", overwrite=True

@@ -280,6 +280,25 @@ def test_pixels_beyond_float16_are_a_sentence(tmp_path):
         module(tmp_path / "s.h5", cache_dtype="float16").setup()
 
 
+def test_galaxies_whose_psf_is_unknown_are_left_out_where_it_is_needed(tmp_path):
+    psf = np.ones((40, 5, 5), "f4")
+    psf[::5] = np.nan
+    block = {"image": discs(40), "psf": psf, "has_psf": np.isfinite(psf[:, 0, 0])}
+    write_stamps(tmp_path / "s.h5", [block], {})
+    datamodule = module(tmp_path / "s.h5", psf=True)
+    datamodule.setup()
+    rows = np.concatenate([part.rows for part in datamodule.parts.values()])
+    assert sorted(rows) == [row for row in range(40) if row % 5]
+
+
+def test_reading_ahead_leaves_the_generator_of_the_noise_alone(survey):
+    datamodule = module(survey, cache="none", num_workers=1)
+    datamodule.setup()
+    before = torch.get_rng_state()
+    next(iter(datamodule.train_dataloader()))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_psfs_that_are_not_there_are_a_sentence(augmented):
     with pytest.raises(GalgenError, match="has no PSFs"):
         module(augmented, psf=True).setup()

@@ -71,7 +71,7 @@ def check_complete(path=Path("s.h5")):
     expected = np.delete(np.arange(12), 5)
     np.testing.assert_array_equal(stamps.columns["galaxy_id"], expected)
     np.testing.assert_array_equal(stamps.read(slice(0, 11), 4)[:, 0, 0], expected)
-    assert Path("s.h5.left_out.csv").read_text() == 'galaxy,reason\ngalaxy 5,"no pixels"\n'
+    assert Path("s.h5.left_out.csv").read_text() == "galaxy,reason\ngalaxy 5,no pixels\n"
     assert not list(Path("s.h5.shards").glob("*.part")) + list(Path("s.h5.shards").glob("*.lock"))
 
 
@@ -192,6 +192,38 @@ def test_no_stamp_at_all_is_told():
     with pytest.raises(GalgenError, match=r"no galaxy has a stamp; 12 left out"):
         prepare(Numbers(bad=range(12), processes=1), Path("s.h5"))
     assert not Path("s.h5").exists()
+
+
+def test_a_joined_file_is_finished_however_it_was_divided():
+    prepare(Numbers(processes=1), Path("s.h5"))
+    assert prepare(Numbers(processes=1, shards=7), Path("s.h5"))
+    assert drawn() == list(range(12))
+    Path("s.h5.shards/00001.h5").unlink()
+    assert prepare(Numbers(processes=1, shards=2), Path("s.h5"))
+    check_complete()
+    assert len(list(Path("s.h5.shards").glob("*.h5"))) == 2
+
+
+def test_unfinished_shards_of_another_recipe_are_not_mixed_in():
+    assert not prepare(Numbers(shard=0, processes=1), Path("s.h5"))
+    with pytest.raises(GalgenError, match="unfinished"):
+        prepare(Numbers(recipe="other", processes=1), Path("s.h5"))
+    assert prepare(Numbers(recipe="other", processes=1), Path("s.h5"), overwrite=True)
+    check_complete()
+
+
+def test_a_shard_that_was_replaced_is_told():
+    prepare(Numbers(processes=1), Path("s.h5"))
+    shard = Path("s.h5.shards/00003.h5")
+    shard.write_bytes(Path("s.h5.shards/00002.h5").read_bytes())
+    with pytest.raises(GalgenError, match=r"00003\.h5: is another one than was joined"):
+        StampFile("s.h5")
+
+
+def test_the_list_of_what_was_left_out_goes_with_it():
+    prepare(Numbers(processes=1), Path("s.h5"))
+    prepare(Numbers(recipe="better", bad=(), processes=1), Path("s.h5"), overwrite=True)
+    assert not Path("s.h5.left_out.csv").exists()
 
 
 def test_a_folder_is_no_stamp_file():

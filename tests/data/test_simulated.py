@@ -9,6 +9,7 @@ import pytest
 from astropy.cosmology import Planck18
 from scipy.signal import fftconvolve
 
+from galgen.config import instantiate
 from galgen.data.preparation import prepare
 from galgen.data.sources import simulated
 from galgen.data.sources.simulated import SimulatedSource, draw_parameters
@@ -42,6 +43,21 @@ def test_a_drawn_survey_is_reused_also_one_with_more_than_is_asked_for(tmp_path)
     before = path.stat().st_mtime_ns
     assert prepare(SimulatedSource(3, 32, processes=1), path, overwrite=True)
     assert path.stat().st_mtime_ns == before
+
+
+def test_interrupted_companions_are_not_mixed_with_plain_stamps(tmp_path):
+    path = tmp_path / "s.h5"
+    assert not prepare(SimulatedSource(4, 32, noiseless=True, shards=2, shard=0), path)
+    assert prepare(SimulatedSource(4, 32, shards=2), path, overwrite=True)
+    assert list(StampFile(path).stacks) == ["psf", "image"]
+
+
+def test_surveys_with_and_without_clumps_have_files_of_their_own(composed):
+    names = {
+        instantiate(composed("data=simulated", f"data.clumps={clumps}").data).file
+        for clumps in ("true", "false")
+    }
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("damage", ["truncated", "truncated shard", "other recipe", "other size"])

@@ -11,6 +11,7 @@ from astropy.io.registry import IORegistryError
 from astropy.table import Column, Table
 from astropy.wcs import WCS
 
+from galgen.data.stamps import known_redshifts
 from galgen.errors import GalgenError
 
 NAMES = {
@@ -26,8 +27,6 @@ NAMES = {
 UCDS = {"ra": "pos.eq.ra", "dec": "pos.eq.dec", "redshift": "src.redshift"}
 UNITS = {"none": u.deg, "degree": u.deg, "degrees": u.deg, "h": u.hourangle, "hr": u.hourangle}
 """Units of coordinates that astropy does not take, or takes for another one."""
-FARTHEST = 9.0
-"""Larger redshifts are marks of failed fits."""
 
 
 @dataclass
@@ -103,8 +102,7 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> Catalogue:
     if chosen["redshift"] is None:
         notes.append(f"{Path(path).name} has no column of redshifts, they are unknown (NaN)")
     else:
-        redshift = _floats(table[chosen["redshift"]], "redshift", path)
-        redshift[~((redshift > 0) & (redshift <= FARTHEST))] = np.nan
+        redshift = known_redshifts(_floats(table[chosen["redshift"]], "redshift", path))
     galaxy_id, catalogue_id = _identifiers(table[chosen["id"]] if chosen["id"] else None)
     return Catalogue(ra, dec, redshift, galaxy_id, catalogue_id, notes)
 

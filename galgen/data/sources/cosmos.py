@@ -21,11 +21,11 @@ from galgen.errors import GalgenError
 from galgen.files import cache_folder, sha256
 
 VERSION = 1
-"""Counts the changes of the recipes; stamps of another one are made again."""
+"""Counts the changes of the recipes."""
 RECIPES = ("physical", "seed")
 PSF_SIZE = 63
 """Side of the PSF images, px."""
-UNREADABLE = (OSError, IndexError, ValueError, TypeError, AttributeError, galsim.GalSimError)
+UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, galsim.GalSimError)
 """What astropy and GalSim raise for damaged image files."""
 
 
@@ -133,6 +133,9 @@ class CosmosSource(Source):
                 good.append(number)
             except GalgenError as reason:
                 left_out[str(self.columns["galaxy_id"][number])] = str(reason)
+            except galsim.GalSimError as error:
+                name = str(self.columns["galaxy_id"][number])
+                left_out[name] = f"GalSim cannot draw it: {str(error).splitlines()[0]}"
         if not stamps:
             return {"image": np.empty((0, self.image_size, self.image_size))}, left_out
         block = {name: column[good] for name, column in self.columns.items()}
@@ -140,16 +143,16 @@ class CosmosSource(Source):
         return block, left_out
 
     def _describe(self, release: Release) -> dict:
+        physical = self.recipe == "physical"
         tables = {path.name: sha256(path) for path in release.tables}
         options = [VERSION, self.recipe, self.image_size, *self.cuts, tables]
         options += [self.images, self.psfs]
         digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()
         return {
             "survey": self.survey,
-            "band": str(release.column("BAND")[0]),
-            "unit": "counts/s" if self.recipe == "physical" else "peak",
-            "pixel_scale": float(np.median(release.column("PIXEL_SCALE"))),
-            "zero_point": ZERO_POINT,
+            "band": release.band,
+            **({"unit": "counts/s", "zero_point": ZERO_POINT} if physical else {"unit": "peak"}),
+            "pixel_scale": release.pixel_scale,
             "recipe": f"galgen {self.recipe} recipe {VERSION}, {self.image_size} px, {digest}",
             "source_files": json.dumps(tables),
             "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",
@@ -172,7 +175,7 @@ class CosmosSource(Source):
             image = _padded(pixels.array, self.image_size, variance, rng)
             stamp = {"image": image, "background": background}
             if any(self.psfs.values()):
-                stamp["psf"] = _psf_image(psf)
+                stamp |= {"psf": _psf_image(psf), "has_psf": psf is not None}
         else:
             image = _convolved(pixels, psf, self.image_size, variance, rng)
             light = np.clip(image - background, 0, None)
@@ -198,6 +201,8 @@ class CosmosSource(Source):
             pixels = self.galaxies.getGalImage(row)
         except UNREADABLE as error:
             raise GalgenError(f"its image in {path.name} cannot be read") from error
+        if not pixels.array.size or self.galaxies.gal_hdu[row] < 0:
+            raise GalgenError("it has no pixels")
         if not np.isfinite(pixels.array).all():
             raise GalgenError("NaN or infinite pixels")
         if pixels.array.min() == pixels.array.max():

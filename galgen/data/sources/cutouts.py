@@ -21,7 +21,7 @@ RECIPE = 1
 """Counts the changes of the recipe."""
 GROW = 4
 """Pixels around a neighbour that go with it: its light below the threshold."""
-INTERNAL = ("tile", "segment", "sky", "scatter", "deblended")
+INTERNAL = ("tile", "segment", "sky", "scatter", "scale", "deblended")
 """Columns that stamps are cut by, and that the stamp file does not have."""
 BORDER, NEIGHBOUR, DEBLENDED = 1, 2, 4
 """Bits of the column `flag`."""
@@ -121,7 +121,7 @@ class MosaicSource(Source):
         mosaic, path = self.mosaic, self.mosaic.images["image"][0]
         if not scales:
             reason = "too few pixels with data" if len(values) > 1 else "no data but one value"
-            reason = reason if values else "no data, its pixels are NaN or 0"
+            reason = reason if values else "no data, its pixels or those of its map are NaN or 0"
             raise GalgenError(f"mosaic.image: {path} has {reason}")
         if not found:
             raise GalgenError(
@@ -239,14 +239,17 @@ class MosaicSource(Source):
         near = expand_labels(cut(segments, 0, self.image_size + 2 * GROW), GROW)
         near = near[GROW:-GROW, GROW:-GROW]
         others = (near != 0) & (near != row["segment"]) & ~missing
+        # A map may be of another scale, as those of drizzled mosaics that allow for correlation.
+        level = row["scatter"]
+        if noise is not None:
+            level = row["scale"] * np.nanmedian(cut(noise, np.nan))
         neighbours = self.mosaic.neighbours
         rng = np.random.default_rng(number)
-        fill = detection.draw_noise(self._filter, self.image_size, rng) * row["scatter"]
+        fill = detection.draw_noise(self._filter, self.image_size, rng) * level
         image = np.where(missing | (others if neighbours == "noise" else False), fill, image)
         if neighbours == "mask":
             image[others] = 0
         changed = neighbours != "keep" and others.any()
-        level = row["scatter"] if noise is None else np.nanmedian(cut(noise, np.nan))
         return {
             "image": image,
             "weight": ~(missing | others),

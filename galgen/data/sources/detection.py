@@ -131,6 +131,7 @@ def detect(
     if columns:
         pixel = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns |= {"sky": sky[pixel], "scatter": scatter[pixel]}
+        columns["scale"] = np.full(len(sky[pixel]), scale)
     return Detections(segments.data.astype(np.int32, copy=False), columns, products, scale)
 
 

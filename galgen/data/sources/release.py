@@ -11,6 +11,8 @@ from galgen.data.sources.noise import ZERO_POINT
 from galgen.data.stamps import known_redshifts
 from galgen.errors import GalgenError
 
+NUMBERS = ("IDENT", "MAG", "GAL_HDU", "PIXEL_SCALE", "NOISE_VARIANCE")
+"""Columns of numbers that a main catalogue must have; GAL_FILENAME is a must too."""
 EXCLUSION_LEVELS = ("none", "bad_stamp", "bad_fits", "marginal")
 
 
@@ -34,17 +36,25 @@ class Release:
         self.folder = folder
         self.path = _find_catalogue(folder)
         self.catalogue = _read(self.path)
-        needed = {"IDENT", "GAL_FILENAME", "GAL_HDU", "PIXEL_SCALE", "NOISE_VARIANCE", "MAG"}
-        absent = needed - {name.upper() for name in self.catalogue.dtype.names}
-        if absent or not len(self.catalogue):
-            wrong = f"lacks the columns {', '.join(sorted(absent))}" if absent else "has no rows"
-            raise GalgenError(f"{self.path}: {wrong}; it is no catalogue in GalSim's layout")
+        self.fits = None
+        self._check_columns()
         self.selection = self.path.with_name(f"{self.path.stem}_selection.fits")
         fitted = self.path.with_name(f"{self.path.stem}_fits.fits")
         self.tables = [path for path in (self.path, fitted, self.selection) if path.is_file()]
-        self.fits = None
         if fitted.is_file():
             self.fits = self._aligned(_read(fitted), fitted)
+            self._check_columns()
+
+    @property
+    def band(self) -> str:
+        """Name of the filter."""
+        band = self.column("BAND")
+        return "unknown" if band is None else str(band[0])
+
+    @property
+    def pixel_scale(self) -> float:
+        """Side of a pixel, arcsec."""
+        return float(self.column("PIXEL_SCALE")[0])
 
     def column(self, name: str) -> np.ndarray | None:
         """Return a column of the catalogue or of the fits, in whatever case its name is."""
@@ -145,6 +155,31 @@ class Release:
             columns["sersic_flux"] = flux[rows, 0]
         return {name: np.ascontiguousarray(column) for name, column in columns.items()}
 
+    def _check_columns(self) -> None:
+        """Check the main catalogue.
+
+        Raises:
+            GalgenError: if it has no rows, lacks a column, or one does not hold what it should.
+        """
+        absent = [name for name in (*NUMBERS, "GAL_FILENAME") if self.column(name) is None]
+        words = [
+            name
+            for name in (*NUMBERS, "zphot", "flux_radius")
+            if (column := self.column(name)) is not None and column.dtype.kind not in "iuf"
+        ]
+        wrong = None
+        if not len(self.catalogue):
+            wrong = "has no rows"
+        elif absent:
+            wrong = f"lacks the columns {', '.join(sorted(absent))}"
+        elif words:
+            wrong = f"has no numbers in {', '.join(words)}"
+        if wrong:
+            raise GalgenError(f"{self.path}: {wrong}; it is no catalogue in GalSim's layout")
+        scale = self.column("PIXEL_SCALE")
+        if not (scale[0] > 0 and np.allclose(scale, scale[0], rtol=1e-3)):
+            raise GalgenError(f"{self.path}: PIXEL_SCALE is to be one positive number, arcsec")
+
     def file_sizes(self, column: str, rows: np.ndarray) -> dict[str, int | None]:
         """Look up the files that a column names: their size in bytes, None for missing ones."""
         names = self.column(column)
@@ -170,9 +205,15 @@ class Release:
         Raises:
             GalgenError: if a galaxy is missing in them.
         """
-        if "IDENT" not in fitted.dtype.names:
-            raise GalgenError(f"{path}: lacks the column IDENT")
+        if "IDENT" not in fitted.dtype.names or not len(fitted):
+            raise GalgenError(f"{path}: has no rows, or lacks the column IDENT")
         wanted = self.column("IDENT")
+        if self.selection.is_file() and not np.array_equal(fitted["IDENT"], wanted):
+            raise GalgenError(
+                f"{path}: its galaxies are not those of {self.path.name} in the same order, by "
+                f"which GalSim selects; are the files of one release? Without "
+                f"{self.selection.name} they are matched by IDENT"
+            )
         order = np.argsort(fitted["IDENT"], kind="stable")
         place = np.searchsorted(fitted["IDENT"], wanted, sorter=order).clip(max=len(order) - 1)
         aligned = fitted[order[place]]

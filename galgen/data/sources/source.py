@@ -55,7 +55,7 @@ class Source:
         raise NotImplementedError
 
     def satisfied_by(self, recipe: str | None) -> bool:
-        """Tell whether stamps of a recipe are the stamps of this source."""
+        """Tell whether a stamp file of some recipe holds what this source would make."""
         return recipe == self.attrs()["recipe"]
 
     def tables(self) -> dict[str, np.ndarray]:
