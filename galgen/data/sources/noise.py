@@ -56,7 +56,8 @@ def level_of_unit_variance() -> float:
 @cache
 def noise_correlation() -> galsim.Image:
     """Return the image of the correlation function."""
-    return galsim.fits.read(str(Path(galsim.meta_data.share_dir) / "acs_I_unrot_sci_20_cf.fits"))
+    path = Path(galsim.meta_data.share_dir) / "acs_I_unrot_sci_20_cf.fits"
+    return galsim.Image(galsim.fits.read(str(path)).array, scale=PIXEL_SCALE)
 
 
 @cache
