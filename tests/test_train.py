@@ -429,7 +429,7 @@ def test_bad_surveys_end_with_a_sentence(command, small, survey, change, message
 
 
 def test_a_sigmoid_is_refused_for_counts_per_second(command, small, tmp_path):
-    from galgen.data.stamps import write_stamps
+    from galgen.data.stamp_writing import write_stamps
 
     columns = {"galaxy_id": np.arange(80), "redshift": np.linspace(0.1, 1, 80)}
     write_stamps(tmp_path / "counts.h5", [{"image": discs(80) * 40, **columns}], {})

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from experiments.training_speed.bench import BATCH, PerItemStamps, datamodule_of, machine
 from galgen.data.sources.cosmos import CosmosSource
 from galgen.data.sources.simulated import SimulatedSource
-from galgen.data.stamps import join_stamps, write_stamps
+from galgen.data.stamp_writing import join_stamps, write_stamps
 
 RESULTS = Path(__file__).parent / "results.json"
 SIZE = 158

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from galgen.callbacks import Checkpoint, LogRates, SeedSteps, StopOnNonFinite
 from galgen.checkpoints import AtomicCheckpointIO
-from galgen.data.datamodules import CosmosDataModule
+from galgen.data.surveys import CosmosDataModule
 from galgen.data.transforms import Peak
 from galgen.loggers import MetricsCSV
 from galgen.models.cvae2 import CVAE2

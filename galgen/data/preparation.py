@@ -21,7 +21,8 @@ from filelock import FileLock
 from rich.progress import track
 
 from galgen.data.sources.source import Source
-from galgen.data.stamps import StampFile, join_stamps, read_left_out, write_stamps
+from galgen.data.stamp_writing import join_stamps, write_stamps
+from galgen.data.stamps import StampFile, read_left_out
 from galgen.errors import GalgenError
 from galgen.files import write_text
 
@@ -201,7 +202,7 @@ def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.n
 
 
 def _join(source: Source, path: Path, shards: list[Path]) -> None:
-    """Join the shards, delete those of another division, and list what was left out."""
+    """Join the shards, list what was left out, and delete shards of another division and locks."""
     left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
     report = path.with_name(f"{path.name}.left_out.csv")
     report.unlink(missing_ok=True)
@@ -215,8 +216,9 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
     if not filled:
         raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}")
     join_stamps(path, filled, source.attrs(), source.tables())
-    for stray in set(_folder(path).glob("*.h5")) - set(shards):
-        stray.unlink()
+    folder = _folder(path)
+    for stray in {*folder.glob("*.h5"), *folder.glob("*.lock")} - set(shards):
+        stray.unlink(missing_ok=True)
 
 
 def _holds_stamps(shard: Path) -> bool:

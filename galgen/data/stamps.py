@@ -1,22 +1,19 @@
 """The stamp file: galaxy images and their catalogue in one HDF5 file.
 
-Three layouts are read: galgen's own, written by `write_stamps` and marked by the attribute
+Three layouts are read: galgen's own, which stamp_writing.py writes, marked by the attribute
 `galgen_schema`; and the original project's two, a 3-D data set of peak-normalised images alone
 or beside a 1-D one of redshifts, told apart by rank. In galgen's own the images may lie in other
 files, the shards of a large survey, that an HDF5 virtual data set joins.
 """
 
-import io
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from galgen.errors import GalgenError
-from galgen.files import written_whole
 
 SCHEMA = 1
 """Version of galgen's own layout, in the attribute `galgen_schema`."""
@@ -177,75 +174,6 @@ def known_redshifts(redshift: np.ndarray) -> np.ndarray:
     return np.where(known, redshift, np.nan).astype(np.float32)
 
 
-def write_stamps(
-    path: Path,
-    blocks: Iterable[dict[str, np.ndarray]],
-    attrs: dict,
-    left_out: dict[str, str] | None = None,
-) -> None:
-    """Write a stamp file block by block; it appears under its name when it is complete.
-
-    Args:
-        path: the file; its folder is made.
-        blocks: arrays by name, the same names in each: `image` (n, H, W) and others of rank 3,
-            which are written as they come, and columns (n,).
-        attrs: survey, band, unit, pixel_scale (arcsec), zero_point, recipe, versions, ...
-        left_out: galaxies without a stamp and the reasons, as they are after the last block.
-    """
-    with written_whole(path) as part, _Sink(part) as sink:
-        with h5py.File(sink, "w") as file:
-            columns: dict[str, list[np.ndarray]] = {}
-            for block in blocks:
-                for name, values in block.items():
-                    if values.ndim == 3:
-                        _append(file, name, values)
-                    else:
-                        columns.setdefault(name, []).append(values)
-                sink.check()
-            for name, values in columns.items():
-                file[name] = np.concatenate(values)
-            if left_out:
-                file["left_out/galaxy"] = list(left_out)
-                file["left_out/reason"] = list(left_out.values())
-            file.attrs.update({"galgen_schema": SCHEMA, **attrs})
-        sink.check()
-
-
-def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, np.ndarray]) -> None:
-    """Write a stamp file whose images stay in other stamp files, below its folder.
-
-    Args:
-        path: the file.
-        shards: stamp files with the same columns, in order; those without stamps are passed over.
-        attrs: the file's attributes.
-        tables: what is not a row a stamp, such as the PSFs that `psf_index` refers to.
-    """
-    columns: dict[str, list[np.ndarray]] = {}
-    stacks: dict[str, list[h5py.VirtualSource]] = {}
-    joined: dict[str, list] = {}
-    for shard in shards:
-        place = os.path.relpath(shard, path.parent)
-        with h5py.File(shard) as file:
-            joined[place] = _identity(file)
-            for name, item in file.items():
-                if isinstance(item, h5py.Dataset) and item.ndim == 3:
-                    piece = h5py.VirtualSource(place, name, item.shape, item.dtype)
-                    stacks.setdefault(name, []).append(piece)
-                elif isinstance(item, h5py.Dataset):
-                    columns.setdefault(name, []).append(item[:])
-    with written_whole(path) as part, _Sink(part) as sink:
-        with h5py.File(sink, "w", libver="latest") as file:
-            for name, pieces in stacks.items():
-                file.create_virtual_dataset(name, _layout(pieces), fillvalue=np.nan)
-            for name, values in columns.items():
-                file[name] = np.concatenate(values)
-            for name, values in tables.items():
-                file[name] = values
-            file["joined"] = json.dumps(joined)
-            file.attrs.update({"galgen_schema": SCHEMA, **attrs})
-        sink.check()
-
-
 def read_left_out(path: Path) -> dict[str, str]:
     """Read which galaxies a stamp file leaves out, and why."""
     with h5py.File(path) as file:
@@ -255,16 +183,7 @@ def read_left_out(path: Path) -> dict[str, str]:
     return dict(zip(names, reasons, strict=True))
 
 
-def _layout(pieces: list[h5py.VirtualSource]) -> h5py.VirtualLayout:
-    """Map the rows of data sets in other files one after the other."""
-    bounds = np.cumsum([0, *(piece.shape[0] for piece in pieces)])
-    layout = h5py.VirtualLayout((bounds[-1], *pieces[0].shape[1:]), pieces[0].dtype)
-    for start, stop, piece in zip(bounds, bounds[1:], pieces, strict=False):
-        layout[start:stop] = piece
-    return layout
-
-
-def _identity(shard: h5py.File) -> list:
+def shard_identity(shard: h5py.File) -> list:
     """Say what a shard is: its recipe, its candidates and how many of them have a stamp."""
     return [
         shard.attrs.get("recipe"),
@@ -293,7 +212,7 @@ def _check_shards(path: Path, item: h5py.Dataset) -> list[Path]:
             )
         try:
             with h5py.File(shard) as file:
-                rows, identity = len(file[source.dset_name]), _identity(file)
+                rows, identity = len(file[source.dset_name]), shard_identity(file)
         except (OSError, KeyError) as error:
             raise GalgenError(
                 f"{shard}: damaged or truncated ({error}); prepare it again"
@@ -307,62 +226,6 @@ def _check_shards(path: Path, item: h5py.Dataset) -> list[Path]:
             )
         shards.append(shard)
     return shards
-
-
-class _Sink(io.FileIO):
-    """File for h5py that keeps a write error for `check` instead of raising it.
-
-    HDF5 1.14 writes what is left when it closes a file, and crashes when that fails again, as it
-    does on a full disk.
-    """
-
-    def __init__(self, path: Path):
-        super().__init__(path, "w+")
-        self.error: OSError | None = None
-
-    def write(self, data) -> int:
-        """Write all of data, or remember why that failed."""
-        rest = memoryview(data).cast("B")
-        while len(rest) and self.error is None:
-            try:
-                rest = rest[super().write(rest) :]
-            except OSError as error:
-                self._remember(error)
-        return memoryview(data).nbytes
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the size of the file, or remember why that failed."""
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self._remember(error)
-            return size or 0
-
-    def _remember(self, error: OSError) -> None:
-        self.error = OSError(error.errno, error.strerror, str(self.name))
-
-    def check(self) -> None:
-        """Raise the write error, if there was one."""
-        if self.error:
-            raise self.error
-
-
-def _append(file: h5py.File, name: str, block: np.ndarray) -> None:
-    """Append rows to a data set; of noise, compression would save 12 % and take 8 times longer."""
-    n, height, width = block.shape
-    if name not in file:
-        sparse = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-        file.create_dataset(
-            name,
-            shape=(0, height, width),
-            maxshape=(None, height, width),
-            dtype=block.dtype,
-            chunks=(1, height, width),
-            **(sparse if (block == 0).mean() > 0.5 else {}),
-        )
-    stack = file[name]
-    stack.resize(len(stack) + n, axis=0)
-    stack[-n:] = block
 
 
 def _plain(value):

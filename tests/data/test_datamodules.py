@@ -9,9 +9,9 @@ import torch
 from lightning_fabric.utilities import move_data_to_device
 
 from galgen.config import CONF, instantiate
-from galgen.data.datamodules import CosmosDataModule, DeepFieldDataModule
 from galgen.data.parts import Batch, EpochBatches, split_by_parent
-from galgen.data.stamps import write_stamps
+from galgen.data.stamp_writing import write_stamps
+from galgen.data.surveys import CosmosDataModule, DeepFieldDataModule
 from galgen.data.transforms import Peak, dihedral
 from galgen.errors import GalgenError
 from tests.conftest import discs

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from galgen.data.stamps import StampFile, join_stamps, write_stamps
+from galgen.data.stamp_writing import join_stamps, write_stamps
+from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
 from tests.conftest import SHARED, discs
 
@@ -179,7 +180,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
         import resource, signal, sys
         from pathlib import Path
         import numpy as np
-        from galgen.data.stamps import write_stamps
+        from galgen.data.stamp_writing import write_stamps
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))  # writing more fails
         images = np.random.default_rng(0).random((20, 64, 64)).astype("f4")

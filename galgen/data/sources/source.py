@@ -1,12 +1,14 @@
 """What every source of stamps has in common."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 SHARDS = 64
 """Files that a survey is written in, at most."""
 
 
-class Source:
+class Source(ABC):
     """Where a survey's stamps come from: candidates by number, each drawn from its number alone.
 
     Args:
@@ -40,10 +42,11 @@ class Source:
             GalgenError: if that cannot be done.
         """
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of candidates, once it is open."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attrs(self) -> dict:
         """Return the stamp file's attributes.
 
@@ -52,7 +55,6 @@ class Source:
             unit) where known, `recipe` (a sentence that changes with whatever the stamps depend
             on), `source_files` (JSON, sha256 by file name), `versions`.
         """
-        raise NotImplementedError
 
     def satisfied_by(self, recipe: str | None) -> bool:
         """Tell whether a stamp file of some recipe holds what this source would make."""
@@ -65,6 +67,7 @@ class Source:
     def start_worker(self) -> None:
         """Make a process ready to draw."""
 
+    @abstractmethod
     def draw(self, numbers: range) -> tuple[dict[str, np.ndarray], dict[int, str]]:
         """Make the stamps of some candidates.
 
@@ -76,4 +79,3 @@ class Source:
             and columns (n,), with `galaxy_id` (int64) among them; n may be 0. Then the candidates
             that have no stamp, by number or name, each with the reason.
         """
-        raise NotImplementedError
