@@ -69,7 +69,7 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
                 "work on them? Give the same command again"
             )
         return False
-    with FileLock(f"{path}.lock"):
+    with _lock(path):
         if not path.exists():
             _join(source, path, [shard for shard, numbers in pieces if numbers])
     return True
@@ -92,7 +92,7 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
         GalgenError: if there is another survey, or shards of another are being prepared.
     """
     note = _folder(path) / "recipe.txt"
-    with FileLock(f"{path}.lock"):
+    with _lock(path):
         others = path.exists() and _attribute(path, "recipe") != recipe
         others |= note.exists() and note.read_text() != recipe
         if others and not overwrite:
@@ -103,6 +103,11 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
             )
         path.unlink(missing_ok=True)
         write_text(note, recipe)
+
+
+def _lock(path: Path) -> FileLock:
+    _folder(path).mkdir(parents=True, exist_ok=True)
+    return FileLock(_folder(path) / "lock")
 
 
 def _folder(path: Path) -> Path:
