@@ -15,7 +15,10 @@ assert CONF.parent.name == "galgen" and "site-packages" in str(CONF), CONF
 options = sorted(p for p in CONF.glob("*/*.yaml") if not p.name.startswith("_"))
 with initialize_config_dir(str(CONF), version_base="1.3"):
     for path in options:
-        compose("train", [f"{path.parent.name}={path.stem}"])
+        group, command = path.parent.name, "train"
+        if group == "prepare":  # which the survey chooses
+            group, command = "data", "prepare"
+        compose(command, [f"{group}={path.stem}"])
 assert "torch" not in sys.modules
 print(f"{len(options)} configs compose")
 """
