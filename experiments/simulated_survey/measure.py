@@ -6,11 +6,12 @@ from pathlib import Path
 
 import galsim
 import numpy as np
-from matplotlib.figure import Figure
 
+from galgen import figures
 from galgen.data.sources.simulated import PIXEL_SCALE, SimulatedSource
 
 GALAXIES = 3000
+SHOWN = 32
 HERE = Path(__file__).parent
 
 
@@ -21,18 +22,6 @@ def moments(image: np.ndarray) -> tuple[float, float] | None:
     if found.error_message:
         return None
     return found.moments_sigma * PIXEL_SCALE, found.observed_shape.g
-
-
-def contact_sheet(images: np.ndarray, catalogue: dict[str, np.ndarray]) -> Figure:
-    """Draw galaxies with their magnitude and redshift, asinh stretch, arcsec scale bar."""
-    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
-    for i, axis in enumerate(figure.subplots(4, 8).flat):
-        axis.imshow(np.arcsinh(images[i] / 0.01), cmap="hot", origin="lower", vmin=-0.3)
-        title = f"{catalogue['magnitude'][i]:.1f} mag, z {catalogue['redshift'][i]:.2f}"
-        axis.set_title(title, fontsize=6)
-        axis.axis("off")
-        axis.plot([8, 8 + 1 / PIXEL_SCALE], [8, 8], color="white", lw=1)
-    return figure
 
 
 def main() -> None:
@@ -49,7 +38,9 @@ def main() -> None:
         "versions": {name: version(name) for name in ("galgen", "galsim", "numpy")},
     }
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    contact_sheet(survey["image"], survey).savefig(HERE / "stamps.png", dpi=130)
+    shown = [survey[name][:SHOWN] for name in ("image", "magnitude", "redshift")]
+    sheet = figures.contact_sheet(shown[0], PIXEL_SCALE, *shown[1:])
+    figures.save(sheet, HERE / "stamps.png")
     print(json.dumps(results, indent=2))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from galgen.data.parts import PARTS, Batch, EpochBatches, Part, split_by_parent
-from galgen.data.stamps import LARGEST_REDSHIFT, StampFile
+from galgen.data.stamps import LARGEST_REDSHIFT, StampFile, known_redshifts
 from galgen.data.transforms import crop, dihedral
 from galgen.errors import GalgenError
 from galgen.files import cache_folder
@@ -166,7 +166,7 @@ class SurveyDataModule(LightningDataModule):
                 f"{self.file} has no redshifts, which a conditional model needs; choose model=vae, "
                 "or a file with a 1-D data set of redshifts"
             )
-        known = (redshift > 0) & (redshift <= LARGEST_REDSHIFT)
+        known = np.isfinite(known_redshifts(redshift))
         marked = np.isnan(redshift) & (not self.stamps.peak_normalised)
         bad = np.flatnonzero(~(known | marked))
         if len(bad) or not known.any():

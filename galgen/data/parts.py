@@ -53,7 +53,7 @@ class Part(Dataset):
     """
 
     def __init__(self, stamps: StampFile, rows: np.ndarray, image_size: int, psf: bool = False):
-        self.stamps, self.rows, self.image_size = stamps, rows, image_size
+        self.stamps, self.rows = stamps, rows
         self.stacks = {name: image_size for name in ("image", "weight") if name in stamps.stacks}
         self.index = torch.from_numpy(rows)
         self.columns = {

@@ -22,7 +22,7 @@ from rich.progress import track
 
 from galgen.data.sources.source import Source
 from galgen.data.stamp_writing import join_stamps, write_stamps
-from galgen.data.stamps import StampFile, read_left_out
+from galgen.data.stamps import StampFile, read_left_out, shard_identity
 from galgen.errors import GalgenError
 from galgen.files import write_text
 
@@ -55,7 +55,7 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
         raise GalgenError(f"{path} is a folder; data.file is to name a file")
     source.open()
     pieces = _pieces(source, path)
-    if path.exists() and source.satisfied_by(_attribute(path, "recipe")) and _is_whole(path):
+    if path.exists() and source.satisfied_by(_identity(path)[0]) and _is_whole(path):
         return True
     _claim(path, source.attrs()["recipe"], overwrite)
     wanted = pieces if source.shard is None else [pieces[source.shard]]
@@ -93,7 +93,7 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
     """
     note = _folder(path) / "recipe.txt"
     with _lock(path):
-        others = path.exists() and _attribute(path, "recipe") != recipe
+        others = path.exists() and _identity(path)[0] != recipe
         others |= note.exists() and note.read_text() != recipe
         if others and not overwrite:
             raise GalgenError(
@@ -217,7 +217,7 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
         write_text(report, text.getvalue())
         source.notes += [f"{n} left out: {why}" for why, n in Counter(left_out.values()).items()]
         source.notes.append(f"they are listed in {report}")
-    filled = [shard for shard in shards if _holds_stamps(shard)]
+    filled = [shard for shard in shards if _identity(shard)[2]]
     if not filled:
         raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}")
     join_stamps(path, filled, source.attrs(), source.tables())
@@ -226,27 +226,22 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
         stray.unlink(missing_ok=True)
 
 
-def _holds_stamps(shard: Path) -> bool:
-    with h5py.File(shard) as file:
-        return "image" in file
-
-
 def _finished(source: Source, path: Path, numbers: range) -> bool:
     """Tell whether a shard is complete and of the source's recipe."""
     if not numbers:
         return True
-    known = path.is_file() and _attribute(path, "candidates") == _span(numbers)
-    return known and _attribute(path, "recipe") == source.attrs()["recipe"]
+    recipe, candidates, _ = _identity(path)
+    return (recipe, candidates) == (source.attrs()["recipe"], _span(numbers))
 
 
 def _span(numbers: range) -> str:
     return f"{numbers.start} to {numbers.stop - 1}"
 
 
-def _attribute(path: Path, name: str) -> str | None:
-    """Read an attribute of a stamp file; None if the file cannot be read."""
+def _identity(path: Path) -> list:
+    """Read the recipe, the candidates and the number of stamps of a file; nothing of a bad one."""
     try:
         with h5py.File(path) as file:
-            return file.attrs.get(name)
+            return shard_identity(file)
     except OSError:
-        return None
+        return [None, None, 0]

@@ -52,7 +52,7 @@ def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, n
 
     Args:
         path: the file.
-        shards: stamp files with the same columns, in order; those without stamps are passed over.
+        shards: stamp files with the same columns, in order.
         attrs: the file's attributes.
         tables: what is not a row a stamp, such as the PSFs that `psf_index` refers to.
     """

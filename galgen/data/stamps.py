@@ -136,9 +136,7 @@ class StampFile:
         image = datasets.pop(stacks[0])
         self.stacks = {n: item.shape for n, item in datasets.items() if item.ndim == 3}
         self.stacks["image"] = image.shape
-        self.shards = _check_shards(self.path, image)
-        for item in datasets.values():
-            _check_shards(self.path, item)
+        self.shards = _check_shards(self.path, file)
         self._n, height, width = image.shape
         if not np.issubdtype(image.dtype, np.number):
             raise GalgenError(f"{self.path}: data set '{image.name}' does not hold numbers")
@@ -150,7 +148,9 @@ class StampFile:
         for name, shape in self.stacks.items():
             if shape[0] != self._n and name != "psf":
                 raise GalgenError(f"{self.path}: {self._n} stamps but {shape[0]} rows in '{name}'")
-        flat = {name: item for name, item in datasets.items() if item.ndim == 1}
+        self._read_columns({name: item for name, item in datasets.items() if item.ndim == 1})
+
+    def _read_columns(self, flat: dict[str, h5py.Dataset]) -> None:
         if self.peak_normalised and len(flat) > 1:
             raise GalgenError(
                 f"{self.path}: beside the images there are {len(flat)} data sets of rank 1 "
@@ -192,40 +192,44 @@ def shard_identity(shard: h5py.File) -> list:
     ]
 
 
-def _check_shards(path: Path, item: h5py.Dataset) -> list[Path]:
-    """Check that the files of a virtual data set are there; HDF5 would give NaN for them.
+def _check_shards(path: Path, file: h5py.File) -> list[Path]:
+    """Check that the files of virtual data sets are there; HDF5 would give NaN for them.
 
     Returns:
-        The files; none for a data set that is not virtual.
+        The files; none where no data set is virtual.
 
     Raises:
-        GalgenError: if one is missing, damaged or too short.
+        GalgenError: if one is missing, damaged, too short or another than was joined.
     """
-    shards, joined = [], {}
-    if "joined" in item.file:
-        joined = json.loads(item.file["joined"].asstr()[()])
-    for source in item.virtual_sources() if item.is_virtual else ():
-        shard = path.resolve().parent / source.file_name
-        if not shard.is_file():
-            raise GalgenError(
-                f"{path}: its shard {shard} is missing; keep both together, or prepare it again"
-            )
-        try:
-            with h5py.File(shard) as file:
-                rows, identity = len(file[source.dset_name]), shard_identity(file)
-        except (OSError, KeyError) as error:
-            raise GalgenError(
-                f"{shard}: damaged or truncated ({error}); prepare it again"
-            ) from error
-        first, last = source.vspace.get_select_bounds()
-        if rows < last[0] - first[0] + 1:
-            raise GalgenError(f"{shard}: has only {rows} stamps; prepare {path} again")
-        if source.file_name in joined and identity != joined[source.file_name]:
-            raise GalgenError(
-                f"{shard}: is another one than was joined as {path}; prepare that again"
-            )
-        shards.append(shard)
-    return shards
+    mapped: dict[str, dict[str, int]] = {}  # rows of the data sets in each shard
+    for item in file.values():
+        if isinstance(item, h5py.Dataset) and item.is_virtual:
+            for source in item.virtual_sources():
+                first, last = source.vspace.get_select_bounds()
+                rows = mapped.setdefault(source.file_name, {})
+                rows[source.dset_name] = last[0] - first[0] + 1
+    joined = json.loads(file["joined"].asstr()[()]) if "joined" in file else {}
+    folder = path.resolve().parent
+    for name, rows in mapped.items():
+        _check_shard(path, folder / name, rows, joined.get(name))
+    return [folder / name for name in mapped]
+
+
+def _check_shard(path: Path, shard: Path, rows: dict[str, int], identity: list | None) -> None:
+    if not shard.is_file():
+        raise GalgenError(
+            f"{path}: its shard {shard} is missing; keep both together, or prepare it again"
+        )
+    try:
+        with h5py.File(shard) as file:
+            found, least = shard_identity(file), min(len(file[name]) - rows[name] for name in rows)
+            stamps = min(len(file[name]) for name in rows)
+    except (OSError, KeyError) as error:
+        raise GalgenError(f"{shard}: damaged or truncated ({error}); prepare it again") from error
+    if least < 0:
+        raise GalgenError(f"{shard}: has only {stamps} stamps; prepare {path} again")
+    if identity is not None and found != identity:
+        raise GalgenError(f"{shard}: is another one than was joined as {path}; prepare that again")
 
 
 def _plain(value):

@@ -128,13 +128,13 @@ class CosmosSource(Source):
         """Make the stamps of some galaxies; those whose pixels are missing or bad are left out."""
         stamps, good, left_out = [], [], {}
         for number in numbers:
+            name = str(self.columns["galaxy_id"][number])
             try:
                 stamps.append(self._stamp(number))
                 good.append(number)
             except GalgenError as reason:
-                left_out[str(self.columns["galaxy_id"][number])] = str(reason)
+                left_out[name] = str(reason)
             except galsim.GalSimError as error:
-                name = str(self.columns["galaxy_id"][number])
                 left_out[name] = f"GalSim cannot draw it: {str(error).splitlines()[0]}"
         if not stamps:
             return {"image": np.empty((0, self.image_size, self.image_size))}, left_out
