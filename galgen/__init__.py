@@ -5,15 +5,17 @@ from importlib.metadata import version
 __version__ = version("galgen")
 
 
-def load(run, checkpoint="best"):
-    """Load the trained model of a run, in eval mode on the CPU.
+def load(run, checkpoint=None):
+    """Load the trained model of a run, in eval mode on the CPU, without gradients.
 
     Args:
         run: run directory, as `python -m galgen.train` printed it.
-        checkpoint: `"best"` (lowest validation loss) or `"last"`.
+        checkpoint: `"best"` (lowest validation loss) or `"last"`; where None, the best of a
+            finished run, and the last of one that is not, with a warning.
 
     Returns:
-        The `galgen.models` LightningModule with its trained weights.
+        The `galgen.models` LightningModule with its trained weights; `.to("cuda")` moves it. It
+        takes arrays or tensors, and returns tensors on its device.
 
     Raises:
         GalgenError: if the directory is no run, has no checkpoint yet, or names a class
@@ -22,3 +24,27 @@ def load(run, checkpoint="best"):
     from galgen.checkpoints import load_model  # torch is imported by those who need it
 
     return load_model(run, checkpoint)
+
+
+def galsim_objects(run, n, redshift=None, seed=0, start=0):
+    """Generate galaxies as GalSim objects, one after the other.
+
+    Args:
+        run: run directory.
+        n: number of galaxies.
+        redshift: as in `python -m galgen.generate`: a number, `"0.1:2"`, a list, or `"survey"`;
+            conditional models need it.
+        seed: whole number from 0; galaxy i depends on (seed, i) and its redshift alone.
+        start: number of the first galaxy.
+
+    Yields:
+        A `galsim.InterpolatedImage` for each galaxy, its flux in counts/s where the run has that
+        unit, else in units of the galaxy's peak; `original` is at the run's own pixel scale.
+
+    Raises:
+        GalgenError: if the directory is no run, its pixel scale is not known, or the redshift is
+            not what the model takes.
+    """
+    from galgen.galsim_galaxies import objects  # GalSim is imported by those who need it
+
+    yield from objects(run, n, redshift, seed, start)

@@ -1,6 +1,8 @@
 """Checkpoints: written whole or not at all, read without executing anything in them."""
 
 import io
+import logging
+import math
 import pickle
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from galgen import runs
 from galgen.config import check_targets, explain, instantiate
 from galgen.errors import GalgenError
 from galgen.files import written_whole
+
+log = logging.getLogger(__name__)
 
 OF_MODELS = ("galgen.models", "galgen.beta_schedules", "torch.nn", "torch.optim")
 """Where the classes come from that make up a model."""
@@ -80,12 +84,14 @@ def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> Non
     model.load_state_dict(state)
 
 
-def load_model(run: str | Path, checkpoint: str = "best"):
+def load_model(run: str | Path, checkpoint: str | None = None):
     """Build a run's model and load its weights; see `galgen.load`."""
-    directory = Path(run)
+    directory = Path(run).expanduser()
     config = runs.read_config(directory).get("model")
     if config is None:
         raise GalgenError(f"{directory}/config.yaml describes no model")
+    finished = runs.is_finished(directory)
+    checkpoint = checkpoint or ("best" if finished else "last")
     path = directory / "checkpoints" / f"{checkpoint}.ckpt"
     if not path.is_file():
         raise GalgenError(f"{directory} has no {checkpoint} checkpoint yet: {path} is missing")
@@ -94,5 +100,11 @@ def load_model(run: str | Path, checkpoint: str = "best"):
         model = instantiate(config)
     except Exception as error:  # whatever a class makes of arguments that somebody changed
         raise GalgenError(f"{directory}/config.yaml: {explain(error)}") from error
-    load_weights(model, read_checkpoint(path)["state_dict"], path)
-    return model.eval()
+    state = read_checkpoint(path)
+    load_weights(model, state["state_dict"], path)
+    if not finished:
+        epochs = state.get("epoch", -1) + 1
+        log.warning("%s is not finished: these are its weights of epoch %d", directory, epochs)
+    redshift = runs.read_facts(directory).get("redshift") or {"min": 0.0, "max": math.inf}
+    model.trained_redshifts = (redshift["min"], redshift["max"])
+    return model.eval().requires_grad_(False)

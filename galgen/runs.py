@@ -201,6 +201,31 @@ def read_config(directory: Path) -> DictConfig:
     return config
 
 
+def read_facts(directory: Path) -> dict:
+    """Read what a run keeps of its survey, transform and split.
+
+    Args:
+        directory: the run directory.
+
+    Raises:
+        GalgenError: if its data.json is missing or damaged.
+    """
+    path = Path(directory) / "data.json"
+    try:
+        facts = json.loads(path.read_text())
+        facts["transform"]["name"]
+    except FileNotFoundError as error:
+        raise GalgenError(f"{directory} has no data.json: its training never began") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise GalgenError(f"{path} is damaged: {error!r}") from error
+    return facts
+
+
+def is_finished(directory: Path) -> bool:
+    """Say whether the training of a run directory came to its end."""
+    return (Path(directory) / "DONE").is_file()
+
+
 def environment() -> dict:
     """Describe where and with what a training runs."""
     return {

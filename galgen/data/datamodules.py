@@ -56,6 +56,8 @@ class SurveyDataModule(LightningDataModule):
     """
 
     how_to_get = "give data.file=<stamp file>"
+    pixel_scale: float | None = None
+    """Of stamp files that do not say theirs, arcsec."""
 
     def __init__(
         self,
@@ -188,14 +190,12 @@ class SurveyDataModule(LightningDataModule):
 
     def facts(self) -> dict:
         """Describe survey, transform and split, as the run's data.json keeps them."""
-        split = {"fractions": self.split, "seed": self.split_seed, "counts": {}, "sha256": {}}
-        baseline = {}
-        for part, stamps in self.parts.items():
-            split["counts"][part] = len(stamps)
-            parents = np.unique(self._parents()[stamps.rows]).astype("<i8")
-            split["sha256"][part] = hashlib.sha256(parents.tobytes()).hexdigest()
-            if part != "test" and len(stamps):  # the test part is evaluation's alone
-                baseline[part] = self._zero_baseline(stamps)
+        # The test part is evaluation's alone.
+        baseline = {
+            part: self._zero_baseline(stamps)
+            for part, stamps in self.parts.items()
+            if part != "test" and len(stamps)
+        }
         numbers = {"name": type(self.transform).__name__.lower(), **vars(self.transform)}
         return {
             "survey": self.name,
@@ -205,11 +205,20 @@ class SurveyDataModule(LightningDataModule):
             "image_size": self.image_size,
             "attributes": self.stamps.attrs,
             "transform": numbers,
-            "split": split,
+            "split": self.split_facts(),
             "redshift": self._redshift_statistics(),
             "without_redshift": self.without_redshift,
             "squared_error_of_zero": baseline,
         }
+
+    def split_facts(self) -> dict:
+        """Describe the split: its shares and seed, counts and hashed galaxy ids of the parts."""
+        split = {"fractions": self.split, "seed": self.split_seed, "counts": {}, "sha256": {}}
+        for part, stamps in self.parts.items():
+            split["counts"][part] = len(stamps)
+            parents = np.unique(self._parents()[stamps.rows]).astype("<i8")
+            split["sha256"][part] = hashlib.sha256(parents.tobytes()).hexdigest()
+        return split
 
     def train_dataloader(self) -> DataLoader:
         """Return the training batches, reshuffled each epoch."""
@@ -221,8 +230,11 @@ class SurveyDataModule(LightningDataModule):
 
     def first(self, part: str, n: int) -> Batch:
         """Return the first n galaxies of a part, normalised, on the part's device."""
-        stamps = self.parts[part]
-        return self._finished(stamps[torch.arange(min(n, len(stamps)))])
+        return self.batch(part, np.arange(min(n, len(self.parts[part]))))
+
+    def batch(self, part: str, positions: np.ndarray) -> Batch:
+        """Return galaxies of a part, normalised, by their positions (n,) in it."""
+        return self._finished(self.parts[part][torch.from_numpy(positions)])
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Crop and normalise a batch on its device, and augment it in training."""

@@ -5,9 +5,14 @@ from pathlib import Path
 from galgen.data.datamodules import SurveyDataModule
 from galgen.files import cache_folder
 
+COSMOS_PIXEL_SCALE = 0.03
+"""Of the release for GalSim, arcsec, and so of the original project's files."""
+
 
 class CosmosDataModule(SurveyDataModule):
     """HST/ACS F814W < 25.2 COSMOS galaxies with photometric redshifts."""
+
+    pixel_scale = COSMOS_PIXEL_SCALE
 
     how_to_get = (
         "python -m galgen.prepare data=cosmos makes it from public data, or give data.file=<file>: "
@@ -17,6 +22,8 @@ class CosmosDataModule(SurveyDataModule):
 
 class DeepFieldDataModule(SurveyDataModule):
     """The brighter COSMOS sample, F814W < 23.5, called "deep field" by the original project."""
+
+    pixel_scale = COSMOS_PIXEL_SCALE
 
     how_to_get = (
         "python -m galgen.prepare data=deepfield makes it from public data, or give "

@@ -33,6 +33,10 @@ class Peak:
             variance = variance / peak.square()
         return replace(batch, image=image / peak[:, None, None], noise_variance=variance)
 
+    def inverse(self, image: Tensor) -> Tensor:
+        """Return images (N, H, W) as they are: their unit is the peak, the flux is lost."""
+        return image
+
 
 class Physical:
     """No normalisation: images stay in the unit of the file."""
@@ -44,6 +48,10 @@ class Physical:
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch as it is."""
         return batch
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """Return images (N, H, W) as they are."""
+        return image
 
 
 class Asinh:
@@ -68,6 +76,10 @@ class Asinh:
     def __call__(self, batch: Batch) -> Batch:
         """Compress images; their noise has no one variance afterwards."""
         return replace(batch, image=torch.asinh(batch.image / self.scale), noise_variance=None)
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """Return images (N, H, W) in the unit of the file."""
+        return torch.sinh(image) * self.scale
 
 
 def crop(image: Tensor, size: int, shift: Tensor | None = None) -> Tensor:

@@ -1,6 +1,7 @@
 """CVAE: redshift as a second plane of the image and a second row of the latent."""
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -14,16 +15,18 @@ class CVAE(VAE):
     image_channels = 2
     decoder_rows = 2
 
-    def encode(self, image: Tensor, redshift: Tensor | float | None = None) -> Normal:
+    def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
         """Return q(z | image, redshift) of images (N, H, W) and redshifts (N,)."""
+        image = self.images(image)
         plane = self.condition(redshift, len(image))[:, None, None].expand_as(image)
         return posterior(*self.encoder(torch.stack([image, plane], dim=1)))
 
-    def decode(self, latent: Tensor, redshift: Tensor | float | None = None) -> Tensor:
+    def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
         """Return the images (N, H, W) of latents (N, latent_dim) at redshifts (N,)."""
         return self.output(self.decode_planes(latent, redshift)[:, 0])
 
-    def decode_planes(self, latent: Tensor, redshift: Tensor | float | None) -> Tensor:
+    def decode_planes(self, latent: ArrayLike, redshift: ArrayLike | None) -> Tensor:
         """Return what the decoder makes of latents and redshifts, (N, planes, H, W)."""
+        latent = self.tensor(latent)
         row = self.condition(redshift, len(latent))[:, None].expand_as(latent)
         return self.decoder(torch.stack([latent, row], dim=1))

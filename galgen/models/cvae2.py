@@ -1,6 +1,7 @@
 """CVAE2: redshift appended to the encoder's code and to the latent."""
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -14,13 +15,15 @@ class CVAE2(VAE):
     encoder_conditions = 1
     decoder_conditions = 1
 
-    def encode(self, image: Tensor, redshift: Tensor | float | None = None) -> Normal:
+    def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
         """Return q(z | image, redshift) of images (N, H, W) and redshifts (N,)."""
+        image = self.images(image)
         redshift = self.condition(redshift, len(image))
         return posterior(*self.encoder(image.unsqueeze(1), redshift[:, None]))
 
-    def decode(self, latent: Tensor, redshift: Tensor | float | None = None) -> Tensor:
+    def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
         """Return the images (N, H, W) of latents (N, latent_dim) at redshifts (N,)."""
+        latent = self.tensor(latent)
         redshift = self.condition(redshift, len(latent))
         row = torch.cat([latent, redshift[:, None]], dim=1)
         return self.output(self.decoder(row.unsqueeze(1))[:, 0])

@@ -1,5 +1,6 @@
 """FancyCVAE: a CVAE that predicts the redshift along with the image."""
 
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from galgen.models.cvae import CVAE
@@ -26,7 +27,7 @@ class FancyCVAE(CVAE):
         self.redshift_weight = redshift_weight
 
     def predict(
-        self, latent: Tensor, redshift: Tensor | float | None = None
+        self, latent: ArrayLike, redshift: ArrayLike | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return images (N, H, W) and predicted redshifts (N,) of latents (N, latent_dim)."""
         planes = self.decode_planes(latent, redshift)

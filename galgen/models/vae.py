@@ -1,16 +1,20 @@
 """The beta-VAE, and what its conditional relatives share."""
 
+import math
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from pytorch_lightning import LightningModule
 from scipy.special import ndtri
 from torch import Tensor, nn
 from torch.distributions import Normal
 
 from galgen.beta_schedules import Constant
+from galgen.draws import LATENT, uniform
 from galgen.models.likelihoods import SquaredError
 from galgen.models.networks import Decoder, Encoder
 
@@ -23,6 +27,9 @@ LOG_VARIANCE = (-20.0, 10.0)
 DECODED_TOGETHER = 16
 """`sample` decodes in blocks of this size, aligned to the galaxy number, because the last bits of
 a convolution depend on the batch size and galaxy i must not."""
+
+PRIORS = (None, "normal")
+"""What latents can be drawn from."""
 
 
 @dataclass
@@ -61,6 +68,9 @@ class VAE(LightningModule):
 
     conditional = False
     """Whether the model needs a redshift with every image and latent."""
+
+    trained_redshifts = (0.0, math.inf)
+    """Smallest and largest redshift that the model has seen, where that is known."""
 
     image_channels = 1
     encoder_conditions = 0
@@ -119,16 +129,16 @@ class VAE(LightningModule):
         self.make_optimizer = optimizer
         self.make_lr_schedule = lr_schedule
 
-    def encode(self, image: Tensor, redshift: Tensor | float | None = None) -> Normal:
+    def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
         """Return the posterior q(z | image) of images (N, H, W), batch shape (N, latent_dim)."""
-        return posterior(*self.encoder(image.unsqueeze(1)))
+        return posterior(*self.encoder(self.images(image).unsqueeze(1)))
 
-    def decode(self, latent: Tensor, redshift: Tensor | float | None = None) -> Tensor:
+    def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
         """Return the images (N, H, W) of latents (N, latent_dim)."""
-        return self.output(self.decoder(latent.unsqueeze(1))[:, 0])
+        return self.output(self.decoder(self.tensor(latent).unsqueeze(1))[:, 0])
 
     @torch.no_grad()
-    def reconstruct(self, image: Tensor, redshift: Tensor | float | None = None) -> Tensor:
+    def reconstruct(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
         """Return the decoded posterior means of images (N, H, W)."""
         return self.decode(self.encode(image, redshift).mean, redshift)
 
@@ -136,9 +146,10 @@ class VAE(LightningModule):
     def sample(
         self,
         n: int,
-        redshift: Tensor | float | None = None,
+        redshift: ArrayLike | None = None,
         prior: str | None = None,
         seed: int = 0,
+        start: int = 0,
     ) -> Tensor:
         """Generate galaxies; galaxy i depends on (seed, i) and its redshift alone.
 
@@ -146,34 +157,55 @@ class VAE(LightningModule):
             n: number of galaxies.
             redshift: one number for all, or (n,); conditional models need it.
             prior: what the latents are drawn from; `normal` is the one there is.
-            seed: non-negative integer.
+            seed: whole number from 0.
+            start: number of the first galaxy.
 
         Returns:
             Images (n, H, W) on the model's pixel scale, on its device.
 
         Raises:
-            ValueError: if the prior is unknown, or a conditional model gets no redshift.
+            ValueError: if the prior is unknown, a number out of range, a redshift negative or not
+                finite, or missing for a conditional model.
         """
-        if prior not in (None, "normal"):
+        if prior not in PRIORS:
             raise ValueError(f"prior is {prior!r}, it can be 'normal'")
-        latent = standard_normal(seed, n, self.latent_dim).to(self.device)
-        if self.conditional:
-            redshift = self.condition(redshift, n)
-        images = []
-        for start in range(0, n, DECODED_TOGETHER):
-            block = latent[start : start + DECODED_TOGETHER]
-            padding = DECODED_TOGETHER - len(block)
-            block = nn.functional.pad(block, (0, 0, 0, padding))
-            if self.conditional:
-                here = redshift[start : start + DECODED_TOGETHER]
-                images.append(self.decode(block, nn.functional.pad(here, (0, padding))))
-            else:
-                images.append(self.decode(block))
-        if not images:
-            return latent.new_zeros(0, self.image_size, self.image_size)
-        return torch.cat(images)[:n]
+        redshift = self._wanted_redshift(redshift, n)
+        latent = standard_normal(seed, n, self.latent_dim, start).to(self.device)
+        before = start % DECODED_TOGETHER  # what belongs to the first block, and was not asked for
+        images = latent.new_empty(n, self.image_size, self.image_size)
+        for first in range(-before, n, DECODED_TOGETHER):
+            wanted = slice(max(first, 0), min(first + DECODED_TOGETHER, n))
+            place = slice(wanted.start - first, wanted.stop - first)
+            block = latent.new_zeros(DECODED_TOGETHER, self.latent_dim)
+            block[place] = latent[wanted]
+            condition = None
+            if redshift is not None:
+                condition = redshift.new_zeros(DECODED_TOGETHER)
+                condition[place] = redshift[wanted]
+            images[wanted] = self.decode(block, condition)[place]
+        return images
 
-    def condition(self, redshift: Tensor | float | None, n: int) -> Tensor:
+    def images(self, image: ArrayLike) -> Tensor:
+        """Return images (N, H, W) as a tensor of the model's type, on its device.
+
+        Raises:
+            ValueError: if their shape is another.
+        """
+        image = self.tensor(image)
+        side = self.image_size
+        if image.ndim != 3 or image.shape[1:] != (side, side):
+            raise ValueError(
+                f"images are {tuple(image.shape)}, {self.name} takes (N, {side}, {side})"
+            )
+        return image
+
+    def tensor(self, values: ArrayLike) -> Tensor:
+        """Return numbers as a tensor of the model's type, on its device."""
+        if not isinstance(values, Tensor):
+            values = np.asarray(values, np.float32)  # FITS has another byte order
+        return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+
+    def condition(self, redshift: ArrayLike | None, n: int) -> Tensor:
         """Return the redshifts of n galaxies as a tensor (n,) on the model's device.
 
         Raises:
@@ -181,10 +213,28 @@ class VAE(LightningModule):
         """
         if redshift is None:
             raise ValueError(f"{self.name} is conditional: give it a redshift")
-        redshift = torch.as_tensor(redshift, dtype=torch.float32, device=self.device)
+        redshift = self.tensor(redshift)
         if redshift.shape not in ((), (1,), (n,)):
             raise ValueError(f"{n} galaxies need {n} redshifts, not {tuple(redshift.shape)}")
         return redshift.expand(n)
+
+    def _wanted_redshift(self, redshift: ArrayLike | None, n: int) -> Tensor | None:
+        """Check the redshifts that a user asks for."""
+        if not self.conditional:
+            if redshift is not None:
+                warnings.warn(f"{self.name} knows no redshift: it is ignored", stacklevel=4)
+            return None
+        redshift = self.condition(redshift, n)
+        if not (redshift.isfinite() & (redshift >= 0)).all():
+            raise ValueError(f"redshift is {redshift.tolist()}, it must be 0 or more")
+        low, high = self.trained_redshifts
+        if n and (redshift.min() < low or redshift.max() > high):
+            warnings.warn(
+                f"redshifts of {redshift.min():.3g} to {redshift.max():.3g} go beyond the "
+                f"{low:.3g} to {high:.3g} that the model was trained on",
+                stacklevel=4,
+            )
+        return redshift
 
     def loss(self, batch, beta: float) -> Loss:
         """Return the loss of a batch: reconstruction term + beta * KL.
@@ -253,13 +303,6 @@ def kl_to_standard_normal(q: Normal) -> Tensor:
     return 0.5 * (q.mean.square() + variance - variance.log() - 1).sum(dim=1)
 
 
-def standard_normal(seed: int, n: int, latent_dim: int) -> Tensor:
-    """Draw latents (n, latent_dim), row i a function of (seed, i) alone.
-
-    A counter-based generator (Philox, Salmon et al. 2011) gives every row its own stretch of
-    the sequence, and the inverse of the normal distribution takes one number for each value.
-    """
-    stretch = 4 * -(-latent_dim // 4)  # a count of the Philox counter gives four numbers
-    numbers = np.random.Philox(key=seed).random_raw(n * stretch).reshape(n, stretch)
-    uniform = ((numbers[:, :latent_dim] >> np.uint64(11)) + 0.5) * 2.0**-53
-    return torch.from_numpy(ndtri(uniform).astype(np.float32))
+def standard_normal(seed: int, n: int, latent_dim: int, start: int = 0) -> Tensor:
+    """Draw latents (n, latent_dim) of galaxies from `start`, each by (seed, its number) alone."""
+    return torch.from_numpy(ndtri(uniform(seed, LATENT, start, n, latent_dim)).astype(np.float32))

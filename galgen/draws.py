@@ -1,0 +1,37 @@
+"""Random numbers that belong to a galaxy: functions of (seed, stream, galaxy number) alone."""
+
+import numpy as np
+
+LATENT, REDSHIFT = 0, 1
+"""Streams: what the numbers are drawn for."""
+LARGEST_SEED = 2**64 - 1
+
+
+def uniform(seed: int, stream: int, start: int, n: int, width: int) -> np.ndarray:
+    """Draw uniform numbers between 0 and 1, exclusive, for galaxies `start` to `start + n - 1`.
+
+    A counter-based generator gives every galaxy its own stretch of the sequence.
+
+    Source: Philox, Salmon et al. 2011.
+
+    Args:
+        seed: whole number from 0 to 2^64 - 1.
+        stream: what the numbers are for.
+        start: number of the first galaxy.
+        n: number of galaxies.
+        width: numbers for each.
+
+    Returns:
+        Array (n, width), float64.
+
+    Raises:
+        ValueError: if the seed, the start or the number is out of range.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed is {seed}, it must be a whole number from 0 to {LARGEST_SEED}")
+    if start < 0 or n < 0:
+        raise ValueError(f"galaxies {start} to {start + n - 1}: numbers of galaxies count from 0")
+    counts = -(-width // 4)  # a count of the Philox counter gives four numbers
+    generator = np.random.Philox(key=(stream << 64) + seed, counter=start * counts)
+    numbers = generator.random_raw(n * 4 * counts).reshape(n, 4 * counts)[:, :width]
+    return ((numbers >> np.uint64(11)) + 0.5) * 2.0**-53

@@ -1,0 +1,148 @@
+"""A trained run, ready to be used: its model, its unit and scale, the survey it learned from."""
+
+import functools
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from galgen import runs
+from galgen.checkpoints import load_model
+from galgen.config import instantiate, locate
+from galgen.data.datamodules import SurveyDataModule
+from galgen.errors import GalgenError
+from galgen.redshifts import Redshifts
+
+log = logging.getLogger(__name__)
+
+PEAK = "peak"
+"""Unit of images that are scaled to their brightest pixel."""
+
+
+class TrainedRun:
+    """A run whose model is used: the best weights of a finished one, else the last.
+
+    Args:
+        directory: the run directory.
+        device: where the model computes; a GPU if there is one, where None.
+        data_file: stamp file of its survey, where it is not where the training found it.
+
+    Attributes:
+        directory: the run directory.
+        name: the run's.
+        config: the resolved config.
+        facts: what data.json keeps.
+        model: in eval mode, on the device.
+        transform: between the stamp file's unit and the model's scale.
+        trained_redshifts: smallest and largest redshift of the training part.
+
+    Raises:
+        GalgenError: if it is no run, has no checkpoint yet, or one that is damaged.
+    """
+
+    def __init__(
+        self, directory: str | Path, device: str | None = None, data_file: str | None = None
+    ):
+        self.directory = Path(directory).expanduser()
+        self.config = runs.read_config(self.directory)
+        self.name = self.config.run_name or self.directory.name
+        self.facts = runs.read_facts(self.directory)
+        self.data_file = data_file
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            self.model = load_model(self.directory).to(device)
+        except (RuntimeError, AssertionError) as error:  # of torch, about the device
+            raise GalgenError(f"device={device}: {str(error).splitlines()[0]}") from error
+        self.transform = instantiate(self.config.transform)
+        self.trained_redshifts = self.model.trained_redshifts
+        del self.model.trained_redshifts  # `redshifts` warns for all that is made with this run
+
+    @property
+    def config_sha256(self) -> str:
+        """Hash of the run's config, which names all that made the model."""
+        return hashlib.sha256((self.directory / "config.yaml").read_bytes()).hexdigest()
+
+    @property
+    def attributes(self) -> dict:
+        """What the stamp file said of itself."""
+        return self.facts.get("attributes", {})
+
+    @property
+    def unit(self) -> str:
+        """Unit of `physical` images: that of the stamp file, or the peak of each galaxy."""
+        if self.facts["transform"]["name"] == PEAK:
+            return PEAK
+        return self.attributes.get("unit", PEAK)
+
+    @property
+    def pixel_scale(self) -> float | None:
+        """Side of a pixel, arcsec, where it is known."""
+        survey = locate("data", self.config.data._target_)
+        return self.attributes.get("pixel_scale", survey.pixel_scale)
+
+    @property
+    def zero_point(self) -> float | None:
+        """AB magnitude of one unit, where images have a unit and it is known."""
+        return None if self.unit == PEAK else self.attributes.get("zero_point")
+
+    def physical(self, images: torch.Tensor) -> np.ndarray:
+        """Bring the model's images (N, H, W) to `unit`, float32."""
+        return self.transform.inverse(images.float()).cpu().numpy()
+
+    @functools.cached_property
+    def survey(self) -> SurveyDataModule:
+        """The survey, split as in the training.
+
+        Raises:
+            GalgenError: if its file is missing or another than the training's.
+        """
+        config = self.config.data.copy()
+        config.cache = "none"
+        if self.data_file:
+            config.file = self.data_file
+        survey = instantiate(config)
+        survey.prepare_data()
+        survey.setup()
+        if self.model.conditional:
+            survey.require_redshifts()
+        trained_on = self.facts.get("split")
+        if trained_on and trained_on["sha256"] != survey.split_facts()["sha256"]:
+            raise GalgenError(
+                f"{survey.file} holds other galaxies than {self.directory} was trained on; give "
+                "data.file=<that file>"
+            )
+        return survey
+
+    def redshifts(self, wanted) -> Redshifts | None:
+        """Check what redshifts the user wants, and warn where the model has not seen such.
+
+        Args:
+            wanted: as `Redshifts` takes it; None for a model without redshift.
+
+        Raises:
+            GalgenError: if the model needs a redshift and none is wanted, or the other way round.
+        """
+        if not self.model.conditional:
+            if wanted is not None:
+                raise GalgenError(
+                    f"{self.name} is a {self.model.name}, which knows no redshift; leave "
+                    f"redshift={wanted} out"
+                )
+            return None
+        if wanted is None:
+            raise GalgenError(
+                f"{self.name} is a {self.model.name}, which needs a redshift: redshift=0.5, "
+                "redshift=0.1:2, redshift=[0.1,0.5] or redshift=survey"
+            )
+        redshifts = Redshifts(wanted)
+        warning = redshifts.outside(self.trained_redshifts)
+        if warning:
+            log.warning("%s", warning)
+        return redshifts
+
+    def training_redshifts(self) -> np.ndarray:
+        """Return the redshifts of the training part, (N,)."""
+        survey = self.survey
+        return survey.stamps.columns["redshift"][survey.parts["train"].rows]
