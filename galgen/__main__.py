@@ -4,6 +4,10 @@ COMMANDS = {
     "galgen.prepare": "make a survey's stamp file, from public data or a mosaic",
     "galgen.describe": "say what a stamp file holds",
     "galgen.train": "train a model on a survey, into a run directory",
+    "galgen.plot": "draw a run: reconstructions, samples, interpolations, latents, losses",
+    "galgen.generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
+    "galgen.export": "write a run's networks as ONNX, TorchScript or safetensors",
+    "galgen.report": "write a page about a run or a sweep",
     "galgen.import_weights": "turn an original weight file into a run directory",
 }
 

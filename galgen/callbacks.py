@@ -207,6 +207,7 @@ def draw_reconstruction(model, datamodule):
         image.cpu().numpy(),
         reconstruction.float().cpu().numpy(),
         None if batch.redshift is None else batch.redshift.cpu().numpy(),
+        display=display_of(datamodule),
     )
 
 
@@ -217,8 +218,15 @@ def draw_samples(model, datamodule):
         n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
         images = model.sample(n).float().cpu().numpy()
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
-        return figures.samples(grid, peak=peak)
+        return figures.samples(grid, peak=peak, display=display_of(datamodule))
     redshifts = datamodule.typical_redshifts(REDSHIFTS_IN_PICTURES)
     columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
     grid = torch.stack(columns, dim=1).float().cpu().numpy()
-    return figures.samples(grid, redshifts, peak)
+    return figures.samples(grid, redshifts, peak, display_of(datamodule))
+
+
+def display_of(datamodule) -> figures.Display:
+    """Return how the galaxies of a survey are shown."""
+    return figures.Display(
+        pixel_scale=datamodule.stamps.attrs.get("pixel_scale", datamodule.pixel_scale)
+    )

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-LATENT, REDSHIFT = 0, 1
+LATENT, REDSHIFT, POSTERIOR, CHOICE = range(4)
 """Streams: what the numbers are drawn for."""
-LARGEST_SEED = 2**64 - 1
+LARGEST_SEED = 2**63 - 1
 
 
 def uniform(seed: int, stream: int, start: int, n: int, width: int) -> np.ndarray:
@@ -15,7 +15,7 @@ def uniform(seed: int, stream: int, start: int, n: int, width: int) -> np.ndarra
     Source: Philox, Salmon et al. 2011.
 
     Args:
-        seed: whole number from 0 to 2^64 - 1.
+        seed: whole number from 0 to 2^63 - 1.
         stream: what the numbers are for.
         start: number of the first galaxy.
         n: number of galaxies.

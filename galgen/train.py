@@ -170,7 +170,9 @@ def finish(run: runs.Run) -> None:
             f"{run.directory}: the training ended before its first validation, so it has no "
             "result; let it take more steps (trainer.max_steps, trainer.max_epochs)"
         )
-    figures.save(figures.losses(rows), run.directory / "figures" / "losses.png")
+    figures.save(
+        figures.losses({run.directory.name: rows}), run.directory / "figures" / "losses.png"
+    )
     best = min(rows, key=lambda row: row.get("val/loss", float("inf")))
     run.finish({"best": best, "last": rows[-1]})
 

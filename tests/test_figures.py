@@ -37,11 +37,32 @@ def test_losses_show_what_metrics_csv_holds():
          ("loss", "reconstruction", "kl")}, "train/beta": 0.1 * e, "val/beta": 0.5}
         for e in (1, 2, 3)
     ]  # fmt: skip
-    axes = figures.losses(rows).axes
-    assert [line.get_label() for line in axes[0].lines] == ["train", "val"]
+    figure = figures.losses({"run": rows})
+    axes = figure.axes
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["train", "validation"]
     np.testing.assert_allclose(axes[0].lines[0].get_ydata(), [5, 6, 7])
     np.testing.assert_allclose(axes[3].lines[0].get_ydata(), [0.1 * 3, 0.2 * 4, 0.3 * 5])
-    assert axes[2].get_ylabel() == "KL per galaxy [nats]"
+    assert axes[2].get_ylabel() == "KL [nats]"
+    np.testing.assert_allclose(axes[4].lines[1].get_ydata(), [0.5, 0.5, 0.5])
+    assert [axis.get_yscale() for axis in axes] == ["log"] * 4 + ["linear"] * 2
+
+
+def test_losses_of_several_runs_are_told_apart_by_colour():
+    curves = {
+        name: [{"epoch": e, "train/loss": scale * e, "lr": 0.1} for e in (1, 2)]
+        for name, scale in (("one", 1.0), ("two", 2.0))
+    }
+    figure = figures.losses(curves, scale="linear")
+    one, two = figure.axes[0].lines
+    np.testing.assert_allclose(two.get_ydata(), [2, 4])
+    assert one.get_color() != two.get_color()
+    assert figure.axes[0].get_yscale() == "linear"
+    assert figure.axes[1].lines[:] == []
+    legend = figure.legends[0]
+    colours = {text.get_text(): line.get_color() for text, line in
+               zip(legend.get_texts(), legend.get_lines(), strict=True)}  # fmt: skip
+    assert (colours["one"], colours["two"]) == (one.get_color(), two.get_color())
 
 
 def test_an_image_without_light_can_be_drawn(tmp_path):
@@ -63,7 +84,91 @@ def test_a_contact_sheet_tells_what_is_known_of_each_galaxy():
     shown = [axis.get_title() for axis in figure.axes if axis.get_visible()]
     assert shown == ["20.0 mag, z 0.50", "z 1.50", "22.0 mag"]
     (bar,) = figure.axes[0].lines
-    assert np.ptp(bar.get_xdata()) == pytest.approx(1 / 0.05)
+    assert np.ptp(bar.get_xdata()) == pytest.approx(0.5 / 0.05)  # of 1.6 arcsec
+    assert 'bar 0.5"' in figure.texts[0].get_text()
+
+
+@pytest.mark.parametrize("stretch", ["asinh", "linear", "log"])
+def test_a_stretch_keeps_zero_and_the_peak_and_the_order(stretch):
+    image = np.linspace(0, 2, 64).reshape(8, 8)
+    figure = figures.samples(image[None, None], display=figures.Display(stretch=stretch))
+    shown = figure.axes[0].images[0].get_array().ravel()
+    np.testing.assert_allclose([shown[0], shown[-1]], [0, 1], atol=1e-12)
+    assert (np.diff(shown) > 0).all()
+    assert (shown[32] > 0.51) == (stretch != "linear")
+    assert f"{stretch} stretch" in figure.texts[-1].get_text()
+    assert figure.axes[0].images[0].origin == "lower"
+
+
+def test_zoom_shows_the_middle_and_the_bar_keeps_to_scale():
+    image = discs(1)
+    display = figures.Display(zoom=2, pixel_scale=0.1)
+    figure = figures.samples(image[None], display=display)
+    assert figure.axes[0].images[0].get_array().shape == (16, 16)
+    assert np.ptp(figure.axes[0].lines[0].get_xdata()) == pytest.approx(5)  # 0.5 arcsec
+
+
+@pytest.mark.parametrize("bad", [{"cmap": "hottest"}, {"stretch": "sqrt"}, {"zoom": 0.5}])
+def test_a_display_that_there_is_not(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        figures.Display(**bad)
+
+
+def test_samples_of_each_its_redshift():
+    figure = figures.samples(discs(4).reshape(2, 2, 32, 32), np.array([[0.1, 0.2], [0.3, 0.4]]))
+    titles = [axis.get_title() for axis in panels(figure)]
+    assert titles == ["z = 0.10", "z = 0.20", "z = 0.30", "z = 0.40"]
+
+
+def test_reconstructions_tell_predicted_redshifts_and_numbers():
+    figure = figures.reconstruction(
+        discs(2), discs(2), np.array([0.5, np.nan]), np.array([0.6, 0.7]), [3, 9]
+    )
+    axes = panels(figure)
+    assert axes[0].get_title() == "z = 0.50\npred. 0.60"
+    assert axes[1].get_title() == "z unknown\npred. 0.70"
+    assert axes[5].get_xlabel() == "no. 9"
+
+
+def test_a_traversal_labels_dimensions_and_values():
+    images = discs(6).reshape(2, 3, 32, 32)
+    figure = figures.traversal(images, np.array([-3.0, 0, 3]), [7, 2], np.array([1.5, 0.25]))
+    axes = panels(figure)
+    assert [axis.get_title() for axis in axes[:3]] == ["-3.0", "+0.0", "+3.0"]
+    assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == ["$z_{7}$: 1.50", "$z_{2}$: 0.25"]
+
+
+def test_a_corner_plot_bins_the_pairs_it_says():
+    rng = np.random.default_rng(0)
+    latent = rng.normal(size=(4000, 2)) * [1.0, 0.2] + [0, 1]
+    figure = figures.corner(latent, ["a", "b"], limit=4.0)
+    pair = next(axis for axis in figure.axes if axis.get_ylabel() == "b")
+    counts = pair.collections[0].get_array().filled(0)
+    assert counts.sum() == (np.abs(latent) < 4).all(axis=1).sum()
+    row, _ = np.unravel_index(counts.argmax(), counts.shape)
+    assert row == int((1 + 4) / 8 * 40)  # b is around 1
+    redshift = np.where(latent[:, 0] > 0, 2.0, 1.0)
+    coloured = figures.corner(latent, ["a", "b"], redshift, "redshift", 4.0)
+    means = next(a for a in coloured.axes if a.get_ylabel() == "b").collections[0].get_array()
+    assert np.nanmean(means[:, 25:]) == 2.0
+    assert np.nanmean(means[:, :15]) == 1.0
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_a_corner_plot_of_few_dimensions(dimensions):
+    latent = np.random.default_rng(1).normal(size=(50, dimensions))
+    figure = figures.corner(latent, list("abc")[:dimensions])
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(shown) == dimensions * (dimensions + 1) // 2 + (dimensions > 1)
+
+
+def test_kl_is_drawn_sorted_with_the_active_dimensions_in_colour():
+    axis = figures.kl_by_dimension(np.array([0.1, 2, 1]), np.array([False, True, True])).axes[0]
+    assert [bar.get_height() for bar in axis.patches] == [2, 1, 0.1]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["1", "2", "0"]
+    assert len({bar.get_facecolor() for bar in axis.patches[:2]}) == 1
+    assert axis.patches[2].get_facecolor() != axis.patches[0].get_facecolor()
+    assert axis.get_title().startswith("2 of 3 dimensions active")
 
 
 def test_histograms_count_every_value():

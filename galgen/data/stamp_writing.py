@@ -28,7 +28,7 @@ def write_stamps(
         attrs: survey, band, unit, pixel_scale (arcsec), zero_point, recipe, versions, ...
         left_out: galaxies without a stamp and the reasons, as they are after the last block.
     """
-    with written_whole(path) as part, _Sink(part) as sink:
+    with written_whole(path) as part, Sink(part) as sink:
         with h5py.File(sink, "w") as file:
             columns: dict[str, list[np.ndarray]] = {}
             for block in blocks:
@@ -69,7 +69,7 @@ def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, n
                     stacks.setdefault(name, []).append(piece)
                 elif isinstance(item, h5py.Dataset):
                     columns.setdefault(name, []).append(item[:])
-    with written_whole(path) as part, _Sink(part) as sink:
+    with written_whole(path) as part, Sink(part) as sink:
         with h5py.File(sink, "w", libver="latest") as file:
             for name, pieces in stacks.items():
                 file.create_virtual_dataset(name, _layout(pieces), fillvalue=np.nan)
@@ -91,7 +91,7 @@ def _layout(pieces: list[h5py.VirtualSource]) -> h5py.VirtualLayout:
     return layout
 
 
-class _Sink(io.FileIO):
+class Sink(io.FileIO):
     """File for h5py that keeps a write error for `check` instead of raising it.
 
     HDF5 1.14 writes what is left when it closes a file, and crashes when that fails again, as it

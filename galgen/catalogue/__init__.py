@@ -1,0 +1,1 @@
+"""Catalogues of generated galaxies, and the files they are written to."""

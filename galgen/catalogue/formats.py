@@ -1,0 +1,260 @@
+"""The files that catalogues are written to: FITS, HDF5, Zarr."""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import zarr
+from astropy.io import fits
+
+from galgen.catalogue.galaxies import Catalogue
+from galgen.catalogue.partial import RowFile, reserve
+from galgen.data.stamp_writing import Sink
+from galgen.data.stamps import SCHEMA
+
+FITS_BLOCK = 2880
+SHARD_BYTES = 2**24
+"""Size of a Zarr shard, about."""
+CHUNK = 16
+"""Galaxies in a chunk of a shard."""
+TABLE_CHUNK = 65536
+"""Rows in a chunk of a Zarr column."""
+
+HEADER = {
+    "survey": ("SURVEY", "the model learned from"),
+    "recipe": ("ORIGIN", ""),
+    "run": ("RUN", "galgen run"),
+    "model": ("MODEL", ""),
+    "config_sha256": ("CONFHASH", "SHA-256 of its config.yaml"),
+    "seed": ("SEED", "of the galaxies"),
+    "start": ("START", "number of the first galaxy"),
+    "prior": ("PRIOR", "of the latents"),
+    "unit": ("BUNIT", ""),
+    "versions": ("VERSIONS", ""),
+    "redshifts": ("REDSHIFT", "drawn from"),
+    "band": ("BAND", ""),
+    "pixel_scale": ("PIXSCALE", "arcsec"),
+    "zero_point": ("MAGZERO", "AB magnitude of one unit"),
+}
+"""Cards of a FITS header for the attributes of a catalogue."""
+UNITS = {"magnitude": "mag", "flux_radius": "arcsec", "flux_radius_px": "pix"}
+
+
+class FitsCatalogue:
+    """A cube of images and a table, in one FITS file.
+
+    Args:
+        folder: where the file is written.
+        catalogue: what goes into it.
+    """
+
+    name = "data.fits"
+
+    def __init__(self, folder: Path, catalogue: Catalogue):
+        self.path, side = folder / self.name, catalogue.size
+        image = np.dtype((">f4", (side, side)))
+        row = np.dtype([(name, f">{kind}") for name, kind in catalogue.columns.items()])
+        cube, table = cube_header(catalogue), table_header(catalogue, row)
+        headers = [header.tostring().encode("ascii") for header in (cube, table)]
+        start = len(headers[0])
+        second = start + padded(catalogue.n * image.itemsize)
+        if not self.path.exists():
+            draft = folder / "draft"
+            draft.write_bytes(headers[0])
+            reserve(draft, second + len(headers[1]) + padded(catalogue.n * row.itemsize))
+            with open(draft, "rb+") as file:
+                file.seek(second)
+                file.write(headers[1])
+            os.replace(draft, self.path)
+        regions = {"image": (start, image), "table": (second + len(headers[1]), row)}
+        self.file = RowFile(self.path, regions)
+
+    def write(self, first: int, images: np.ndarray, table: np.ndarray) -> int:
+        """Write rows from number `first` on; return how many rows are written."""
+        self.file.write("image", first, images)
+        self.file.write("table", first, table)
+        return first + len(images)
+
+    def sync(self) -> None:
+        """Have the system put on disk what was written."""
+        self.file.sync()
+
+    def close(self) -> None:
+        """Close the file, which is complete."""
+        self.file.sync()
+        self.file.close()
+
+
+class Hdf5Catalogue:
+    """A stamp file, which can be trained on.
+
+    Args:
+        folder: where the file is written.
+        catalogue: what goes into it.
+    """
+
+    name = "data.h5"
+
+    def __init__(self, folder: Path, catalogue: Catalogue):
+        self.path, side = folder / self.name, catalogue.size
+        types = {"image": np.dtype(("<f4", (side, side)))}
+        types |= {name: np.dtype(f"<{kind}") for name, kind in catalogue.columns.items()}
+        if not self.path.exists():
+            draft = folder / "draft"
+            with Sink(draft) as sink:
+                with h5py.File(sink, "w") as file:
+                    for name, dtype in types.items():
+                        reserve_dataset(file, name, (catalogue.n, *dtype.shape), dtype.base)
+                    file.attrs.update({"galgen_schema": SCHEMA, **catalogue.attributes()})
+                sink.check()
+            reserve(draft, draft.stat().st_size)
+            os.replace(draft, self.path)
+        with h5py.File(self.path) as file:
+            regions = {name: (file[name].id.get_offset(), types[name]) for name in types}
+        self.file = RowFile(self.path, regions)
+
+    def write(self, first: int, images: np.ndarray, table: np.ndarray) -> int:
+        """Write rows from number `first` on; return how many rows are written."""
+        self.file.write("image", first, images)
+        for name in table.dtype.names:
+            self.file.write(name, first, table[name])
+        return first + len(images)
+
+    def sync(self) -> None:
+        """Have the system put on disk what was written."""
+        self.file.sync()
+
+    def close(self) -> None:
+        """Close the file, which is complete."""
+        self.file.sync()
+        self.file.close()
+
+
+class ZarrCatalogue:
+    """A Zarr group, format 3: a sharded array of images, and an array for each column.
+
+    Args:
+        folder: where the group is written.
+        catalogue: what goes into it.
+    """
+
+    name = "data.zarr"
+
+    def __init__(self, folder: Path, catalogue: Catalogue):
+        self.path, self.n, side = folder / self.name, catalogue.n, catalogue.size
+        shard = max(1, SHARD_BYTES // (4 * side**2 * CHUNK)) * CHUNK
+        self.shard, self.waiting = shard, []
+        row = np.dtype([(name, f"<{kind}") for name, kind in catalogue.columns.items()])
+        table = folder / "table"
+        if not self.path.exists():
+            table.touch()
+            reserve(table, catalogue.n * row.itemsize)
+            draft = folder / "draft.zarr"
+            group = zarr.open_group(draft, mode="w", zarr_format=3)
+            group.attrs.update({"galgen_schema": SCHEMA, **catalogue.attributes()})
+            group.create_array(
+                "image",
+                shape=(catalogue.n, side, side),
+                dtype="float32",
+                chunks=(CHUNK, side, side),
+                shards=(shard, side, side),
+            )
+            os.replace(draft, self.path)
+        self.group = zarr.open_group(self.path, mode="r+")
+        self.table = RowFile(table, {"table": (0, row)})
+        self.columns = row
+
+    def write(self, first: int, images: np.ndarray, table: np.ndarray) -> int:
+        """Take rows from number `first` on, and write whole shards; return how many are written."""
+        self.table.write("table", first, table)
+        self.waiting.append(images)
+        end = first + len(images)
+        start = end - sum(map(len, self.waiting))
+        stop = end if end == self.n else end - end % self.shard
+        if stop > start:
+            images = np.concatenate(self.waiting)
+            for begin in range(start, stop, self.shard):
+                part = slice(begin, min(begin + self.shard, stop))
+                self.group["image"][part] = images[part.start - start : part.stop - start]
+            self.waiting = [images[stop - start :]]
+        return stop
+
+    def sync(self) -> None:
+        """Have the system put on disk what was written."""
+        self.table.sync()
+
+    def close(self) -> None:
+        """Write the columns; the group is complete then."""
+        self.table.close()
+        rows = np.memmap(self.table.path, self.columns, "r")
+        for name in self.columns.names:
+            column = self.group.create_array(
+                name,
+                shape=(self.n,),
+                dtype=self.columns[name].str[1:],
+                chunks=(min(self.n, TABLE_CHUNK),),
+                overwrite=True,
+            )
+            for start in range(0, self.n, TABLE_CHUNK):
+                part = slice(start, min(start + TABLE_CHUNK, self.n))
+                column[part] = rows[name][part]
+
+
+FORMATS = {
+    ".fits": FitsCatalogue,
+    ".h5": Hdf5Catalogue,
+    ".hdf5": Hdf5Catalogue,
+    ".zarr": ZarrCatalogue,
+}
+"""By the ending of the file."""
+
+
+def cube_header(catalogue: Catalogue) -> fits.Header:
+    """Make the header of the images, with the pixel scale as a WCS around the centre of each."""
+    header = fits.PrimaryHDU().header
+    header["BITPIX"], header["NAXIS"] = -32, 3
+    for axis, length in enumerate((catalogue.size, catalogue.size, catalogue.n), start=1):
+        header.set(f"NAXIS{axis}", length, after=f"NAXIS{axis - 1}" if axis > 1 else "NAXIS")
+    attributes = catalogue.attributes()
+    if "pixel_scale" in attributes:
+        for axis, (name, sign) in enumerate((("RA---TAN", -1), ("DEC--TAN", 1)), start=1):
+            header[f"CTYPE{axis}"] = name
+            header[f"CRVAL{axis}"] = (0.0, "arbitrary: the scale alone is meant")
+            header[f"CRPIX{axis}"] = (catalogue.size + 1) / 2
+            header[f"CDELT{axis}"] = sign * attributes["pixel_scale"] / 3600
+            header[f"CUNIT{axis}"] = "deg"
+        header["CTYPE3"] = ("GALAXY", "number of the galaxy")
+        header["CRVAL3"], header["CRPIX3"], header["CDELT3"] = catalogue.start, 1.0, 1.0
+    for name, value in attributes.items():
+        card, comment = HEADER[name]
+        header[card] = (value, comment if len(str(value)) < 40 else "")
+    return header
+
+
+def table_header(catalogue: Catalogue, row: np.dtype) -> fits.Header:
+    """Make the header of the table."""
+    units = {**UNITS, "flux": catalogue.run.unit}
+    columns = [
+        fits.Column(name, {"i8": "K", "f4": "E"}[kind], unit=units.get(name))
+        for name, kind in catalogue.columns.items()
+    ]
+    header = fits.BinTableHDU.from_columns(columns, nrows=1, name="GALAXIES").header
+    header["NAXIS1"], header["NAXIS2"] = row.itemsize, catalogue.n
+    return header
+
+
+def padded(size: int) -> int:
+    """Round a size up to whole FITS blocks, bytes."""
+    return -(-size // FITS_BLOCK) * FITS_BLOCK
+
+
+def reserve_dataset(file: h5py.File, name: str, shape: tuple, dtype: np.dtype) -> None:
+    """Make a contiguous data set whose place in the file stands from the beginning."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.CONTIGUOUS)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape)
+    kind = h5py.h5t.py_create(dtype)
+    h5py.h5d.create(file.id, name.encode(), kind, space, settings)

@@ -1,0 +1,26 @@
+"""Every figure; functions of arrays that return a matplotlib Figure."""
+
+from galgen.figures.curves import histograms, losses
+from galgen.figures.display import Display, save
+from galgen.figures.galaxies import (
+    contact_sheet,
+    interpolation,
+    reconstruction,
+    samples,
+    traversal,
+)
+from galgen.figures.latents import corner, kl_by_dimension
+
+__all__ = [
+    "Display",
+    "contact_sheet",
+    "corner",
+    "histograms",
+    "interpolation",
+    "kl_by_dimension",
+    "losses",
+    "reconstruction",
+    "samples",
+    "save",
+    "traversal",
+]

@@ -1,0 +1,108 @@
+"""Figures of numbers: losses over epochs, distributions of columns."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from galgen.figures.display import COLOURS, PAGE, STYLE
+
+QUANTITIES = {  # losses are sums over pixels and latents, averaged over galaxies
+    "loss": "loss",
+    "reconstruction": "reconstruction term",
+    "kl": "KL [nats]",
+    "beta_kl": "β × KL",
+    "beta": "β",
+    "lr": "learning rate",
+}
+PARTS = {"train": "-", "val": "--"}
+NAMES = {"train": "train", "val": "validation"}
+
+
+def losses(curves: dict[str, Sequence[dict[str, float]]], scale: str = "log") -> Figure:
+    """Draw training and validation curves: loss, reconstruction term, KL, β · KL, β, rate.
+
+    Args:
+        curves: by the label of a run, its metrics by name, one row an epoch, as in metrics.csv.
+        scale: `log`, where all values are positive, or `linear`, of the four losses.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 4.3), layout="constrained")
+        axes = figure.subplots(2, 3, sharex=True)
+        for axis, (name, label) in zip(axes.flat, QUANTITIES.items(), strict=True):
+            for number, rows in enumerate(curves.values()):
+                _draw_curves(axis, rows, name, number, alone=len(curves) == 1)
+            axis.set_ylabel(label)
+            if scale == "log" and axis.lines and name not in ("beta", "lr"):
+                values = np.concatenate([line.get_ydata() for line in axis.lines])
+                axis.set_yscale("log" if (values > 0).all() else "linear")
+        for axis in axes[1]:
+            axis.set_xlabel("epoch")
+        _add_legend(figure, list(curves))
+    return figure
+
+
+def histograms(columns: dict[str, np.ndarray]) -> Figure:
+    """Draw the distribution of each column.
+
+    Args:
+        columns: finite values (n,) by label; n may differ.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.4 * len(columns), 2.2), layout="constrained")
+        axes = figure.subplots(1, len(columns), squeeze=False)[0]
+        for axis, (label, values) in zip(axes, columns.items(), strict=True):
+            axis.hist(values, bins=min(60, max(5, len(values) // 10)), color=COLOURS[0])
+            axis.set_xlabel(label)
+        axes[0].set_ylabel("stamps")
+    return figure
+
+
+def _draw_curves(axis, rows, name: str, number: int, alone: bool) -> None:
+    """Draw one quantity of one run: a line for each part that has it."""
+    if name == "lr":
+        points = [(row["epoch"], row["lr"]) for row in rows if "lr" in row]
+        axis.plot(*_columns(points), color=COLOURS[number % len(COLOURS)], lw=1.2)
+        return
+    for position, (part, style) in enumerate(PARTS.items()):
+        points = [
+            (row["epoch"], value)
+            for row in rows
+            if (value := _quantity(row, part, name)) is not None
+        ]
+        colour = COLOURS[(position if alone else number) % len(COLOURS)]
+        if points:
+            marker = "." if len(points) < 20 else None
+            axis.plot(*_columns(points), style, color=colour, lw=1.2, marker=marker, ms=4)
+
+
+def _add_legend(figure: Figure, labels: list[str]) -> None:
+    """Say above the panels which line is which."""
+    from matplotlib.lines import Line2D
+
+    alone = len(labels) == 1
+    handles = [
+        Line2D([], [], color=COLOURS[number] if alone else "0.4", ls=style, label=NAMES[part])
+        for number, (part, style) in enumerate(PARTS.items())
+    ]
+    if not alone:
+        handles += [
+            Line2D([], [], color=COLOURS[number % len(COLOURS)], label=label)
+            for number, label in enumerate(labels)
+        ]
+    columns = max(1, min(len(handles), 130 // max(12, *(6 + len(label) for label in labels))))
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=2 if alone else columns, frameon=False
+    )
+
+
+def _quantity(row: dict[str, float], part: str, name: str) -> float | None:
+    if name == "beta_kl":
+        beta, kl = row.get(f"{part}/beta"), row.get(f"{part}/kl")
+        return None if beta is None or kl is None else beta * kl
+    return row.get(f"{part}/{name}")
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [point[0] for point in points], [point[1] for point in points]

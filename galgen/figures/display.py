@@ -1,0 +1,156 @@
+"""How a galaxy is shown, and how figures are laid out and written."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from astropy.visualization import AsinhStretch, LinearStretch, LogStretch
+from matplotlib.figure import Figure
+
+from galgen.files import written_whole
+
+PAGE = 7.1
+"""Width of a page's text, inches, at which figures are legible."""
+LARGEST_PANEL = 1.2
+"""Side of a galaxy in a figure of few, inches."""
+SMALL_GAP = 0.04
+"""Between panels, as a share of a panel."""
+NARROWEST = 4.6
+"""Width of a figure that its caption fits, inches."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
+"""Of lines; told apart by colour-blind readers (Okabe & Ito 2008)."""
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+}
+STRETCHES = {"asinh": AsinhStretch(0.1), "linear": LinearStretch(), "log": LogStretch(1000)}
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph in a PDF
+BARS = (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05)
+"""Lengths of a scale bar, arcsec."""
+
+
+@dataclass
+class Display:
+    """How a galaxy is shown.
+
+    Args:
+        cmap: a matplotlib colour map, for brightness from 0 to the peak.
+        stretch: `asinh`, `linear` or `log` (of astropy.visualization).
+        zoom: the middle 1 / zoom of each image is shown.
+        pixel_scale: arcsec; with it, a scale bar is drawn.
+
+    Raises:
+        ValueError: if there is no such colour map or stretch, or the zoom is below 1.
+    """
+
+    cmap: str = "hot"
+    stretch: str = "asinh"
+    zoom: float = 1.0
+    pixel_scale: float | None = None
+
+    def __post_init__(self):
+        if self.cmap not in matplotlib.colormaps:
+            raise ValueError(
+                f"cmap is {self.cmap!r}, it takes a colour map of matplotlib, such as hot, gray, "
+                "viridis, cividis"
+            )
+        if self.stretch not in STRETCHES:
+            known = ", ".join(STRETCHES)
+            raise ValueError(f"stretch is {self.stretch!r}, it can be one of {known}")
+        if not self.zoom >= 1:
+            raise ValueError(f"zoom is {self.zoom}, it must be 1 or more")
+
+    def middle(self, image: np.ndarray) -> np.ndarray:
+        """Return the part of an image (H, W) that is shown."""
+        side = max(1, round(len(image) / self.zoom))
+        start = (len(image) - side) // 2
+        return image[start : start + side, start : start + side]
+
+    def show(self, axis, image: np.ndarray, peak: float) -> None:
+        """Draw an image (H, W), from 0 to a peak, its first pixel at the lower left."""
+        shown = STRETCHES[self.stretch](np.clip(self.middle(image) / max(peak, 1e-30), 0, 1))
+        cmap = matplotlib.colormaps[self.cmap]
+        axis.imshow(shown, cmap=cmap, vmin=0, vmax=1, origin="lower", interpolation="nearest")
+
+    def bar(self, axis, image: np.ndarray) -> None:
+        """Draw the scale bar onto an image (H, W)."""
+        if self.pixel_scale:
+            dark = sum(matplotlib.colormaps[self.cmap](0.0)[:3]) < 1.5
+            start = 0.07 * len(self.middle(image))
+            ends = [start, start + self.bar_length(image) / self.pixel_scale]
+            axis.plot(ends, [start, start], color="white" if dark else "black", lw=1.2)
+
+    def bar_length(self, image: np.ndarray) -> float:
+        """Return the length of the scale bar on an image (H, W), arcsec."""
+        width = len(self.middle(image)) * self.pixel_scale
+        return next((bar for bar in BARS if bar <= 0.45 * width), BARS[-1])
+
+    def caption(self, image: np.ndarray, scale: str) -> str:
+        """Say how images such as this one are shown: bar, stretch, brightness, orientation."""
+        bar = f'bar {self.bar_length(image):g}", ' if self.pixel_scale else ""
+        return f"{bar}{self.stretch} stretch from 0 to {scale}; first pixel at lower left"
+
+
+def grid(
+    rows: int,
+    columns: int,
+    left: float = 0.05,
+    top: float = 0.3,
+    bottom: float = 0.22,
+    gap: float = SMALL_GAP,
+):
+    """Make a grid of square panels without ticks, with a line for the caption below.
+
+    Args:
+        rows: number of rows.
+        columns: number of columns.
+        left: margin for the rows' labels, inches.
+        top: margin for the titles, inches.
+        bottom: margin for the caption, inches.
+        gap: between rows, as a share of a panel.
+
+    Returns:
+        The figure, and its axes (rows, columns).
+    """
+    across, down = columns + SMALL_GAP * (columns - 1), rows + gap * (rows - 1)
+    panel = min(LARGEST_PANEL, (PAGE - left - 0.05) / across)
+    width, height = max(panel * across + left + 0.05, NARROWEST), panel * down + top + bottom
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(
+        left=left / width,
+        right=(left + panel * across) / width,
+        bottom=bottom / height,
+        top=1 - top / height,
+        wspace=SMALL_GAP,
+        hspace=gap,
+    )
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure, axes
+
+
+def add_caption(figure: Figure, text: str) -> None:
+    """Write a line below the panels."""
+    figure.text(0.01, 0.05 / figure.get_figheight(), text, fontsize=7, va="bottom")
+
+
+def label_row(axis, label: str) -> None:
+    """Write a label left of a row of panels."""
+    axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=4)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG or PDF; it appears when it is complete.
+
+    Args:
+        figure: the figure.
+        path: the file; its ending says the format, its folder is made.
+    """
+    with written_whole(path) as part, matplotlib.rc_context(STYLE):
+        figure.savefig(part, format=path.suffix[1:], dpi=200)

@@ -1,0 +1,179 @@
+"""Figures of galaxies, side by side."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from galgen.figures.display import Display, add_caption, grid, label_row
+
+SHEET = 8
+"""Galaxies in a row of a contact sheet."""
+
+
+def reconstruction(
+    originals: np.ndarray,
+    reconstructions: np.ndarray,
+    redshift: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
+    numbers: Sequence[int] | None = None,
+    display: Display | None = None,
+) -> Figure:
+    """Draw originals over reconstructions over residuals.
+
+    Args:
+        originals: images (N, H, W).
+        reconstructions: images (N, H, W), on the same scale.
+        redshift: (N,), written above each galaxy where it is finite.
+        predicted: (N,), the redshifts that a model predicts, written below those.
+        numbers: of the galaxies in their split, (N,), written below them.
+        display: how galaxies are shown.
+    """
+    display = display or Display()
+    residuals = originals - reconstructions
+    top, bottom = 0.4 if predicted is not None else 0.24, 0.22 if numbers is None else 0.34
+    figure, axes = grid(3, len(originals), left=1.02, top=top, bottom=bottom)
+    for column in range(len(originals)):
+        peak = originals[column].max()
+        display.show(axes[0, column], originals[column], peak)
+        display.show(axes[1, column], reconstructions[column], peak)
+        residual, limit = display.middle(residuals[column]), 0.3 * peak
+        axes[2, column].imshow(residual, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower")
+        title = [_redshift(redshift[column])] if redshift is not None else []
+        if predicted is not None:
+            title.append(f"pred. {predicted[column]:.2f}")
+        axes[0, column].set_title("\n".join(title), fontsize=8, pad=3)
+        if numbers is not None:
+            axes[2, column].set_xlabel(f"no. {numbers[column]}", fontsize=7, labelpad=2)
+    for row, label in enumerate(("survey", "reconstruction", "residual\n(±30 % of peak)")):
+        label_row(axes[row, 0], label)
+    display.bar(axes[0, 0], originals[0])
+    add_caption(figure, display.caption(originals[0], "the peak of the survey's galaxy"))
+    return figure
+
+
+def samples(
+    images: np.ndarray,
+    redshifts: Sequence[float] | np.ndarray | None = None,
+    peak: float | None = None,
+    display: Display | None = None,
+    prior: str = "N(0, 1)",
+) -> Figure:
+    """Draw a grid of generated galaxies.
+
+    Args:
+        images: (rows, columns, H, W).
+        redshifts: of the columns, (columns,), where a row is one latent; of each galaxy,
+            (rows, columns); None where the model knows none.
+        peak: brightest pixel of the colour scale; each image's own where None.
+        display: how galaxies are shown.
+        prior: what the latents were drawn from.
+    """
+    display = display or Display()
+    rows, columns = images.shape[:2]
+    shape = np.shape(redshifts) if redshifts is not None else None
+    by_column, by_galaxy = shape == (columns,), shape == (rows, columns)
+    left, gap = (0.6 if by_column else 0.05), (0.22 if by_galaxy else 0.04)
+    figure, axes = grid(rows, columns, left=left, top=0.38 if shape else 0.24, gap=gap)
+    for row, column in np.ndindex(rows, columns):
+        image, axis = images[row, column], axes[row, column]
+        display.show(axis, image, peak or image.max())
+        if by_galaxy or (by_column and row == 0):
+            value = redshifts[row][column] if by_galaxy else redshifts[column]
+            axis.set_title(_redshift(value), fontsize=8, pad=2)
+        if by_column and column == 0:
+            label_row(axis, f"galaxy {row}")
+    figure.suptitle(f"generated from {prior}", fontsize=8, y=0.995, va="top")
+    display.bar(axes[0, 0], images[0, 0])
+    scale = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
+    add_caption(figure, display.caption(images[0, 0], scale))
+    return figure
+
+
+def interpolation(
+    images: np.ndarray,
+    titles: Sequence[str],
+    labels: Sequence[str],
+    display: Display | None = None,
+) -> Figure:
+    """Draw galaxies that change from left to right.
+
+    Args:
+        images: (rows, columns, H, W), a galaxy a row.
+        titles: of the columns.
+        labels: of the rows.
+        display: how galaxies are shown.
+    """
+    return _table(images, titles, labels, display or Display())
+
+
+def traversal(
+    images: np.ndarray,
+    values: np.ndarray,
+    dimensions: Sequence[int],
+    kl: np.ndarray,
+    display: Display | None = None,
+) -> Figure:
+    """Draw what each latent dimension does to a galaxy, a row a dimension.
+
+    Args:
+        images: (D, steps, H, W).
+        values: of the latent in the columns, (steps,).
+        dimensions: numbers of the dimensions, (D,).
+        kl: of these dimensions, (D,), nats.
+        display: how galaxies are shown.
+    """
+    labels = [f"$z_{{{d}}}$: {nats:.2f}" for d, nats in zip(dimensions, kl, strict=True)]
+    titles = [f"{value:+.1f}" for value in values]
+    return _table(images, titles, labels, display or Display(), note="; row labels: KL in nats")
+
+
+def contact_sheet(
+    images: np.ndarray,
+    pixel_scale: float | None = None,
+    magnitude: np.ndarray | None = None,
+    redshift: np.ndarray | None = None,
+) -> Figure:
+    """Draw galaxies of a survey, each on its own asinh stretch.
+
+    Args:
+        images: (N, H, W).
+        pixel_scale: arcsec; with it, a scale bar is drawn.
+        magnitude: (N,), written above each galaxy.
+        redshift: (N,), written above each galaxy.
+    """
+    display = Display(pixel_scale=pixel_scale)
+    figure, axes = grid(-(-len(images) // SHEET), min(len(images), SHEET), top=0.2, gap=0.24)
+    for axis in axes.flat[len(images) :]:
+        axis.set_visible(False)
+    for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        display.show(axis, image, image.max())
+        label = []
+        if magnitude is not None and np.isfinite(magnitude[number]):
+            label.append(f"{magnitude[number]:.1f} mag")
+        if redshift is not None and np.isfinite(redshift[number]):
+            label.append(f"z {redshift[number]:.2f}")
+        axis.set_title(", ".join(label), fontsize=6, pad=2)
+        display.bar(axis, image)
+    add_caption(figure, display.caption(images[0], "each galaxy's peak"))
+    return figure
+
+
+def _table(images, titles, labels, display: Display, note: str = "") -> Figure:
+    """Draw rows of galaxies, each row on one brightness scale."""
+    rows, columns = images.shape[:2]
+    widest = max(len(line) for label in labels for line in label.split("\n"))
+    figure, axes = grid(rows, columns, left=0.15 + 0.062 * widest, top=0.24)
+    for row in range(rows):
+        for column in range(columns):
+            display.show(axes[row, column], images[row, column], images[row].max())
+        label_row(axes[row, 0], labels[row])
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=8, pad=3)
+    display.bar(axes[0, 0], images[0, 0])
+    add_caption(figure, display.caption(images[0, 0], "each row's peak") + note)
+    return figure
+
+
+def _redshift(value: float) -> str:
+    return f"z = {value:.2f}" if np.isfinite(value) else "z unknown"
