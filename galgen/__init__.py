@@ -37,14 +37,15 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0):
         seed: whole number from 0; galaxy i depends on (seed, i) and its redshift alone.
         start: number of the first galaxy.
 
-    Yields:
-        A `galsim.InterpolatedImage` for each galaxy, its flux in counts/s where the run has that
-        unit, else in units of the galaxy's peak; `original` is at the run's own pixel scale.
+    Returns:
+        Iterator of `galsim.InterpolatedImage`; the flux is the sum of the stamp in the run's unit,
+        counts/s or the galaxy's peak, and `redshift` the galaxy's, where the model has one.
 
     Raises:
-        GalgenError: if the directory is no run, its pixel scale is not known, or the redshift is
-            not what the model takes.
+        GalgenError: if the directory is no run, its pixel scale is not known, the redshift is not
+            what the model takes, or, later, if a galaxy has no light.
+        ValueError: if the seed, the start or the number is out of range.
     """
     from galgen.galsim_galaxies import objects  # GalSim is imported by those who need it
 
-    yield from objects(run, n, redshift, seed, start)
+    return objects(run, n, redshift, seed, start)

@@ -25,7 +25,7 @@ from hydra.errors import (
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from galgen.errors import GalgenError
 
@@ -119,6 +119,8 @@ def explain(error: BaseException) -> str:
         return where + explain(cause)
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _unknown_key(cause)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} has no value; give it one: {error.full_key}=..."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f" while writing {error.filename}" if error.filename else ""
         return f"the disk is full{place}; free some space and give the same command again"

@@ -52,7 +52,11 @@ class Picture:
 
     @torch.no_grad()
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
-        """Return the figures by name."""
+        """Return the figures by name.
+
+        Raises:
+            GalgenError: if the run does not have what is to be drawn.
+        """
         raise NotImplementedError
 
     def write(self, run: TrainedRun, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -63,7 +67,7 @@ class Picture:
         """Return how the run's galaxies are shown."""
         return replace(self.shown, pixel_scale=run.pixel_scale)
 
-    def choose(self, run: TrainedRun, galaxies: Sequence[int] | None, n: int) -> np.ndarray:
+    def choose(self, run: TrainedRun, galaxies: Sequence[int] | int | None, n: int) -> np.ndarray:
         """Return the positions of chosen galaxies in the split, or of n random ones.
 
         Raises:
@@ -75,6 +79,7 @@ class Picture:
         if galaxies is None:
             order = np.argsort(uniform(self.seed, CHOICE, 0, there, 1)[:, 0])
             return np.sort(order[:n])
+        galaxies = galaxies if isinstance(galaxies, Sequence) else [galaxies]
         bad = [g for g in galaxies if type(g) is not int or not 0 <= g < there]
         if bad:
             raise GalgenError(
@@ -89,8 +94,11 @@ class Reconstruction(Picture):
 
     Args:
         n: number of galaxies, chosen at random.
-        galaxies: numbers of galaxies in the split, instead.
+        galaxies: numbers of galaxies in the split, from 0, instead.
         **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(self, n: int = 8, galaxies: Sequence[int] | None = None, **arguments):
@@ -128,6 +136,9 @@ class Samples(Picture):
         steps: columns of a range.
         prior: what the latents are drawn from.
         **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -180,6 +191,9 @@ class Interpolation(Picture):
         between: numbers of two galaxies; latent and redshift go from one to the other.
         steps: decoded images in a row.
         **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -201,7 +215,11 @@ class Interpolation(Picture):
         self.redshift, self.between = redshift, between
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
-        """Return the figure `interpolation`."""
+        """Return the figure `interpolation`.
+
+        Raises:
+            GalgenError: if the run's model knows no redshift to go along.
+        """
         if self.between is not None:
             return {"interpolation": self._between(run)}
         if not run.model.conditional and self.redshift is None:
@@ -246,6 +264,9 @@ class Traversal(Picture):
         limit: the latent goes from -limit to limit.
         steps: images in a row.
         **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -262,8 +283,7 @@ class Traversal(Picture):
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
         """Return the figure `traversal`."""
-        galaxies = None if self.galaxy is None else [self.galaxy]
-        (position,) = self.choose(run, galaxies, 1)
+        (position,) = self.choose(run, self.galaxy, 1)
         latents = encode_part(run, self.split)
         order = np.argsort(latents.kl)[::-1][: self.dimensions]
         values = np.linspace(-self.limit, self.limit, self.steps)
@@ -289,8 +309,11 @@ class Latent(Picture):
     Args:
         dimensions: numbers of the dimensions in the corner plot; the six of the largest KL where
             None; `all` takes all.
-        colour: whether to colour by redshift.
+        colour: `redshift`, or None for counts.
         **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(

@@ -90,8 +90,11 @@ class Redshifts:
 
     def _numbers(self, text) -> np.ndarray:
         parts = text.split(":") if isinstance(text, str) else text
+        parts = parts if isinstance(parts, Sequence) else [parts]
         try:
-            values = np.array([float(part) for part in np.atleast_1d(np.array(parts, object))])
+            if any(isinstance(part, bool) for part in parts):
+                raise TypeError
+            values = np.array([float(part) for part in parts])
         except (TypeError, ValueError):
             raise GalgenError(f"redshift={text}: {FORMS}") from None
         bad = [value for value in values if not math.isfinite(value) or value < 0]

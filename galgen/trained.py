@@ -49,7 +49,7 @@ class TrainedRun:
         self.config = runs.read_config(self.directory)
         self.name = self.config.run_name or self.directory.name
         self.facts = runs.read_facts(self.directory)
-        self.data_file = data_file
+        self.data_file, self.warned = data_file, False
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self.model = load_model(self.directory).to(device)
@@ -138,8 +138,9 @@ class TrainedRun:
             )
         redshifts = Redshifts(wanted)
         warning = redshifts.outside(self.trained_redshifts)
-        if warning:
+        if warning and not self.warned:
             log.warning("%s", warning)
+            self.warned = True
         return redshifts
 
     def training_redshifts(self) -> np.ndarray:

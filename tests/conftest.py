@@ -66,6 +66,44 @@ def small(survey) -> list[str]:
     ]
 
 
+def train_once(folder: Path, *overrides: str) -> Path:
+    """Train a tiny run in a folder; return its directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        arguments = ["run_name=tiny", "model.width=4", "model.latent_dim=3", "callbacks=[default]"]
+        arguments += ["data.batch_size=16", f"data.image_size={SIZE}", "trainer.max_epochs=2"]
+        arguments += ["trainer.accelerator=cpu", "callbacks.progress=null", *overrides]
+        patch.setattr(sys, "argv", ["galgen/train.py", *arguments])
+        import_module("galgen.train").main()
+    return folder / "runs" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """Train a fancy_cvae on 80 discs of peak 1, redshifts 0.1 to 3; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("trained")
+    with h5py.File(folder / "survey.h5", "w") as file:
+        file["images"] = discs(80)
+        file["zphot"] = np.linspace(0.1, 3, 80, dtype=np.float32)
+    data = ["data=cosmos", f"data.file={folder / 'survey.h5'}"]
+    return train_once(folder, *data, "model=fancy_cvae")
+
+
+@pytest.fixture(scope="session")
+def physical(tmp_path_factory) -> Path:
+    """Train a vae in counts/s, 0.05 arcsec a pixel; tests leave it as it is."""
+    from galgen.data.stamp_writing import write_stamps
+
+    folder = tmp_path_factory.mktemp("physical")
+    block = {"image": discs(80) * np.linspace(0.5, 2, 80, dtype="f4")[:, None, None]}
+    attrs = {"survey": "mine", "band": "F160W", "unit": "counts/s"}
+    attrs |= {"pixel_scale": 0.05, "zero_point": 25.5}
+    write_stamps(folder / "survey.h5", [block], attrs)
+    data = ["data=mosaic", f"data.file={folder / 'survey.h5'}", "transform=asinh"]
+    data += ["transform.scale=0.5", "model=vae", "model.output=softplus"]
+    return train_once(folder, *data)
+
+
 @pytest.fixture(scope="session")
 def release(tmp_path_factory):
     """Draw a complete release from the fits of GalSim's example, stamps of 81 to 174 px."""

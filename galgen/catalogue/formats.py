@@ -71,7 +71,11 @@ class FitsCatalogue:
         self.file = RowFile(self.path, regions)
 
     def write(self, first: int, images: np.ndarray, table: np.ndarray) -> int:
-        """Write rows from number `first` on; return how many rows are written."""
+        """Write images (n, H, W) and table (n,) as rows from number `first` on.
+
+        Returns:
+            The number of rows of the catalogue that are written now.
+        """
         self.file.write("image", first, images)
         self.file.write("table", first, table)
         return first + len(images)
@@ -115,7 +119,11 @@ class Hdf5Catalogue:
         self.file = RowFile(self.path, regions)
 
     def write(self, first: int, images: np.ndarray, table: np.ndarray) -> int:
-        """Write rows from number `first` on; return how many rows are written."""
+        """Write images (n, H, W) and table (n,) as rows from number `first` on.
+
+        Returns:
+            The number of rows of the catalogue that are written now.
+        """
         self.file.write("image", first, images)
         for name in table.dtype.names:
             self.file.write(name, first, table[name])
@@ -166,7 +174,11 @@ class ZarrCatalogue:
         self.columns = row
 
     def write(self, first: int, images: np.ndarray, table: np.ndarray) -> int:
-        """Take rows from number `first` on, and write whole shards; return how many are written."""
+        """Take images (n, H, W) and table (n,) from number `first` on, and write whole shards.
+
+        Returns:
+            The number of rows of the catalogue that are written now.
+        """
         self.table.write("table", first, table)
         self.waiting.append(images)
         end = first + len(images)
@@ -255,6 +267,7 @@ def reserve_dataset(file: h5py.File, name: str, shape: tuple, dtype: np.dtype) -
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    settings.set_obj_track_times(False)  # the same catalogue is the same file
     space = h5py.h5s.create_simple(shape)
     kind = h5py.h5t.py_create(dtype)
     h5py.h5d.create(file.id, name.encode(), kind, space, settings)

@@ -6,8 +6,8 @@ import numpy as np
 def half_light_radius(images: np.ndarray) -> np.ndarray:
     """Return the radius of the circle around the centroid that holds half of the light, px.
 
-    The light of a pixel counts as spread over one pixel in radius; between whole radii the curve
-    of growth is interpolated in area.
+    The light of a pixel counts as spread over one pixel in radius, which makes a Gaussian of
+    sigma 1.5 px 3.5 % too large; between whole radii the curve of growth is interpolated in area.
 
     Args:
         images: (N, H, W), without noise.
@@ -31,6 +31,7 @@ def half_light_radius(images: np.ndarray) -> np.ndarray:
     growth = np.bincount(place.ravel(), (light - outside).ravel(), n * steps)
     growth += np.bincount(place.ravel() + 1, outside.ravel(), n * steps)
     growth = growth.reshape(n, steps).cumsum(axis=1)
+    growth[:, 0] = 0
     half = 0.5 * total[:, None]
     after = np.argmax(growth >= half, axis=1)
     row, before = np.arange(n), np.maximum(after - 1, 0)

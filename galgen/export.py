@@ -1,0 +1,96 @@
+"""`python -m galgen.export`: write a run's encoder and decoder for other programs."""
+
+import contextlib
+import importlib.util
+import warnings
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from galgen.config import command
+from galgen.errors import GalgenError
+from galgen.files import written_whole
+
+TOLERANCE = 1e-5
+"""Largest |difference| / max(1, |value|) between a file and the model."""
+TRACED, CHECKED = 3, (1, 5)
+"""Galaxies in the batch that a network is traced with, and in those that its file is checked on."""
+
+
+FORMATS = {
+    "onnx": ("onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "safetensors": ("safetensors", ("safetensors",)),
+    "torchscript": ("pt", ()),
+}
+"""Ending of the files and packages needed, by format."""
+
+
+@command("export")
+def main(config: DictConfig) -> None:
+    """Write encoder and decoder in a format, each checked against the model."""
+    if str(config.format) not in FORMATS:
+        raise GalgenError(f"format={config.format}: there are {', '.join(FORMATS)}")
+    ending, packages = FORMATS[config.format]
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise GalgenError(
+            f"format={config.format} needs {', '.join(missing)}: pip install galgen[export]"
+        )
+    folder = Path(str(config.out or f"{config.run}/export")).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise GalgenError(f"{folder} is a file; give out=<folder>")
+    paths = {name: folder / f"{name}.{ending}" for name in ("encoder", "decoder")}
+    for path in paths.values():
+        if path.exists() and not config.overwrite:
+            raise GalgenError(f"{path} exists; give overwrite=true to replace it, or out=<folder>")
+    from galgen.trained import TrainedRun
+
+    run = TrainedRun(str(config.run), device="cpu")
+    for path, difference in export(run, config.format, paths).items():
+        print(f"{path}: read back, it differs from the model by at most {difference:.2g}")
+
+
+def export(run, kind: str, paths: dict[str, Path]) -> dict[Path, float]:
+    """Write the networks of a run and check what is read back: all of them, or none.
+
+    Args:
+        run: `TrainedRun` on the CPU.
+        kind: `onnx`, `safetensors` or `torchscript`.
+        paths: files by network, `encoder` or `decoder`.
+
+    Returns:
+        The largest difference from the model, by file.
+
+    Raises:
+        GalgenError: if a file differs from the model by more than TOLERANCE.
+    """
+    from galgen.interchange import (
+        WRITERS,
+        largest_difference,
+        metadata,
+        networks,
+        random_inputs,
+        without_checks,
+    )
+
+    originals, differences = networks(run.model), {}
+    with warnings.catch_warnings(action="ignore"), contextlib.ExitStack() as files:
+        for name, network in networks(without_checks(run.model)).items():
+            part = files.enter_context(written_whole(paths[name]))
+            example = random_inputs(run.model, network, TRACED)
+            facts = metadata(run, name, network)
+            read_back = WRITERS[kind](network, example, facts, part)
+            difference = differences[paths[name]] = max(
+                largest_difference(read_back, originals[name], random_inputs(run.model, network, n))
+                for n in CHECKED
+            )
+            if difference > TOLERANCE:
+                raise GalgenError(
+                    f"{paths[name]} is not written: it would differ from the model by "
+                    f"{difference:.2g}, more than {TOLERANCE:g}"
+                )
+    return differences
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""A run's galaxies as GalSim objects, and as `type: GalgenGalaxy` in GalSim's configuration.
+
+A configuration names this module, and then has galaxies of a run by their numbers:
+
+    modules: [galgen.galsim_galaxies]
+    gal: {type: GalgenGalaxy, run: runs/<name>, redshift: 0.7, flux: 1000}
+
+Stamps show galaxies as the survey saw them, through its PSF and its pixels. Drawn with
+`method="no_pixel"` at the run's pixel scale they are the stamps again; convolved with the PSF of
+another telescope they are seen through both.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import galsim
+import numpy as np
+import torch
+from galsim.config import GetAllParams, ParseValue, RegisterObjectType, SetDefaultIndex
+
+from galgen.draws import REDSHIFT, uniform
+from galgen.errors import GalgenError
+from galgen.models.vae import DECODED_TOGETHER
+from galgen.trained import PEAK, TrainedRun
+
+NUMBERS = 2**31
+"""Of galaxies, from which GalSim's `index: {type: Random}` draws; a run makes as many as asked."""
+FLUX_KEYS = ("flux", "scale_flux", "signal_to_noise")
+"""What gives a galaxy a flux in GalSim's configuration."""
+
+
+def objects(
+    run: str | Path, n: int, redshift=None, seed: int = 0, start: int = 0
+) -> Iterator[galsim.InterpolatedImage]:
+    """Generate galaxies as GalSim objects; see `galgen.galsim_objects`."""
+    uniform(seed, REDSHIFT, start, min(n, 0), 1)  # raises what `sample` would raise too late
+    trained = TrainedRun(run)
+    pixel_scale(trained)
+    wanted = trained.redshifts(redshift)
+    survey = None
+    if wanted is not None and wanted.values is None:
+        survey = trained.training_redshifts()
+
+    def generate():
+        first = start
+        while first < start + n:
+            together = min(DECODED_TOGETHER - first % DECODED_TOGETHER, start + n - first)
+            redshifts = None
+            if wanted is not None:
+                redshifts = wanted.draw(seed, first, together, survey)
+            yield from galaxies(trained, together, redshifts, seed, first)
+            first += together
+
+    return generate()
+
+
+def galaxies(
+    run: TrainedRun, n: int, redshifts: np.ndarray | None, seed: int, start: int
+) -> Iterator[galsim.InterpolatedImage]:
+    """Generate galaxies `start` to `start + n - 1` at redshifts (n,), decoded at once.
+
+    Raises:
+        GalgenError: if a stamp sums to zero or is not finite, or has no pixel scale.
+        ValueError: if a redshift, the seed or the start is out of range.
+    """
+    stamps = run.physical(run.model.sample(n, redshift=redshifts, seed=seed, start=start))
+    for number, stamp in enumerate(stamps.astype(float), start):
+        flux = stamp.sum()
+        if flux == 0 or not np.isfinite(flux):
+            raise GalgenError(
+                f"galaxy {number} of seed {seed} has no light: its pixels sum to {flux:g}; "
+                "leave this number out"
+            )
+        # GalSim's default interpolants and accuracy: other interpolants and a finer one change the
+        # image under a PSF of 0.7" by less than 1e-5 of its peak.
+        galaxy = galsim.InterpolatedImage(galsim.Image(stamp, scale=pixel_scale(run)))
+        if redshifts is not None:
+            galaxy.redshift = float(redshifts[number - start])
+        yield galaxy
+
+
+def pixel_scale(run: TrainedRun) -> float:
+    """Return the side of a run's pixels, arcsec.
+
+    Raises:
+        GalgenError: if it is not known.
+    """
+    if run.pixel_scale is None:
+        raise GalgenError(
+            f"{run.directory}: the pixel scale of its survey is not known, and GalSim needs it; "
+            'add "pixel_scale" (arcsec) to the "attributes" in its data.json'
+        )
+    return run.pixel_scale
+
+
+def build_galaxy(
+    config: dict, base: dict, ignore: list[str], gsparams: dict, logger
+) -> tuple[galsim.InterpolatedImage, bool]:
+    """Build what `type: GalgenGalaxy` describes, by its keys run, redshift, index and seed.
+
+    Args:
+        config: of the galaxy. `run` is a run directory; `redshift` (or that of `sed`) is what
+            conditional models need; `index`, the number of the galaxy, counts objects where it is
+            not given; `seed` is 0 where it is not.
+        base: the whole configuration.
+        ignore: keys that GalSim itself sees to.
+        gsparams: arguments of `galsim.GSParams`.
+        logger: GalSim's.
+
+    Returns:
+        Galaxy `index`, as in `objects`, and whether it is the same for all objects.
+
+    Raises:
+        GalSimConfigError: if a key is unknown, the run cannot be used, a number is out of range,
+            or the run knows no fluxes and none is given.
+    """
+    SetDefaultIndex(config, NUMBERS)
+    others = [*ignore, "flux", "redshift"]
+    keys = {"run": str, "index": int}
+    values, safe = GetAllParams(config, base, req=keys, opt={"seed": int}, ignore=others)
+    try:
+        with one_thread():
+            run = loaded(Path(values["run"]).absolute())
+            if run.unit == PEAK and not any(key in config for key in FLUX_KEYS):
+                raise GalgenError(
+                    f"{run.name} makes galaxies of peak 1, which have no flux of their own; "
+                    f"give one of {', '.join(FLUX_KEYS)}"
+                )
+            redshift, safe_redshift = _redshift(run, config, base)
+            run.redshifts(redshift)
+            redshifts = None if redshift is None else np.array([redshift])
+            galaxy = next(galaxies(run, 1, redshifts, values.get("seed", 0), values["index"]))
+    except (GalgenError, ValueError) as error:
+        raise galsim.GalSimConfigError(f"GalgenGalaxy: {error}") from error
+    if gsparams:
+        galaxy = galaxy.withGSParams(**gsparams)
+    return galaxy, safe and safe_redshift
+
+
+@functools.cache
+def loaded(directory: Path) -> TrainedRun:
+    """Return a run, loaded once a process; on the CPU, which forked processes can share."""
+    return TrainedRun(directory, device="cpu")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread.
+
+    Its others do not survive the fork that GalSim works with, and torch would wait for them for
+    ever; nor do two threads make a single galaxy sooner than one.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _redshift(run: TrainedRun, config: dict, base: dict) -> tuple[float | None, bool]:
+    """Return the redshift, and whether it is the same for all objects."""
+    if "redshift" not in config and run.model.conditional:
+        if not isinstance(config.get("sed"), dict) or "redshift" not in config["sed"]:
+            raise GalgenError(f"{run.name} is a {run.model.name}, which needs the key redshift")
+        config = config["sed"]  # GalSim moves it there from the galaxy
+    return ParseValue(config, "redshift", base, float) if "redshift" in config else (None, True)
+
+
+RegisterObjectType("GalgenGalaxy", build_galaxy)

@@ -1,0 +1,316 @@
+"""Catalogues: what is in them, however they were cut, sliced and interrupted."""
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import zarr
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from filelock import FileLock
+
+import galgen
+from galgen.catalogue import partial
+from galgen.catalogue.galaxies import Catalogue
+from galgen.data.stamps import StampFile
+from galgen.evaluation.morphology import half_light_radius
+
+ENDINGS = (".fits", ".h5", ".zarr")
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Read images and columns of a catalogue in any format."""
+    if path.suffix == ".fits":
+        with fits.open(path) as file:
+            file.verify("exception")
+            columns = {name: np.array(file[1].data[name]) for name in file[1].columns.names}
+            return {"image": file[0].data.copy(), **columns}
+    if path.suffix == ".zarr":
+        group = zarr.open_group(path, mode="r")
+        return {name: array[:] for name, array in group.arrays()}
+    with h5py.File(path) as file:
+        return {name: item[:] for name, item in file.items()}
+
+
+def digest(path: Path) -> str:
+    """Hash a file, or all files of a folder with their names."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    content = [(str(f.relative_to(path)), f.read_bytes()) for f in files if f.is_file()]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+@pytest.fixture
+def generate(command, trained):
+    """Return a function that generates from the trained run, and expects success."""
+
+    def run(out: str, *overrides: str, of: Path = trained) -> dict[str, np.ndarray]:
+        redshift = ["redshift=0.5:2.5"] if of == trained else []
+        code, printed = command("generate", f"run={of}", f"out={out}", *redshift, *overrides)
+        assert code == 0, printed
+        assert not Path(f"{out}.part").exists()
+        return read(Path(out))
+
+    return run
+
+
+def edge_of(images: np.ndarray) -> np.ndarray:
+    """Mark the outermost pixels of images (N, H, W), corners included."""
+    edge = np.ones(images.shape[1:], bool)
+    edge[1:-1, 1:-1] = False
+    return edge
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_catalogue_holds_the_models_galaxies(generate, trained, ending):
+    found = generate(f"mock{ending}", "n=40", "seed=3")
+    assert found["galaxy_id"].tolist() == list(range(40))
+    assert set(found["seed"]) == {3}
+    assert (found["redshift"] > 0.5).all()
+    assert (found["redshift"] < 2.5).all()
+    assert len(set(found["redshift"])) == 40
+    images = galgen.load(trained).sample(40, found["redshift"], seed=3).numpy()
+    assert found["image"].dtype.itemsize == 4
+    np.testing.assert_array_equal(found["image"], images)
+    floor = np.median(images[:, edge_of(images)], axis=1)[:, None, None]
+    radius = 0.03 * half_light_radius(images - floor)
+    np.testing.assert_allclose(found["flux_radius"], radius, rtol=1e-6)
+    assert "magnitude" not in found  # the peak normalisation threw the flux away
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_fluxes_and_magnitudes_of_a_run_in_counts(generate, physical, ending):
+    found = generate(f"mock{ending}", "n=20", of=physical)
+    model = galgen.load(physical)
+    images = torch.sinh(model.sample(20)).numpy() * np.float32(0.5)
+    np.testing.assert_allclose(found["image"], images, rtol=1e-6)
+    np.testing.assert_allclose(found["flux"], images.sum(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(found["magnitude"], 25.5 - 2.5 * np.log10(found["flux"]), rtol=1e-6)
+    assert "redshift" not in found
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_same_bytes_at_any_batch_size(generate, ending):
+    digests = set()
+    for size in (1, 7, 64):
+        generate(f"mock{size}{ending}", "n=53", f"batch_size={size}")
+        digests.add(digest(Path(f"mock{size}{ending}")))
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_slice_is_that_slice(generate, ending):
+    whole = generate(f"whole{ending}", "n=60")
+    piece = generate(f"piece{ending}", "n=21", "start=27")
+    for name, values in piece.items():
+        np.testing.assert_array_equal(values, whole[name][27:48], err_msg=name)
+
+
+def test_a_fits_catalogue_opens_with_its_scale_and_its_origin(generate, trained):
+    generate("mock.fits", "n=5", "start=2")
+    with fits.open("mock.fits") as file:
+        header, table = file[0].header, file[1]
+        wcs = WCS(header)
+        scale = 3600 * proj_plane_pixel_scales(wcs.celestial)
+        np.testing.assert_allclose(scale, 0.03, rtol=1e-9)
+        assert wcs.celestial.pixel_to_world(15.5, 15.5).ra.arcsec == pytest.approx(0, abs=1e-9)
+        assert file[0].shape == (5, 32, 32)
+        assert file[0].data.dtype == np.dtype(">f4")
+        assert (header["RUN"], header["BUNIT"], header["CRVAL3"]) == ("tiny", "peak", 2)
+        config = (trained / "config.yaml").read_bytes()
+        assert header["CONFHASH"] == hashlib.sha256(config).hexdigest()
+        assert "not observed" in header["ORIGIN"]
+        assert f"torch {torch.__version__}" in header["VERSIONS"]
+        assert table.name == "GALAXIES"
+        assert table.columns["flux_radius"].unit == "arcsec"
+        assert len(table.data) == 5
+
+
+def test_an_hdf5_catalogue_is_a_stamp_file_that_can_be_trained_on(generate, command):
+    generate("mock.h5", "n=64")
+    stamps = StampFile("mock.h5")
+    assert (len(stamps), stamps.size, stamps.attrs["unit"]) == (64, 32, "peak")
+    assert stamps.attrs["run"] == "tiny"
+    code, printed = command(
+        "train", "data=mosaic", "data.file=mock.h5", "data.image_size=32", "data.batch_size=16",
+        "model.width=4", "trainer.max_epochs=1", "callbacks.progress=null",
+    )  # fmt: skip
+    assert code == 0, printed
+    code, printed = command("describe", "data.file=mock.h5")
+    assert "64 galaxies, each in one stamp" in printed
+
+
+def test_a_zarr_catalogue_is_sharded_and_says_where_it_is_from(generate, monkeypatch):
+    monkeypatch.setattr("galgen.catalogue.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
+    generate("mock.zarr", "n=40")
+    group = zarr.open_group("mock.zarr", mode="r")
+    assert group.metadata.zarr_format == 3
+    assert (group["image"].shards, group["image"].chunks) == ((16, 32, 32), (16, 32, 32))
+    assert len(list(Path("mock.zarr/image/c").iterdir())) == 3
+    assert (group.attrs["run"], group.attrs["pixel_scale"]) == ("tiny", 0.03)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("cut_at", [16, 48])
+def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
+    generate, command, trained, monkeypatch, ending, cut_at
+):
+    monkeypatch.setattr("galgen.catalogue.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
+    monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
+    generate(f"whole{ending}", "n=60")
+    arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
+    block, made = Catalogue.block, []
+
+    def failing(self, first, stop):
+        if first == cut_at:
+            raise KeyboardInterrupt
+        made.append(first)
+        return block(self, first, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "block", failing)
+        code, printed = command("generate", *arguments)
+    assert (code, "goes on from here" in printed) == (130, True)
+    assert not Path(f"cut{ending}").exists()
+    monkeypatch.setattr(Catalogue, "block", lambda *args: made.append(args[1]) or block(*args))
+    code, printed = command("generate", *arguments)
+    assert (code, f"going on from galaxy {cut_at}" in printed) == (0, True)
+    assert made == [0, 16, 32, 48]
+    assert digest(Path(f"cut{ending}")) == digest(Path(f"whole{ending}"))
+
+
+def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
+    generate, command, trained, monkeypatch
+):
+    monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
+    arguments = [f"run={trained}", "out=cut.h5", "redshift=0.5:2.5", "n=60", "batch_size=16"]
+    block = Catalogue.block
+
+    def failing(self, first, stop):
+        if first == 32:
+            raise OSError(28, "No space left on device")
+        return block(self, first, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "block", failing)
+        code, printed = command("generate", *arguments)
+    assert (code, "the disk is full" in printed) == (1, True)
+    code, printed = command("generate", *arguments, "seed=1")
+    assert (code, "of another catalogue" in printed) == (0, True)
+    expected = generate("other.h5", "n=60", "seed=1")
+    np.testing.assert_array_equal(read(Path("cut.h5"))["image"], expected["image"])
+
+
+def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):
+    script = (
+        "import os, signal, sys\n"
+        "from galgen.catalogue import galaxies, partial\n"
+        "partial.REMEMBERED_EVERY = 0\n"
+        "block = galaxies.Catalogue.block\n"
+        "def killed(self, first, stop):\n"
+        "    if first == 32 and not os.path.exists('again'):\n"
+        "        open('again', 'w').close()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return block(self, first, stop)\n"
+        "galaxies.Catalogue.block = killed\n"
+        "from galgen.generate import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, f"run={trained}", "n=60", "redshift=1", "out=m.fits"]
+    command += ["batch_size=16"]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert not Path("m.fits").exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "going on from galaxy 32" in done.stdout
+    images = galgen.load(trained).sample(60, 1.0).numpy()
+    np.testing.assert_array_equal(read(Path("m.fits"))["image"], images)
+
+
+def test_redshifts_from_the_survey(generate, command, trained):
+    found = read_after(command, trained, "redshift=survey")
+    survey = np.linspace(0.1, 3, 80, dtype=np.float32)
+    assert set(found["redshift"]) <= set(survey)
+    found = read_after(command, trained, "redshift=[0.5,1.5]", "overwrite=true")
+    assert found["redshift"].tolist() == [0.5, 1.5] * 5
+
+
+def read_after(command, trained, *overrides):
+    code, printed = command("generate", f"run={trained}", "n=10", "out=m.h5", *overrides)
+    assert code == 0, printed
+    return read(Path("m.h5"))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_there_is_kept_unless_told_otherwise(generate, command, trained, ending):
+    generate(f"m{ending}", "n=5")
+    before = digest(Path(f"m{ending}"))
+    arguments = [f"run={trained}", f"out=m{ending}", "redshift=1", "n=6"]
+    code, printed = command("generate", *arguments)
+    assert (code, "overwrite=true" in printed) == (1, True)
+    assert digest(Path(f"m{ending}")) == before
+    assert command("generate", *arguments, "overwrite=true")[0] == 0
+    assert len(read(Path(f"m{ending}"))["image"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["run=nowhere"], "no run directory"),
+        (["out=mock.csv"], "its ending says the format"),
+        (["out=mock"], "its ending says the format"),
+        (["n=0"], "n is 0"),
+        (["n=-3"], "n is -3"),
+        (["n=1.5"], "n is 1.5"),
+        (["start=-1"], "start is -1"),
+        (["seed=-1"], "seed is -1"),
+        (["batch_size=0"], "batch_size is 0"),
+        (["prior=flow"], "prior is 'flow'"),
+        (["redshift=null"], "which needs a redshift"),
+        (["redshift=-1"], "is no redshift"),
+        (["redshift=nan"], "is no redshift"),
+        (["redshift=2:1"], "a range is low:high"),
+        (["redshift=near"], "give a number"),
+        (["device=nonsense"], "device=nonsense"),
+        (["m=3"], "no such key"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_leaves_nothing(command, trained, overrides, sentence):
+    arguments = {"run": trained, "n": 4, "redshift": 1, "out": "m.h5"}
+    arguments |= dict(item.split("=", 1) for item in overrides)
+    code, printed = command("generate", *(f"{k}={v}" for k, v in arguments.items()))
+    assert code == 1
+    assert sentence in printed, printed
+    assert "Traceback" not in printed
+    assert list(Path().iterdir()) == []
+
+
+def test_a_redshift_for_a_model_without(command, physical):
+    code, printed = command("generate", f"run={physical}", "n=4", "redshift=1", "out=m.h5")
+    assert (code, "knows no redshift" in printed) == (1, True)
+
+
+def test_redshifts_beyond_the_trained_are_made_with_a_warning(command, trained):
+    code, printed = command("generate", f"run={trained}", "n=4", "redshift=1:7", "out=m.h5")
+    assert (code, "goes beyond the 0.1" in printed) == (0, True)
+
+
+def test_an_unfinished_run_works_and_says_so(command, trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "DONE").unlink()
+    code, printed = command("generate", f"run={run}", "n=4", "redshift=1", "out=m.h5")
+    assert (code, "not finished: these are its weights of epoch 2" in printed) == (0, True)
+
+
+def test_two_at_once(command, trained):
+    Path("m.h5.part").mkdir()
+    with FileLock("m.h5.part/.lock"):
+        code, printed = command("generate", f"run={trained}", "n=4", "redshift=1", "out=m.h5")
+    assert (code, "by another process" in printed) == (1, True)
+    assert not Path("m.h5").exists()

@@ -1,0 +1,97 @@
+"""Runs as they are used: which weights, which unit, which galaxies."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import galgen
+from galgen.errors import GalgenError
+from galgen.trained import TrainedRun
+from tests.conftest import discs
+
+
+def test_unit_scale_and_zero_point_follow_from_the_run(trained, physical):
+    run = TrainedRun(trained)
+    assert (run.unit, run.pixel_scale, run.zero_point) == ("peak", 0.03, None)
+    run = TrainedRun(physical)
+    assert (run.unit, run.pixel_scale, run.zero_point) == ("counts/s", 0.05, 25.5)
+    np.testing.assert_allclose(
+        run.physical(torch.asinh(torch.ones(1, 2, 2) / 0.5)), np.ones((1, 2, 2)), rtol=1e-6
+    )
+
+
+def test_the_survey_is_split_as_in_the_training(trained):
+    run = TrainedRun(trained)
+    assert run.survey.split_facts() == run.facts["split"]
+    assert len(run.training_redshifts()) == run.facts["split"]["counts"]["train"]
+    batch = run.survey.batch("val", np.array([5, 2]))
+    assert batch.index.tolist() == run.survey.parts["val"].rows[[5, 2]].tolist()
+
+
+def test_a_survey_of_other_galaxies_is_refused_and_a_moved_one_found(trained, tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["images"], file["zphot"] = discs(70), np.ones(70)
+    with pytest.raises(GalgenError, match="other galaxies"):
+        TrainedRun(trained, data_file=str(tmp_path / "other.h5")).survey  # noqa: B018
+    moved = shutil.copy(trained.parents[1] / "survey.h5", tmp_path / "moved.h5")
+    assert len(TrainedRun(trained, data_file=moved).survey.stamps) == 80
+
+
+def test_an_unfinished_run_gives_its_last_weights_and_says_so(trained, tmp_path, caplog):
+    run = shutil.copytree(trained, tmp_path / "run")
+    best = galgen.load(run).state_dict()
+    assert "not finished" not in caplog.text
+    (run / "DONE").unlink()
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    found = galgen.load(run).state_dict()
+    assert "not finished: these are its weights of epoch 2" in caplog.text
+    assert all(torch.equal(found[name], last[name]) for name in last)
+    assert all(torch.equal(galgen.load(run, "best").state_dict()[n], best[n]) for n in best)
+
+
+def test_numpy_of_any_type_goes_in_and_tensors_come_out(trained):
+    model = galgen.load(trained)
+    images, redshift = discs(3), np.array([0.5, 1, 2])
+    expected = model.reconstruct(torch.tensor(images), torch.tensor(redshift))
+    for kind in ("<f4", ">f4", "f8"):
+        found = model.reconstruct(images.astype(kind), redshift.astype(kind))
+        assert isinstance(found, torch.Tensor)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    q = model.encode(images, 0.7)
+    assert q.mean.numpy().shape == (3, 3)
+    assert model.decode(q.mean.numpy(), 0.7).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (2, 1, 32, 32), (2, 30, 30)])
+def test_images_of_another_shape_are_refused(trained, shape):
+    with pytest.raises(ValueError, match=r"takes \(N, 32, 32\)"):
+        galgen.load(trained).reconstruct(np.zeros(shape), 0.5)
+
+
+def test_samples_from_a_number_on_are_that_slice(trained):
+    model = galgen.load(trained)
+    redshift = torch.linspace(0.2, 2, 50)
+    many = model.sample(50, redshift, seed=2)
+    for start, n in ((0, 1), (13, 7), (16, 16), (31, 19)):
+        piece = model.sample(n, redshift[start : start + n], seed=2, start=start)
+        assert torch.equal(piece, many[start : start + n])
+
+
+def test_redshifts_that_the_model_cannot_know(trained, physical):
+    model = galgen.load(trained)
+    for bad in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="must be 0 or more"):
+            model.sample(2, redshift=bad)
+    low, high = model.trained_redshifts
+    with pytest.warns(UserWarning, match=f"beyond the {low:.3g} to {high:.3g}"):
+        model.sample(2, redshift=9)
+    with pytest.warns(UserWarning, match="knows no redshift"):
+        galgen.load(physical).sample(2, redshift=0.5)
+
+
+def test_a_device_that_there_is_not(trained):
+    with pytest.raises(GalgenError, match="device=nonsense"):
+        TrainedRun(trained, device="nonsense")
