@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench wheel-check clean
+.PHONY: help setup demo test lint docs bench wheel-check clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,9 +24,13 @@ lint: setup  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: setup  ## build API pages from the docstrings into build/docs
+	$(BIN)/python tests/build_docs.py build/docs
+
 bench: setup  ## measure training, reading and preparing against the original's way
 	$(BIN)/python -m experiments.training_speed.bench
 	$(BIN)/python -m experiments.loading.bench
+	$(BIN)/python -m experiments.generation.bench
 
 wheel-check: setup  ## build the wheel, install it elsewhere, compose every config, train
 	$(BIN)/python tests/check_wheel.py

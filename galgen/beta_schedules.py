@@ -14,6 +14,9 @@ class Constant:
 
     Args:
         beta: weight of the KL.
+
+    Raises:
+        ValueError: if beta is negative or not finite.
     """
 
     def __init__(self, beta: float):
@@ -31,6 +34,9 @@ class Linear:
         beta: weight at the end of the warm-up.
         start: weight at step 0.
         warmup: share of all steps that the rise takes, 0 to 1.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(self, beta: float, start: float = 0.0, warmup: float = 0.2):
@@ -44,7 +50,7 @@ class Linear:
 
 
 class Cosine(Linear):
-    """A rise from `start` to `beta` along half a cosine, then constant."""
+    """A rise from `start` to `beta` along half a cosine, then constant; arguments as `Linear`."""
 
     def __call__(self, step: int, total_steps: int) -> float:
         """Return beta at a step."""
@@ -63,6 +69,9 @@ class Cyclical:
         start: weight at the beginning of each cycle.
         cycles: number of cycles.
         ramp: share of a cycle that the rise takes, 0 to 1.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(self, beta: float, start: float = 0.0, cycles: int = 4, ramp: float = 0.5):
@@ -81,10 +90,13 @@ class Cyclical:
 
 
 class Table:
-    """One value for each epoch.
+    """One value for each epoch, the epochs being equal shares of the training.
 
     Args:
         values: beta of the first, second, ... epoch.
+
+    Raises:
+        ValueError: if there are none, or one is negative or not finite.
     """
 
     def __init__(self, values: Sequence[float]):

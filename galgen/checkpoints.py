@@ -85,7 +85,10 @@ def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> Non
 
 
 def load_model(run: str | Path, checkpoint: str | None = None):
-    """Build a run's model and load its weights; see `galgen.load`."""
+    """Build a run's model and load its weights; see `galgen.load`.
+
+    The model's `trained_redshifts` are the smallest and the largest of the training part.
+    """
     directory = Path(run).expanduser()
     config = runs.read_config(directory).get("model")
     if config is None:

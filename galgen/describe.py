@@ -79,6 +79,9 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
 
     Returns:
         The files that were written.
+
+    Raises:
+        GalgenError: if they cannot be written.
     """
     from galgen import figures
 

@@ -113,8 +113,8 @@ def build_galaxy(
         Galaxy `index`, as in `objects`, and whether it is the same for all objects.
 
     Raises:
-        GalSimConfigError: if a key is unknown, the run cannot be used, a number is out of range,
-            or the run knows no fluxes and none is given.
+        galsim.GalSimConfigError: if a key is unknown, the run cannot be used, a number is out of
+            range, or the run knows no fluxes and none is given.
     """
     SetDefaultIndex(config, NUMBERS)
     others = [*ignore, "flux", "redshift"]

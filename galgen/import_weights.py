@@ -90,7 +90,11 @@ def read_original(file: Path) -> tuple[dict, dict]:
 
 
 def adopt_sizes(config: DictConfig, state: dict, file: Path) -> None:
-    """Set the model's width and latent size to those of the weights."""
+    """Set the model's width and latent size to those of the weights.
+
+    Raises:
+        GalgenError: if the weights are of no known model.
+    """
     try:
         config.model.width = state["encoder.layers.0.weight"].shape[0]
         config.model.latent_dim = state["encoder.linear1.bias"].shape[0]

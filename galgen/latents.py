@@ -1,5 +1,6 @@
 """The latents of a survey's galaxies: where the encoder puts them."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,22 +22,25 @@ ACTIVE = 0.01
 
 @dataclass
 class Latents:
-    """The posteriors of N galaxies in D latent dimensions."""
+    """The posteriors of N galaxies in D latent dimensions, as float64."""
 
     mean: np.ndarray
-    """(N, D)"""
+    """Of the posteriors, (N, D)."""
     std: np.ndarray
-    """(N, D)"""
+    """Of the posteriors, (N, D)."""
     sample: np.ndarray
     """A draw from each posterior, (N, D)."""
     row: np.ndarray
-    """Of the galaxies in the stamp file, (N,)."""
+    """Of the galaxies in the stamp file, from 0, (N,)."""
     redshift: np.ndarray
-    """(N,), NaN where unknown."""
+    """Of the galaxies, (N,), NaN where unknown."""
 
     @property
     def kl(self) -> np.ndarray:
-        """KL of each dimension to N(0, 1), averaged over galaxies, (D,), nats."""
+        """KL of each dimension to N(0, 1), averaged over galaxies, (D,), nats.
+
+        Source: Kingma & Welling 2014, appendix B.
+        """
         variance = self.std**2
         return 0.5 * (self.mean**2 + variance - np.log(variance) - 1).mean(axis=0)
 
@@ -49,7 +53,7 @@ class Latents:
         return self.mean.var(axis=0) > ACTIVE
 
     def save(self, path: Path, attributes: dict) -> None:
-        """Write the latents to an HDF5 file."""
+        """Write the latents to an HDF5 file, each under its name, with some attributes."""
         columns = {**vars(self), "kl": self.kl, "active": self.active}
         with written_whole(path) as part, h5py.File(part, "w") as file:
             for name, values in columns.items():
@@ -63,10 +67,19 @@ def encode_part(run: TrainedRun, part: str, seed: int = 0) -> Latents:
     Args:
         run: the trained run.
         part: `train`, `val` or `test`.
-        seed: of the posterior samples.
+        seed: of the posterior samples; whole number from 0.
+
+    Raises:
+        GalgenError: if the survey's file is missing or another than the training's.
     """
     n, posteriors = len(run.survey.parts[part]), []
-    for start in track(range(0, n, TOGETHER), description=f"encoding {part}", transient=True):
+    blocks = track(
+        range(0, n, TOGETHER),
+        description=f"encoding {part}",
+        transient=True,
+        disable=not sys.stdout.isatty(),
+    )
+    for start in blocks:
         positions = np.arange(start, min(start + TOGETHER, n))
         batch = run.survey.batch(part, positions)
         q = run.model.encode(batch.image, batch.redshift if run.model.conditional else None)

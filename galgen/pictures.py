@@ -155,8 +155,8 @@ class Samples(Picture):
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
         """Return the figure `samples`."""
-        wanted = self.redshift if not run.model.conditional else self.redshift or SURVEY
-        asked = run.redshifts(wanted)
+        by_default = SURVEY if run.model.conditional else None
+        asked = run.redshifts(by_default if self.redshift is None else self.redshift)
         side_by_side = asked is not None and (asked.is_range or np.size(asked.values) > 1)
         if side_by_side and asked.values is not None:
             redshifts = asked.steps(self.steps)
@@ -227,7 +227,7 @@ class Interpolation(Picture):
                 f"{run.name} is a {run.model.name}, which knows no redshift to go along; give two "
                 "galaxies, between=[0,1]"
             )
-        asked = run.redshifts(self.redshift or SURVEY)
+        asked = run.redshifts(SURVEY if self.redshift is None else self.redshift)
         survey = run.training_redshifts() if asked.values is None else None
         redshifts = asked.steps(self.steps, survey)
         positions = self.choose(run, self.galaxies, self.n)
@@ -415,7 +415,7 @@ def save_all(drawn: dict[str, Figure], folder: Path, formats: Sequence[str]) -> 
     """Write figures by name in each format; return the files.
 
     Raises:
-        GalgenError: if the folder cannot be written to.
+        OSError: if the folder cannot be written to.
     """
     paths = []
     for name, figure in drawn.items():

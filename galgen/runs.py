@@ -37,6 +37,9 @@ class Run:
 
     Attributes:
         directory: the run's folder.
+
+    Raises:
+        GalgenError: if `run_name` is no plain folder name.
     """
 
     def __init__(self, config: DictConfig):
@@ -240,10 +243,16 @@ def environment() -> dict:
 
 
 def read_metrics(directory: Path) -> list[dict[str, float]]:
-    """Read the rows of a run's metrics.csv, one an epoch, empty cells left out.
+    """Read a run's metrics.csv.
 
     Args:
         directory: the run directory.
+
+    Returns:
+        Metrics by name, one row an epoch, empty cells left out; no rows where there is no file.
+
+    Raises:
+        GalgenError: if it is damaged.
     """
     path = Path(directory) / "metrics.csv"
     if not path.is_file():

@@ -34,7 +34,11 @@ def main(config: DictConfig) -> None:
 
 
 def train(config: DictConfig, run: runs.Run) -> None:
-    """Build everything, fit, and mark the run as done."""
+    """Build everything, fit, and mark the run as done.
+
+    Raises:
+        GalgenError: if the training cannot begin, or ended before its first validation.
+    """
     from pytorch_lightning import seed_everything
     from pytorch_lightning.utilities import rank_zero_only
 
@@ -68,7 +72,11 @@ def train(config: DictConfig, run: runs.Run) -> None:
 
 
 def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
-    """Make the run directory ready, or see that it can be gone on with."""
+    """Make the run directory ready, or see that it can be gone on with.
+
+    Raises:
+        GalgenError: if it holds another run, or a cut one that is not to be gone on with.
+    """
     if config.overwrite:
         run.clear()
     run.check_config()

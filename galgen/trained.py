@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from galgen import runs
 from galgen.checkpoints import load_model
@@ -87,9 +88,9 @@ class TrainedRun:
         """AB magnitude of one unit, where images have a unit and it is known."""
         return None if self.unit == PEAK else self.attributes.get("zero_point")
 
-    def physical(self, images: torch.Tensor) -> np.ndarray:
+    def physical(self, images: ArrayLike) -> np.ndarray:
         """Bring the model's images (N, H, W) to `unit`, float32."""
-        return self.transform.inverse(images.float()).cpu().numpy()
+        return self.transform.inverse(torch.as_tensor(images).float()).cpu().numpy()
 
     @functools.cached_property
     def survey(self) -> SurveyDataModule:

@@ -18,7 +18,7 @@ with initialize_config_dir(str(CONF), version_base="1.3"):
         group, command = path.parent.name, "train"
         if group == "prepare":  # which the survey chooses
             group, command = "data", "prepare"
-        compose(command, [f"{group}={path.stem}"])
+        compose("plot" if group == "figure" else command, [f"{group}={path.stem}"])
 assert "torch" not in sys.modules
 print(f"{len(options)} configs compose")
 """
@@ -50,6 +50,12 @@ def main() -> None:
             f"import galgen; print(galgen.load({str(done.parent)!r}).sample(2, redshift=1).shape)"
         )
         run(python, "-c", load, cwd=elsewhere)
+        of = f"run={done.parent}"
+        run(python, "-m", "galgen.plot", of, "figure=samples", cwd=elsewhere, env=cache)
+        mock = ["n=20", "redshift=0.1:2", "out=mock.zarr"]
+        run(python, "-m", "galgen.generate", of, *mock, cwd=elsewhere, env=cache)
+        run(python, "-m", "galgen.export", of, "format=torchscript", cwd=elsewhere, env=cache)
+        run(python, "-m", "galgen.report", of, cwd=elsewhere, env=cache)
     print("the wheel works")
 
 

@@ -5,16 +5,20 @@ import sys
 
 import pytest
 from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
-from galgen.config import CONF, check_arguments, check_targets, instantiate
+from galgen.config import CONF, check_arguments, check_targets, explain, instantiate
 from galgen.errors import GalgenError
 from galgen.rules import check_rules
 
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF)), path.stem)
     for path in CONF.rglob("*.yaml")
-    if not path.name.startswith("_") and path.parent.name not in ("conf", "experiment", "prepare")
+    if not path.name.startswith("_")
+    and path.parent.name not in ("conf", "experiment", "prepare", "figure")
 )
+FIGURES = sorted(path.stem for path in (CONF / "figure").glob("*.yaml"))
+COMMANDS = ("train", "import_weights", "prepare", "plot", "generate", "export", "report")
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"]}
@@ -57,6 +61,14 @@ def test_every_survey_can_be_prepared(composed, survey):
     check_arguments(composed(f"data={survey}", name="describe"))
 
 
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_composes_and_instantiates(composed, figure):
+    config = composed("run=runs/x", f"figure={figure}", name="plot")
+    check_targets(config)
+    check_arguments(config)
+    assert type(instantiate(config.figure)).__name__.lower() == figure
+
+
 def test_a_run_needs_its_checkpoints(composed):
     with pytest.raises(GalgenError, match=r"callbacks=\[default,\.\.\.\]"):
         check_rules(composed("callbacks=[early_stopping]"))
@@ -83,7 +95,7 @@ def test_seed_experiments_keep_the_original_settings(composed):
 
 
 @pytest.mark.parametrize("argument", ["--help", "--cfg"])
-@pytest.mark.parametrize("command", ["train", "import_weights"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_composing_imports_neither_torch_nor_lightning(command, argument):
     arguments = [argument, "job"] if argument == "--cfg" else [argument]
     script = (
@@ -130,6 +142,16 @@ def test_targets_that_are_no_class_of_ours_are_refused(target, tmp_path):
     with pytest.raises(GalgenError):
         instantiate(config)
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_value_that_must_be_given_is_asked_for(command, composed):
+    config = composed(name=command)
+    missing = sorted(OmegaConf.missing_keys(config))
+    for key in missing:
+        with pytest.raises(MissingMandatoryValue) as error:
+            OmegaConf.select(config, key, throw_on_missing=True)
+        assert explain(error.value) == f"{key} has no value; give it one: {key}=..."
 
 
 def test_arguments_of_base_classes_are_known():

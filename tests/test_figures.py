@@ -114,6 +114,14 @@ def test_a_display_that_there_is_not(bad):
         figures.Display(**bad)
 
 
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_the_spike_of_a_first_epoch_leaves_the_panel(scale):
+    rows = [{"epoch": e, "train/loss": 1e6 if e == 1 else 20 - 0.1 * e} for e in range(1, 101)]
+    axis = figures.losses({"run": rows}, scale).axes[0]
+    assert axis.get_ylim()[1] == pytest.approx(2 * 19.8, rel=0.01)
+    assert axis.get_yscale() == scale
+
+
 def test_samples_of_each_its_redshift():
     figure = figures.samples(discs(4).reshape(2, 2, 32, 32), np.array([[0.1, 0.2], [0.3, 0.4]]))
     titles = [axis.get_title() for axis in panels(figure)]
@@ -175,3 +183,16 @@ def test_histograms_count_every_value():
     figure = figures.histograms({"redshift": np.linspace(0, 1, 50), "size": np.ones(7)})
     counts = [sum(bar.get_height() for bar in axis.patches) for axis in figure.axes]
     assert counts == [50, 7]
+
+
+def test_strips_colour_each_galaxy_on_its_own_scale():
+    scale = np.array([[1, 0.1, 0.5], [20, 2, 10]])[:, :, None, None]
+    images = scale * discs(1)
+    images[:, :, 0, 0] = scale[:, :, 0, 0]
+    strips = figures.strips(images)
+    assert strips.shape == (3, 32, 32 + 2 + 32, 4)
+    assert strips.dtype == np.uint8
+    np.testing.assert_array_equal(strips[:, :, :32], strips[:, :, 34:])
+    assert (strips[:, :, 32:34] == 0).all()
+    assert strips[0, -1, 0, :3].sum() == 3 * 255  # the first row is the lowest
+    assert (np.diff(strips[[1, 2, 0], -1, 0].astype(int).sum(axis=1)) > 0).all()

@@ -84,6 +84,12 @@ def test_samples_of_a_list_are_side_by_side(trained):
     assert len(axes) == 6
 
 
+@pytest.mark.parametrize("picture", [Samples(redshift=0, n=2), Interpolation(redshift=0, n=1)])
+def test_redshift_zero_is_a_redshift(trained, picture):
+    (figure,) = picture.draw(TrainedRun(trained)).values()
+    assert "z = 0.00" in [axis.get_title() for axis in panels(figure)]
+
+
 def test_an_interpolation_ends_at_its_galaxies(trained):
     run = TrainedRun(trained)
     figure = Interpolation(between=[1, 6], steps=5, stretch="linear").draw(run)["interpolation"]

@@ -229,11 +229,11 @@ class SurveyDataModule(LightningDataModule):
         return self._loader("val", shuffle=False)
 
     def first(self, part: str, n: int) -> Batch:
-        """Return the first n galaxies of a part, normalised, on the part's device."""
+        """Return the first n galaxies of a part, or all of fewer, normalised, on its device."""
         return self.batch(part, np.arange(min(n, len(self.parts[part]))))
 
     def batch(self, part: str, positions: np.ndarray) -> Batch:
-        """Return galaxies of a part, normalised, by their positions (n,) in it."""
+        """Return galaxies of a part, normalised, by their positions (n,) in it, from 0."""
         return self._finished(self.parts[part][torch.from_numpy(positions)])
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

@@ -79,7 +79,7 @@ class Part(Dataset):
         return Batch(index=self.index[positions], **columns, **stacks)
 
     def allocate(self, dtype: torch.dtype) -> None:
-        """Make room for the stacks in memory, and read the PSFs."""
+        """Make room for the stacks in memory, in a type, and read the PSFs."""
         for name, size in self.stacks.items():
             self.cached[name] = torch.empty((len(self), size, size), dtype=dtype)
         if self.psf_index is not None:
@@ -87,7 +87,12 @@ class Part(Dataset):
             self.cached["psf"], self.psf_index = self._psf(used).to(dtype), place
 
     def fill(self, name: str, start: int, block: np.ndarray) -> None:
-        """Take what belongs to the part out of a block of the file that begins at a row.
+        """Take what belongs to the part out of a block of the file.
+
+        Args:
+            name: which of the stacks.
+            start: row of the file that the block begins at.
+            block: images of n rows, (n, H, W).
 
         Raises:
             GalgenError: if pixels are too bright for the cache's type.
@@ -123,7 +128,8 @@ class Part(Dataset):
     def _stack(self, name: str, positions: Tensor) -> Tensor:
         if self.cached:
             return self.cached[name][self.place[positions]]
-        return torch.from_numpy(self.stamps.read(self.rows[positions], self.stacks[name], name))
+        rows = self.rows[positions.numpy()]  # a tensor of one number would index as that number
+        return torch.from_numpy(self.stamps.read(rows, self.stacks[name], name))
 
     def _psf(self, rows: Tensor) -> Tensor:
         if "psf" in self.cached:

@@ -10,7 +10,12 @@ COSMOS_PIXEL_SCALE = 0.03
 
 
 class CosmosDataModule(SurveyDataModule):
-    """HST/ACS F814W < 25.2 COSMOS galaxies with photometric redshifts."""
+    """HST/ACS F814W < 25.2 COSMOS galaxies with photometric redshifts.
+
+    Arguments as `SurveyDataModule`.
+
+    Source: Zenodo record 3242143, the sample for GalSim.
+    """
 
     pixel_scale = COSMOS_PIXEL_SCALE
 
@@ -21,7 +26,10 @@ class CosmosDataModule(SurveyDataModule):
 
 
 class DeepFieldDataModule(SurveyDataModule):
-    """The brighter COSMOS sample, F814W < 23.5, called "deep field" by the original project."""
+    """The brighter COSMOS sample, F814W < 23.5, called "deep field" by the original project.
+
+    Arguments as `SurveyDataModule`.
+    """
 
     pixel_scale = COSMOS_PIXEL_SCALE
 
@@ -32,7 +40,7 @@ class DeepFieldDataModule(SurveyDataModule):
 
 
 class MosaicDataModule(SurveyDataModule):
-    """Galaxies cut from a mosaic of one's own."""
+    """Galaxies cut from a mosaic of one's own; arguments as `SurveyDataModule`."""
 
     how_to_get = "python -m galgen.prepare data=mosaic mosaic.image=<FITS file> makes it"
 
@@ -46,6 +54,9 @@ class SimulatedDataModule(SurveyDataModule):
         clumps: whether late types have star-forming clumps.
         processes: processes that draw; all cores where None.
         **arguments: as `SurveyDataModule`.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     how_to_get = "python -m galgen.prepare draws it, as does a training without data.file"

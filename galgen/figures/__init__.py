@@ -7,6 +7,7 @@ from galgen.figures.galaxies import (
     interpolation,
     reconstruction,
     samples,
+    strips,
     traversal,
 )
 from galgen.figures.latents import corner, kl_by_dimension
@@ -22,5 +23,6 @@ __all__ = [
     "reconstruction",
     "samples",
     "save",
+    "strips",
     "traversal",
 ]

@@ -16,6 +16,8 @@ QUANTITIES = {  # losses are sums over pixels and latents, averaged over galaxie
     "beta": "β",
     "lr": "learning rate",
 }
+SPIKE = 10
+"""Losses so many times their 98th percentile leave the panel."""
 PARTS = {"train": "-", "val": "--"}
 NAMES = {"train": "train", "val": "validation"}
 
@@ -34,9 +36,10 @@ def losses(curves: dict[str, Sequence[dict[str, float]]], scale: str = "log") ->
             for number, rows in enumerate(curves.values()):
                 _draw_curves(axis, rows, name, number, alone=len(curves) == 1)
             axis.set_ylabel(label)
-            if scale == "log" and axis.lines and name not in ("beta", "lr"):
-                values = np.concatenate([line.get_ydata() for line in axis.lines])
-                axis.set_yscale("log" if (values > 0).all() else "linear")
+            if axis.lines and name not in ("beta", "lr"):
+                _scale(axis, scale)
+            elif axis.lines:
+                axis.set_ylim(bottom=0)
         for axis in axes[1]:
             axis.set_xlabel("epoch")
         _add_legend(figure, list(curves))
@@ -75,6 +78,16 @@ def _draw_curves(axis, rows, name: str, number: int, alone: bool) -> None:
         if points:
             marker = "." if len(points) < 20 else None
             axis.plot(*_columns(points), style, color=colour, lw=1.2, marker=marker, ms=4)
+
+
+def _scale(axis, scale: str) -> None:
+    """Choose the scale of losses, and leave out the spike of a first epoch."""
+    values = np.concatenate([line.get_ydata() for line in axis.lines])
+    if scale == "log" and (values > 0).all():
+        axis.set_yscale("log")
+    usual = np.percentile(values, 98)
+    if values.max() > SPIKE * usual > 0:
+        axis.set_ylim(top=2 * usual)
 
 
 def _add_legend(figure: Figure, labels: list[str]) -> None:

@@ -19,8 +19,8 @@ SMALL_GAP = 0.04
 """Between panels, as a share of a panel."""
 NARROWEST = 4.6
 """Width of a figure that its caption fits, inches."""
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
-"""Of lines; told apart by colour-blind readers (Okabe & Ito 2008)."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
+"""Of lines; told apart by colour-blind readers (Okabe & Ito 2008, grey for yellow)."""
 STYLE = {
     "font.size": 8,
     "axes.spines.top": False,

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.figures.display import Display, add_caption, grid, label_row
+from galgen.figures.display import STRETCHES, Display, add_caption, grid, label_row
 
 SHEET = 8
 """Galaxies in a row of a contact sheet."""
@@ -157,6 +158,29 @@ def contact_sheet(
         display.bar(axis, image)
     add_caption(figure, display.caption(images[0], "each galaxy's peak"))
     return figure
+
+
+def strips(images: np.ndarray, display: Display | None = None) -> np.ndarray:
+    """Colour galaxies side by side, a strip for each step, for pages that show one at a time.
+
+    Args:
+        images: (galaxies, steps, H, W), each galaxy on one brightness scale.
+        display: how galaxies are shown.
+
+    Returns:
+        Red, green, blue and opacity, (steps, H, width, 4), uint8, with clear gaps; first row at
+        the top.
+    """
+    display = display or Display()
+    cmap, stretch = matplotlib.colormaps[display.cmap], STRETCHES[display.stretch]
+    columns = []
+    for galaxy in images:
+        peak = max(galaxy.max(), 1e-30)
+        shown = np.stack([display.middle(image) for image in galaxy])[:, ::-1] / peak
+        gap = max(1, shown.shape[-1] // 16)
+        tile = cmap(stretch(np.clip(shown, 0, 1)), bytes=True)
+        columns.append(np.pad(tile, [(0, 0), (0, 0), (0, gap), (0, 0)]))
+    return np.concatenate(columns, axis=2)[:, :, :-gap]
 
 
 def _table(images, titles, labels, display: Display, note: str = "") -> Figure:

@@ -81,7 +81,8 @@ def kl_by_dimension(kl: np.ndarray, active: np.ndarray) -> Figure:
 
 def _draw_diagonal(axis, values: np.ndarray, edges: np.ndarray) -> None:
     axis.hist(values, bins=edges, density=True, color=COLOURS[0], alpha=0.8)
-    axis.plot(edges, np.exp(-0.5 * edges**2) / np.sqrt(2 * np.pi), color=COLOURS[1], lw=1.2)
+    z = np.linspace(edges[0], edges[-1], 200)
+    axis.plot(z, np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi), color=COLOURS[1], lw=1.2)
     axis.set_xlim(edges[0], edges[-1])
     axis.set_yticks([])
 

@@ -9,24 +9,44 @@ from galgen.models.vae import VAE, posterior
 
 
 class CVAE(VAE):
-    """Redshift-conditional VAE; arguments as `VAE` (Sohn, Lee & Yan 2015)."""
+    """Redshift-conditional VAE; arguments as `VAE`.
+
+    Source: Sohn, Lee & Yan 2015.
+    """
 
     conditional = True
     image_channels = 2
     decoder_rows = 2
 
     def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
-        """Return q(z | image, redshift) of images (N, H, W) and redshifts (N,)."""
+        """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
+
+        Args:
+            image: images (N, H, W), as the run's transform makes them.
+            redshift: one number for all, or (N,).
+
+        Raises:
+            ValueError: if the images have another shape, or redshifts are missing or of another
+                number.
+        """
         image = self.images(image)
         plane = self.condition(redshift, len(image))[:, None, None].expand_as(image)
         return posterior(*self.encoder(torch.stack([image, plane], dim=1)))
 
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
-        """Return the images (N, H, W) of latents (N, latent_dim) at redshifts (N,)."""
+        """Return the images (N, H, W) of latents.
+
+        Args:
+            latent: (N, latent_dim).
+            redshift: one number for all, or (N,).
+
+        Raises:
+            ValueError: if redshifts are missing or their number is wrong.
+        """
         return self.output(self.decode_planes(latent, redshift)[:, 0])
 
     def decode_planes(self, latent: ArrayLike, redshift: ArrayLike | None) -> Tensor:
-        """Return what the decoder makes of latents and redshifts, (N, planes, H, W)."""
+        """Return the decoder's planes (N, planes, H, W) of latents and redshifts, unactivated."""
         latent = self.tensor(latent)
         row = self.condition(redshift, len(latent))[:, None].expand_as(latent)
         return self.decoder(torch.stack([latent, row], dim=1))

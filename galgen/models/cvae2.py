@@ -16,13 +16,30 @@ class CVAE2(VAE):
     decoder_conditions = 1
 
     def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
-        """Return q(z | image, redshift) of images (N, H, W) and redshifts (N,)."""
+        """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
+
+        Args:
+            image: images (N, H, W), as the run's transform makes them.
+            redshift: one number for all, or (N,).
+
+        Raises:
+            ValueError: if the images have another shape, or redshifts are missing or of another
+                number.
+        """
         image = self.images(image)
         redshift = self.condition(redshift, len(image))
         return posterior(*self.encoder(image.unsqueeze(1), redshift[:, None]))
 
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
-        """Return the images (N, H, W) of latents (N, latent_dim) at redshifts (N,)."""
+        """Return the images (N, H, W) of latents.
+
+        Args:
+            latent: (N, latent_dim).
+            redshift: one number for all, or (N,).
+
+        Raises:
+            ValueError: if redshifts are missing or their number is wrong.
+        """
         latent = self.tensor(latent)
         redshift = self.condition(redshift, len(latent))
         row = torch.cat([latent, redshift[:, None]], dim=1)

@@ -29,12 +29,25 @@ class FancyCVAE(CVAE):
     def predict(
         self, latent: ArrayLike, redshift: ArrayLike | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return images (N, H, W) and predicted redshifts (N,) of latents (N, latent_dim)."""
+        """Return images (N, H, W) and predicted redshifts (N,) of latents.
+
+        Args:
+            latent: (N, latent_dim).
+            redshift: one number for all, or (N,).
+
+        Raises:
+            ValueError: if redshifts are missing or their number is wrong.
+        """
         planes = self.decode_planes(latent, redshift)
         return self.output(planes[:, 0]), planes[:, 1, 0, 0]
 
     def loss(self, batch, beta: float) -> Loss:
-        """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL."""
+        """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL.
+
+        Args:
+            batch: `galgen.data.parts.Batch`, with redshifts.
+            beta: weight of the KL.
+        """
         q = self.encode(batch.image, batch.redshift)
         prediction, redshift = self.predict(q.rsample(), batch.redshift)
         reconstruction = self.likelihood(prediction, batch).mean()

@@ -31,7 +31,7 @@ class Gaussian(nn.Module):
         self.sigma = sigma
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of each galaxy in nats, (N,)."""
+        """Return the negative log-likelihood of predictions (N, H, W), nats, (N,)."""
         return _gaussian(prediction, batch, math.log(self.sigma))
 
 
@@ -54,7 +54,7 @@ class LearnedSigma(nn.Module):
         self.register_buffer("variance", torch.tensor(0.0))
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of each galaxy in nats, (N,)."""
+        """Return the negative log-likelihood of predictions (N, H, W), nats, (N,)."""
         variance = self.variance
         if self.training or not self.variance > 0:
             error = squared_error(prediction.detach(), batch).sum()

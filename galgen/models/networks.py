@@ -64,7 +64,11 @@ def plan(
 
 
 def normalisation(kind: str, channels: int) -> nn.Module:
-    """Make a normalisation layer: `batch`, or `group` (up to 8 groups, Wu & He 2018)."""
+    """Make a normalisation layer: `batch`, or `group` (up to 8 groups, Wu & He 2018).
+
+    Raises:
+        ValueError: if the kind is another.
+    """
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     if kind == "group":
@@ -84,6 +88,9 @@ class Encoder(nn.Module):
         conditions: numbers appended to the code before the two heads.
         code_channels: channels of the code.
         code_kernel: kernel of the last convolution, 4 or 5.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -112,7 +119,11 @@ class Encoder(nn.Module):
         self.linear2 = nn.Linear(code, latent_dim)
 
     def forward(self, planes: Tensor, conditions: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode planes (N, C, H, W) and conditions (N, K) to two tensors (N, latent_dim)."""
+        """Encode planes (N, C, H, W) and conditions (N, K).
+
+        Returns:
+            Mean and log-variance of the latent, (N, latent_dim).
+        """
         code = self.layers(planes).flatten(1)
         if conditions is not None:
             code = torch.cat([code, conditions], dim=1)
@@ -131,6 +142,9 @@ class Decoder(nn.Module):
         image_channels: planes of the output.
         code_channels: channels made of each row.
         code_kernel: kernel of the first transposed convolution, 4 or 5.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
 
     def __init__(

@@ -37,6 +37,7 @@ class Loss:
     """Terms of the loss, each averaged over the galaxies of a batch."""
 
     total: Tensor
+    """What is minimised: the terms, weighted."""
     reconstruction: Tensor
     """Summed over pixels; the likelihood's."""
     kl: Tensor
@@ -130,16 +131,38 @@ class VAE(LightningModule):
         self.make_lr_schedule = lr_schedule
 
     def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
-        """Return the posterior q(z | image) of images (N, H, W), batch shape (N, latent_dim)."""
+        """Return the posterior q(z | image), batch shape (N, latent_dim).
+
+        Args:
+            image: images (N, H, W), as the run's transform makes them.
+            redshift: of conditional models: one number for all, or (N,).
+
+        Raises:
+            ValueError: if the images have another shape.
+        """
         return posterior(*self.encoder(self.images(image).unsqueeze(1)))
 
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
-        """Return the images (N, H, W) of latents (N, latent_dim)."""
+        """Return the images (N, H, W) of latents, as `encode` takes them.
+
+        Args:
+            latent: (N, latent_dim).
+            redshift: of conditional models: one number for all, or (N,).
+        """
         return self.output(self.decoder(self.tensor(latent).unsqueeze(1))[:, 0])
 
     @torch.no_grad()
     def reconstruct(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
-        """Return the decoded posterior means of images (N, H, W)."""
+        """Return the decoded posterior means of images, (N, H, W), without gradients.
+
+        Args:
+            image: images (N, H, W), as the run's transform makes them.
+            redshift: one number for all, or (N,); conditional models need it.
+
+        Raises:
+            ValueError: if the images have another shape, or redshifts are missing or of another
+                number.
+        """
         return self.decode(self.encode(image, redshift).mean, redshift)
 
     @torch.no_grad()
@@ -161,7 +184,8 @@ class VAE(LightningModule):
             start: number of the first galaxy.
 
         Returns:
-            Images (n, H, W) on the model's pixel scale, on its device.
+            Images (n, H, W), on the model's device, on the scale of the run's transform, which
+            `galgen.trained.TrainedRun.physical` undoes.
 
         Raises:
             ValueError: if the prior is unknown, a number out of range, a redshift negative or not
@@ -240,7 +264,7 @@ class VAE(LightningModule):
         """Return the loss of a batch: reconstruction term + beta * KL.
 
         Args:
-            batch: `galgen.data.stamps.Batch`.
+            batch: `galgen.data.parts.Batch`.
             beta: weight of the KL.
         """
         q = self.encode(batch.image, batch.redshift)
@@ -289,7 +313,7 @@ class VAE(LightningModule):
 
 
 def posterior(mean: Tensor, log_variance: Tensor) -> Normal:
-    """Make the posterior of a mean and a log-variance, each (N, latent_dim), in float32."""
+    """Make the posterior of a mean and a clamped log-variance, each (N, latent_dim), in float32."""
     std = (0.5 * log_variance.float().clamp(*LOG_VARIANCE)).exp()
     return Normal(mean.float(), std, validate_args=False)
 

@@ -78,6 +78,15 @@ def test_an_epoch_has_each_training_galaxy_once(survey, cache):
             np.testing.assert_array_equal(batch.redshift, file["zphot"][:][rows])
 
 
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_a_batch_of_one(survey, cache):
+    datamodule = module(survey, cache=cache)
+    datamodule.setup()
+    one = datamodule.batch("val", np.array([2]))
+    assert one.image.shape == (1, 32, 32)
+    assert torch.equal(one.image, datamodule.batch("val", np.array([1, 2])).image[1:])
+
+
 def test_shuffling_is_a_function_of_seed_and_epoch():
     def orders(seed):
         batches = EpochBatches(50, 8, seed, shuffle=True)
