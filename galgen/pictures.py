@@ -50,7 +50,6 @@ class Picture:
         self.split, self.seed = split, seed
         self.shown = Display(cmap, stretch, zoom)
 
-    @torch.no_grad()
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
         """Return the figures by name.
 

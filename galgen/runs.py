@@ -79,8 +79,8 @@ class Run:
         path = self.directory / "config.yaml"
         if not path.is_file():
             return
-        stored = _flatten(_content(_load_yaml(path)))
-        new = _flatten(_content(stored_form(self.config)))
+        stored = flatten(_content(_load_yaml(path)))
+        new = flatten(_content(stored_form(self.config)))
         different = [key for key in {**stored, **new} if stored.get(key) != new.get(key)]
         if different:
             key = different[0]
@@ -322,6 +322,18 @@ def _read_original_losses(path: Path) -> dict[str, list[dict[str, float]]]:
     return curves
 
 
+def flatten(node, prefix: str = "") -> dict:
+    """Give the values of a config by their full keys, such as `model.width`."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node)
+    if not isinstance(node, dict):
+        return {prefix: node}
+    flat = {}
+    for key, value in node.items():
+        flat.update(flatten(value, f"{prefix}.{key}" if prefix else key))
+    return flat
+
+
 def _git_state() -> dict | None:
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -353,14 +365,3 @@ def _survey(facts: dict) -> dict:
     exact = {key: value for key, value in facts.items() if key not in sums}
     redshift = facts.get("redshift") or {}
     return {**exact, "redshift": redshift.get("sha256")}
-
-
-def _flatten(node, prefix: str = "") -> dict:
-    if OmegaConf.is_config(node):
-        node = OmegaConf.to_container(node)
-    if not isinstance(node, dict):
-        return {prefix: node}
-    flat = {}
-    for key, value in node.items():
-        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else key))
-    return flat

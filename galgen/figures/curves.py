@@ -39,7 +39,7 @@ def losses(curves: dict[str, Sequence[dict[str, float]]], scale: str = "log") ->
             if axis.lines and name not in ("beta", "lr"):
                 _scale(axis, scale)
             elif axis.lines:
-                axis.set_ylim(bottom=0)
+                axis.set_ylim(0, 1.1 * max(max(line.get_ydata()) for line in axis.lines) or 1)
         for axis in axes[1]:
             axis.set_xlabel("epoch")
         _add_legend(figure, list(curves))
@@ -66,7 +66,8 @@ def _draw_curves(axis, rows, name: str, number: int, alone: bool) -> None:
     """Draw one quantity of one run: a line for each part that has it."""
     if name == "lr":
         points = [(row["epoch"], row["lr"]) for row in rows if "lr" in row]
-        axis.plot(*_columns(points), color=COLOURS[number % len(COLOURS)], lw=1.2)
+        if points:
+            axis.plot(*_columns(points), color=COLOURS[number % len(COLOURS)], lw=1.2)
         return
     for position, (part, style) in enumerate(PARTS.items()):
         points = [
@@ -101,7 +102,7 @@ def _add_legend(figure: Figure, labels: list[str]) -> None:
     ]
     if not alone:
         handles += [
-            Line2D([], [], color=COLOURS[number % len(COLOURS)], label=label)
+            Line2D([], [], color=COLOURS[number % len(COLOURS)], label=label.replace("$", r"\$"))
             for number, label in enumerate(labels)
         ]
     columns = max(1, min(len(handles), 130 // max(12, *(6 + len(label) for label in labels))))

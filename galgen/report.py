@@ -1,0 +1,87 @@
+"""`python -m galgen.report`: one HTML file about a run, or about the runs of a sweep."""
+
+import os
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig
+
+from galgen.config import command
+from galgen.errors import GalgenError
+from galgen.files import written_whole
+
+
+@command("report")
+def main(config: DictConfig) -> None:
+    """Write the page and say where it is."""
+    sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
+    folders = [Path(str(source)).expanduser() for source in sources]
+    directories = find_runs(folders)
+    out = out_file(config.out, folders)
+    from galgen.pages.page import (  # torch, after the check
+        run_page,
+        sweep_page,
+    )
+
+    arguments = {"device": config.device, "data_file": config.data.file}
+    arguments |= {"seed": config.seed, "zoom": config.zoom}
+    if directories == folders and len(folders) == 1:
+        text = run_page(folders[0], **arguments)
+    else:
+        title = ", ".join(folder.resolve().name for folder in folders)
+        text = sweep_page(title, directories, **arguments)
+    with written_whole(out) as part:
+        part.write_text(text, encoding="utf-8")
+    print(f"{out}: {len(directories)} run(s), {out.stat().st_size / 1e6:.1f} MB")
+
+
+def find_runs(folders: list[Path]) -> list[Path]:
+    """Return the run directories that are meant, each once.
+
+    Args:
+        folders: run directories, and folders of run directories.
+
+    Raises:
+        GalgenError: if a folder is neither.
+    """
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        below = sorted(folder.iterdir()) if folder.is_dir() else []
+        runs = [path for path in ([folder] if is_run(folder) else below) if is_run(path)]
+        if not runs:
+            raise GalgenError(
+                f"{folder} is no run directory, and no folder of any: a run has a config.yaml"
+            )
+        for run in runs:
+            found.setdefault(run.resolve(), run)
+    return list(found.values())
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run directory."""
+    return (path / "config.yaml").is_file()
+
+
+def out_file(out: str | None, folders: list[Path]) -> Path:
+    """Return where the page goes, and make its folder.
+
+    Raises:
+        GalgenError: if it is not said, or nothing can be written there.
+    """
+    if not out and len(folders) > 1:
+        raise GalgenError("a page about several runs needs a place: give out=<file>.html")
+    path = Path(str(out)).expanduser() if out else folders[0] / "report.html"
+    if path.is_dir():
+        raise GalgenError(f"{path} is a folder; give out=<file>.html")
+    reason = "the folder is not writable"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(path.parent, os.W_OK)
+    except OSError as error:
+        reason, writable = error.strerror, False
+    if not writable:
+        raise GalgenError(f"{path} cannot be written, {reason}; give out=<file>.html")
+    return path
+
+
+if __name__ == "__main__":
+    main()
