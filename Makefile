@@ -27,7 +27,7 @@ lint: setup  ## check style
 docs: setup  ## build API pages from the docstrings into build/docs
 	$(BIN)/python tests/build_docs.py build/docs
 
-bench: setup  ## measure training, reading and preparing against the original's way
+bench: setup  ## measure training, reading, preparing and generating
 	$(BIN)/python -m experiments.training_speed.bench
 	$(BIN)/python -m experiments.loading.bench
 	$(BIN)/python -m experiments.generation.bench
