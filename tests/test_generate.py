@@ -1,6 +1,7 @@
 """Catalogues: what is in them, however they were cut, sliced and interrupted."""
 
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -206,6 +207,37 @@ def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
     assert (code, "of another catalogue" in printed) == (0, True)
     expected = generate("other.h5", "n=60", "seed=1")
     np.testing.assert_array_equal(read(Path("cut.h5"))["image"], expected["image"])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "deleted"])
+def test_a_damaged_beginning_is_started_afresh(
+    generate, command, trained, monkeypatch, ending, damage
+):
+    monkeypatch.setattr("galgen.catalogue.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
+    monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
+    generate(f"whole{ending}", "n=60")
+    arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
+    block = Catalogue.block
+
+    def failing(self, first, stop):
+        if first == 48:
+            raise OSError("pulled the plug")
+        return block(self, first, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "block", failing)
+        assert command("generate", *arguments)[0] == 1
+    part = Path(f"cut{ending}.part")
+    largest = max((f for f in part.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    if damage == "truncated":
+        os.truncate(largest, largest.stat().st_size // 2)
+    elif damage == "deleted":
+        largest.unlink()
+    else:
+        (part / "progress.json").write_text('{"done": "many"')
+    assert command("generate", *arguments)[0] == 0
+    assert digest(Path(f"cut{ending}")) == digest(Path(f"whole{ending}"))
 
 
 def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):

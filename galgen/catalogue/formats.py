@@ -41,7 +41,22 @@ HEADER = {
 UNITS = {"magnitude": "mag", "flux_radius": "arcsec", "flux_radius_px": "pix"}
 
 
-class FitsCatalogue:
+class OneFile:
+    """A catalogue in one file, whose rows have their places from the beginning."""
+
+    file: RowFile
+
+    def sync(self) -> None:
+        """Have the system put on disk what was written."""
+        self.file.sync()
+
+    def close(self) -> None:
+        """Close the file, which is complete."""
+        self.file.sync()
+        self.file.close()
+
+
+class FitsCatalogue(OneFile):
     """A cube of images and a table, in one FITS file.
 
     Args:
@@ -80,17 +95,8 @@ class FitsCatalogue:
         self.file.write("table", first, table)
         return first + len(images)
 
-    def sync(self) -> None:
-        """Have the system put on disk what was written."""
-        self.file.sync()
 
-    def close(self) -> None:
-        """Close the file, which is complete."""
-        self.file.sync()
-        self.file.close()
-
-
-class Hdf5Catalogue:
+class Hdf5Catalogue(OneFile):
     """A stamp file, which can be trained on.
 
     Args:
@@ -128,15 +134,6 @@ class Hdf5Catalogue:
         for name in table.dtype.names:
             self.file.write(name, first, table[name])
         return first + len(images)
-
-    def sync(self) -> None:
-        """Have the system put on disk what was written."""
-        self.file.sync()
-
-    def close(self) -> None:
-        """Close the file, which is complete."""
-        self.file.sync()
-        self.file.close()
 
 
 class ZarrCatalogue:

@@ -68,14 +68,15 @@ class Partial:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open(self) -> None:
-        path = self.folder / "progress.json"
+        """Go on with what the folder holds, if it is whole and of this catalogue."""
         try:
-            progress = json.loads(path.read_text())
-            if progress["identity"] == self.identity:
-                self.done = int(progress["done"])
+            progress = json.loads((self.folder / "progress.json").read_text())
+            whole = self._sizes().items() >= progress["sizes"].items()
+            if whole and progress["identity"] == self.identity:
+                self.done = progress["done"]
                 return
-            print(f"{self.folder} is the beginning of another catalogue; it is started afresh")
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            print(f"{self.folder} is of another catalogue, or damaged; it is started afresh")
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             pass
         for path in self.folder.iterdir():
             if path.is_dir():
@@ -84,8 +85,16 @@ class Partial:
                 path.unlink()
         self._note(0)
 
+    def _sizes(self) -> dict[str, int]:
+        """List the files in the folder with their sizes, but for its own notes."""
+        return {
+            str(path.relative_to(self.folder)): path.stat().st_size
+            for path in self.folder.rglob("*")
+            if path.is_file() and path.name not in (".lock", "progress.json")
+        }
+
     def _note(self, done: int) -> None:
-        progress = {"done": done, "identity": self.identity}
+        progress = {"done": done, "identity": self.identity, "sizes": self._sizes()}
         write_text(self.folder / "progress.json", json.dumps(progress, indent=2))
         self.done, self.noted = done, time.monotonic()
 
