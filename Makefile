@@ -17,8 +17,8 @@ setup: .venv/installed  ## install galgen and what it needs into .venv
 demo: setup  ## train a small conditional VAE on simulated galaxies (two minutes)
 	$(BIN)/python -m galgen.train experiment=demo
 
-test: setup  ## run the tests
-	$(BIN)/python -m pytest
+test: setup  ## run the tests, in two processes of one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: setup  ## check style
 	$(BIN)/ruff check .
