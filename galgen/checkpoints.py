@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without executing anything in them."""
 
+import hashlib
 import io
 import logging
 import math
@@ -45,19 +46,27 @@ def read_checkpoint(path: Path, map_location=None) -> dict:
     Raises:
         GalgenError: if the file is missing, damaged, or holds anything else.
     """
+    return _read(path, map_location)[0]
+
+
+def _read(path: Path, map_location=None) -> tuple[dict, str]:
+    """Read a checkpoint, and hash what was read."""
     try:
-        checkpoint = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        content = path.read_bytes()
+        checkpoint = torch.load(
+            io.BytesIO(content), map_location=map_location or "cpu", weights_only=True
+        )
     except FileNotFoundError as error:
         raise GalgenError(f"{path}: there is no such checkpoint") from error
     except pickle.UnpicklingError as error:
         raise GalgenError(
             f"{path}: refused, it is no checkpoint or holds more than tensors and plain values"
         ) from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # damaged pickles raise nearly anything
         raise GalgenError(f"{path}: the checkpoint is damaged or truncated") from error
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
         raise GalgenError(f"{path}: no checkpoint, it has no state_dict")
-    return checkpoint
+    return checkpoint, hashlib.sha256(content).hexdigest()
 
 
 def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> None:
@@ -90,21 +99,19 @@ def load_model(run: str | Path, checkpoint: str | None = None):
     The model's `trained_redshifts` are the smallest and the largest of the training part.
     """
     directory = Path(run).expanduser()
-    config = runs.read_config(directory).get("model")
-    if config is None:
-        raise GalgenError(f"{directory}/config.yaml describes no model")
-    finished = runs.is_finished(directory)
-    checkpoint = checkpoint or ("best" if finished else "last")
-    path = directory / "checkpoints" / f"{checkpoint}.ckpt"
+    config = runs.read_config(directory).model
+    finished, path = runs.is_finished(directory), runs.checkpoint_path(directory, checkpoint)
     if not path.is_file():
-        raise GalgenError(f"{directory} has no {checkpoint} checkpoint yet: {path} is missing")
+        raise GalgenError(f"{directory} has no {path.stem} checkpoint yet: {path} is missing")
     check_targets(config, OF_MODELS)
     try:
         model = instantiate(config)
     except Exception as error:  # whatever a class makes of arguments that somebody changed
         raise GalgenError(f"{directory}/config.yaml: {explain(error)}") from error
-    state = read_checkpoint(path)
+    state, model.weights_sha256 = _read(path)
     load_weights(model, state["state_dict"], path)
+    if not all(weights.isfinite().all() for weights in model.parameters()):
+        raise GalgenError(f"{path}: its weights are not finite, the model makes nothing")
     if not finished:
         epochs = state.get("epoch", -1) + 1
         log.warning("%s is not finished: these are its weights of epoch %d", directory, epochs)

@@ -38,6 +38,8 @@ ALLOWED = ("galgen", "torch.nn", "torch.optim", "pytorch_lightning")
 REFUSED = ("pytorch_lightning.cli",)
 """Parts of them that run commands of their own."""
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of the operating system."""
 PLAIN = {
     bool: "true or false",
     int: "a whole number",
@@ -49,11 +51,14 @@ PLAIN = {
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+def command(
+    config_name: str, resumes: bool = True
+) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Make a function of a config into a command; its errors become a sentence.
 
     Args:
         config_name: the command's file in conf/, without `.yaml`.
+        resumes: whether the command, when it was cut, goes on where it was.
 
     Returns:
         A decorator. The decorated function takes no arguments and reads the command line. It
@@ -95,7 +100,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                     raise
                 sys.exit(f"galgen: {explain(error)}")
             except KeyboardInterrupt:
-                print("galgen: interrupted; the same command goes on from here", file=sys.stderr)
+                then = "; the same command goes on from here" if resumes else ""
+                print(f"galgen: interrupted{then}", file=sys.stderr)
                 sys.exit(130)
 
         return main
@@ -121,7 +127,7 @@ def explain(error: BaseException) -> str:
         return _unknown_key(cause)
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value; give it one: {error.full_key}=..."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
         return f"the disk is full{place}; free some space and give the same command again"
     if isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
@@ -215,7 +221,7 @@ def _target_nodes(node, key: str = "") -> Iterator[tuple[str, DictConfig]]:
         return
     for child in children:
         if OmegaConf.is_missing(node, child):
-            raise GalgenError(f"{key}.{child} has no value; give it one")
+            raise GalgenError(f"{key}.{child}".lstrip(".") + " has no value; give it one")
         yield from _target_nodes(node[child], f"{key}.{child}" if key else str(child))
 
 

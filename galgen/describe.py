@@ -25,7 +25,7 @@ COLUMNS = {
 """Columns that are told, and but for the noise drawn, by their labels."""
 
 
-@command("describe")
+@command("describe", resumes=False)
 def main(config: DictConfig) -> None:
     """Print counts, ranges and checksums of a stamp file, and draw galaxies and histograms."""
     check_targets(config)

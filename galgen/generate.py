@@ -10,6 +10,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from galgen.config import command
 from galgen.errors import GalgenError
 
+LARGEST = 2**62
+"""Of numbers that are counted with."""
 ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 
 
@@ -37,8 +39,10 @@ def check(config: DictConfig) -> None:
     """
     for name, least in (("n", 1), ("start", 0), ("seed", 0), ("batch_size", 1)):
         value = config[name]
-        if type(value) is not int or value < least:
+        if type(value) is not int or not least <= value <= LARGEST:
             raise GalgenError(f"{name} is {value}, it must be a whole number from {least}")
+    if type(config.overwrite) is not bool:
+        raise GalgenError(f"overwrite is {config.overwrite}, it must be true or false")
     if config.prior != "normal":
         raise GalgenError(f"prior is {config.prior!r}, it can be normal")
     out = Path(str(config.out)).expanduser()
@@ -48,6 +52,8 @@ def check(config: DictConfig) -> None:
         )
     if out.exists() and not config.overwrite:
         raise GalgenError(f"{out} is there already; give overwrite=true to replace it")
+    if out.is_dir() and not (out / "zarr.json").is_file():
+        raise GalgenError(f"{out} is a folder and no Zarr group, which is not replaced")
 
 
 def write(catalogue, out: Path, batch_size: int) -> None:

@@ -26,7 +26,7 @@ TORCH_FORMATS = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
 """How files of `torch.save` begin: a zip archive, or, before torch 1.6, a magic number."""
 
 
-@command("import_weights")
+@command("import_weights", resumes=False)
 def main(config: DictConfig) -> None:
     """Check the weights against the model and write them as a finished run."""
     file = Path(config.file).expanduser().absolute()

@@ -1,5 +1,6 @@
 """What is drawn of a run: which galaxies, latents or curves go into which figure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,8 @@ class Picture:
             order = np.argsort(uniform(self.seed, CHOICE, 0, there, 1)[:, 0])
             return np.sort(order[:n])
         galaxies = galaxies if isinstance(galaxies, Sequence) else [galaxies]
+        if not galaxies:
+            raise GalgenError("galaxies=[]: name one at least, or leave it out")
         bad = [g for g in galaxies if type(g) is not int or not 0 <= g < there]
         if bad:
             raise GalgenError(
@@ -282,7 +285,7 @@ class Traversal(Picture):
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
         """Return the figure `traversal`."""
-        (position,) = self.choose(run, self.galaxy, 1)
+        position = self.choose(run, self.galaxy, 1)[0]
         latents = encode_part(run, self.split)
         order = np.argsort(latents.kl)[::-1][: self.dimensions]
         values = np.linspace(-self.limit, self.limit, self.steps)
@@ -360,6 +363,8 @@ class Latent(Picture):
         if self.dimensions is None:
             return np.argsort(latents.kl)[::-1][:LEGIBLE_PAIRS]
         chosen = self.dimensions if isinstance(self.dimensions, list) else [self.dimensions]
+        if not chosen:
+            raise GalgenError("dimensions=[]: name one at least, or leave it out")
         bad = [d for d in chosen if type(d) is not int or not 0 <= d < there]
         if bad:
             raise GalgenError(f"dimensions: {bad[0]} is none of 0 to {there - 1}")
@@ -431,5 +436,5 @@ def check_positive(**numbers: float) -> None:
         ValueError: naming the first that is not.
     """
     for name, value in numbers.items():
-        if not value > 0:
+        if not 0 < value < math.inf:
             raise ValueError(f"{name} is {value}, it must be positive")

@@ -5,11 +5,11 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from galgen import runs
-from galgen.config import check_arguments, check_targets, command, instantiate
+from galgen.config import DISK_FULL, check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
 
 
-@command("plot")
+@command("plot", resumes=False)
 def main(config: DictConfig) -> None:
     """Draw what `figure` describes and say where the files are."""
     check_targets(config)
@@ -27,7 +27,9 @@ def main(config: DictConfig) -> None:
     folder = out_folder(config.out, sources)
     try:
         paths = picture.write(content, folder)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
         raise GalgenError(
             f"{folder}: the pictures cannot be written, {error.strerror}; give out=<folder>"
         ) from error

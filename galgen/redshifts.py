@@ -1,6 +1,5 @@
 """The redshifts that a user asks for: one, a range, a list, or the survey's own."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from galgen.draws import REDSHIFT, uniform
 from galgen.errors import GalgenError
 
 SURVEY = "survey"
+LARGEST = 1000
 FORMS = "give a number (0.5), a range (0.1:2), a list ([0.1,0.5]) or 'survey'"
 
 
@@ -97,7 +97,7 @@ class Redshifts:
             values = np.array([float(part) for part in parts])
         except (TypeError, ValueError):
             raise GalgenError(f"redshift={text}: {FORMS}") from None
-        bad = [value for value in values if not math.isfinite(value) or value < 0]
+        bad = [value for value in values if not 0 <= value <= LARGEST]
         if bad:
-            raise GalgenError(f"redshift={text}: {bad[0]} is no redshift, it must be 0 or more")
+            raise GalgenError(f"redshift={text}: {bad[0]} is no redshift, it takes 0 to {LARGEST}")
         return values

@@ -10,7 +10,7 @@ from galgen.errors import GalgenError
 from galgen.files import written_whole
 
 
-@command("report")
+@command("report", resumes=False)
 def main(config: DictConfig) -> None:
     """Write the page and say where it is."""
     sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]

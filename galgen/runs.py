@@ -20,6 +20,8 @@ from galgen.config import check_targets
 from galgen.errors import GalgenError
 from galgen.files import write_text
 
+PARTS_OF_CONFIG = ("model", "data", "transform")
+"""Nodes that every run's config has."""
 NOT_CONTENT = ("run_root", "run_name", "run_dir", "resume", "overwrite")
 """Keys that say where and how a run is kept, not what it is."""
 REPORTED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "h5py", "wandb")
@@ -199,6 +201,9 @@ def read_config(directory: Path) -> DictConfig:
     if not path.is_file():
         raise GalgenError(f"{directory} is no run directory: it has no config.yaml")
     config = _load_yaml(path)
+    for key in PARTS_OF_CONFIG:
+        if not isinstance(config.get(key), DictConfig) or "_target_" not in config[key]:
+            raise GalgenError(f"{path} is damaged: it describes no {key}")
     config.run_dir = str(directory)
     check_targets(config)
     return config
@@ -216,7 +221,7 @@ def read_facts(directory: Path) -> dict:
     path = Path(directory) / "data.json"
     try:
         facts = json.loads(path.read_text())
-        facts["transform"]["name"]
+        facts["transform"]["name"], facts["survey"]
     except FileNotFoundError as error:
         raise GalgenError(f"{directory} has no data.json: its training never began") from error
     except (ValueError, TypeError, KeyError) as error:
@@ -227,6 +232,17 @@ def read_facts(directory: Path) -> dict:
 def is_finished(directory: Path) -> bool:
     """Say whether the training of a run directory came to its end."""
     return (Path(directory) / "DONE").is_file()
+
+
+def checkpoint_path(directory: Path, checkpoint: str | None = None) -> Path:
+    """Return where a run's checkpoint is.
+
+    Args:
+        directory: the run directory.
+        checkpoint: `best` or `last`; where None, the best of a finished run, else the last.
+    """
+    checkpoint = checkpoint or ("best" if is_finished(directory) else "last")
+    return Path(directory) / "checkpoints" / f"{checkpoint}.ckpt"
 
 
 def environment() -> dict:

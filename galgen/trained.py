@@ -11,13 +11,16 @@ from numpy.typing import ArrayLike
 
 from galgen import runs
 from galgen.checkpoints import load_model
-from galgen.config import instantiate, locate
+from galgen.config import check_targets, instantiate, locate
 from galgen.data.datamodules import SurveyDataModule
 from galgen.errors import GalgenError
 from galgen.redshifts import Redshifts
 
 log = logging.getLogger(__name__)
 
+OF_TRANSFORMS = ("galgen.data.transforms",)
+OF_SURVEYS = ("galgen.data.surveys", *OF_TRANSFORMS)
+"""Where the classes come from that a run's config may name, for the nodes that are used here."""
 PEAK = "peak"
 """Unit of images that are scaled to their brightest pixel."""
 
@@ -46,8 +49,10 @@ class TrainedRun:
     def __init__(
         self, directory: str | Path, device: str | None = None, data_file: str | None = None
     ):
-        self.directory = Path(directory).expanduser()
+        self.directory = Path(str(directory)).expanduser()
         self.config = runs.read_config(self.directory)
+        check_targets(self.config.transform, OF_TRANSFORMS)
+        check_targets(self.config.data, OF_SURVEYS)
         self.name = self.config.run_name or self.directory.name
         self.facts = runs.read_facts(self.directory)
         self.data_file, self.warned = data_file, False
@@ -62,7 +67,7 @@ class TrainedRun:
 
     @property
     def config_sha256(self) -> str:
-        """Hash of the run's config, which names all that made the model."""
+        """Hash of the run's config, which says how the model was made."""
         return hashlib.sha256((self.directory / "config.yaml").read_bytes()).hexdigest()
 
     @property
@@ -81,7 +86,10 @@ class TrainedRun:
     def pixel_scale(self) -> float | None:
         """Side of a pixel, arcsec, where it is known."""
         survey = locate("data", self.config.data._target_)
-        return self.attributes.get("pixel_scale", survey.pixel_scale)
+        scale = self.attributes.get("pixel_scale", survey.pixel_scale)
+        if scale is not None and not (isinstance(scale, float | int) and scale > 0):
+            raise GalgenError(f"{self.directory}/data.json: its pixel_scale is {scale!r}")
+        return scale
 
     @property
     def zero_point(self) -> float | None:
@@ -108,8 +116,11 @@ class TrainedRun:
         survey.setup()
         if self.model.conditional:
             survey.require_redshifts()
-        trained_on = self.facts.get("split")
-        if trained_on and trained_on["sha256"] != survey.split_facts()["sha256"]:
+        found = {"stamps": len(survey.stamps), "split": survey.split_facts()}
+        found["redshift"] = (survey.redshift_statistics() or {}).get("sha256")
+        trained_on = {name: self.facts.get(name) for name in ("stamps", "split")}
+        trained_on["redshift"] = (self.facts.get("redshift") or {}).get("sha256")
+        if trained_on["split"] and trained_on != found:
             raise GalgenError(
                 f"{survey.file} holds other galaxies than {self.directory} was trained on; give "
                 "data.file=<that file>"
@@ -145,6 +156,13 @@ class TrainedRun:
         return redshifts
 
     def training_redshifts(self) -> np.ndarray:
-        """Return the redshifts of the training part, (N,)."""
-        survey = self.survey
+        """Return the redshifts of the training part, (N,).
+
+        Raises:
+            GalgenError: if the survey is not at hand.
+        """
+        try:
+            survey = self.survey
+        except GalgenError as error:
+            raise GalgenError(f"{error}; or say which redshifts: redshift=0.5") from error
         return survey.stamps.columns["redshift"][survey.parts["train"].rows]

@@ -170,6 +170,23 @@ def test_a_corner_plot_of_few_dimensions(dimensions):
     assert len(shown) == dimensions * (dimensions + 1) // 2 + (dimensions > 1)
 
 
+def test_runs_of_large_losses_are_not_cut_out():
+    curves = {
+        name: [{"epoch": e, "train/loss": loss} for e in range(1, n + 1)]
+        for name, n, loss in (("long", 700, 10.0), ("short", 2, 7000.0))
+    }
+    axis = figures.losses(curves).axes[0]
+    assert axis.get_ylim()[1] > 7000
+
+
+def test_a_bin_of_one_galaxy_is_seen():
+    figure = figures.corner(np.zeros((1, 2)), ["a", "b"])
+    mesh = next(axis for axis in figure.axes if axis.get_ylabel() == "b").collections[0]
+    mesh.update_scalarmappable()
+    filled = mesh.get_array().filled(0).ravel() > 0
+    assert mesh.get_facecolors()[filled, :3].mean() < 0.75
+
+
 def test_kl_is_drawn_sorted_with_the_active_dimensions_in_colour():
     axis = figures.kl_by_dimension(np.array([0.1, 2, 1]), np.array([False, True, True])).axes[0]
     assert [bar.get_height() for bar in axis.patches] == [2, 1, 0.1]

@@ -1,6 +1,7 @@
 """Catalogues: what is in them, however they were cut, sliced and interrupted."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from filelock import FileLock
 
 import galgen
 from galgen.catalogue import partial
-from galgen.catalogue.galaxies import Catalogue
+from galgen.catalogue.galaxies import Catalogue, above_floor
 from galgen.data.stamps import StampFile
 from galgen.evaluation.morphology import half_light_radius
 
@@ -62,13 +63,6 @@ def generate(command, trained):
     return run
 
 
-def edge_of(images: np.ndarray) -> np.ndarray:
-    """Mark the outermost pixels of images (N, H, W), corners included."""
-    edge = np.ones(images.shape[1:], bool)
-    edge[1:-1, 1:-1] = False
-    return edge
-
-
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_catalogue_holds_the_models_galaxies(generate, trained, ending):
     found = generate(f"mock{ending}", "n=40", "seed=3")
@@ -80,10 +74,18 @@ def test_a_catalogue_holds_the_models_galaxies(generate, trained, ending):
     images = galgen.load(trained).sample(40, found["redshift"], seed=3).numpy()
     assert found["image"].dtype.itemsize == 4
     np.testing.assert_array_equal(found["image"], images)
-    floor = np.median(images[:, edge_of(images)], axis=1)[:, None, None]
-    radius = 0.03 * half_light_radius(images - floor)
-    np.testing.assert_allclose(found["flux_radius"], radius, rtol=1e-6)
+    assert (found["flux_radius"] > 0).all()
+    assert (found["flux_radius"] < 0.03 * 32 / np.sqrt(2)).all()
     assert "magnitude" not in found  # the peak normalisation threw the flux away
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.01])
+def test_sizes_are_those_of_the_galaxy_and_not_of_the_floor(floor):
+    y, x = np.mgrid[:64, :64] - 31.5
+    sigma = np.array([2.0, 3.5, 5.0])[:, None, None]
+    images = np.exp(-0.5 * (x**2 + y**2) / sigma**2) + floor * (1 + 0.2 * np.sin(x))
+    radius = half_light_radius(above_floor(images))
+    np.testing.assert_allclose(radius, 1.1774 * sigma[:, 0, 0], rtol=0.12)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -127,7 +129,9 @@ def test_a_fits_catalogue_opens_with_its_scale_and_its_origin(generate, trained)
         assert (header["RUN"], header["BUNIT"], header["CRVAL3"]) == ("tiny", "peak", 2)
         config = (trained / "config.yaml").read_bytes()
         assert header["CONFHASH"] == hashlib.sha256(config).hexdigest()
-        assert "not observed" in header["ORIGIN"]
+        assert "not observed" in header["RECIPE"]
+        weights = (trained / "checkpoints" / "best.ckpt").read_bytes()
+        assert header["WGTHASH"] == hashlib.sha256(weights).hexdigest()
         assert f"torch {torch.__version__}" in header["VERSIONS"]
         assert table.name == "GALAXIES"
         assert table.columns["flux_radius"].unit == "arcsec"
@@ -210,7 +214,7 @@ def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "deleted"])
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "deleted", "too far"])
 def test_a_damaged_beginning_is_started_afresh(
     generate, command, trained, monkeypatch, ending, damage
 ):
@@ -230,7 +234,10 @@ def test_a_damaged_beginning_is_started_afresh(
         assert command("generate", *arguments)[0] == 1
     part = Path(f"cut{ending}.part")
     largest = max((f for f in part.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
-    if damage == "truncated":
+    if damage == "too far":
+        progress = json.loads((part / "progress.json").read_text())
+        (part / "progress.json").write_text(json.dumps({**progress, "done": 61}))
+    elif damage == "truncated":
         os.truncate(largest, largest.stat().st_size // 2)
     elif damage == "deleted":
         largest.unlink()
@@ -295,6 +302,11 @@ def test_what_is_there_is_kept_unless_told_otherwise(generate, command, trained,
     ("overrides", "sentence"),
     [
         (["run=nowhere"], "no run directory"),
+        (["run=null"], "None is no run directory"),
+        (["seed=9223372036854775808"], "seed is 9223372036854775808"),
+        (["start=1000000000000000000000"], "start is 1000000000000000000000"),
+        (["redshift=1e40"], "is no redshift"),
+        (["overwrite=maybe"], "true or false"),
         (["out=mock.csv"], "its ending says the format"),
         (["out=mock"], "its ending says the format"),
         (["n=0"], "n is 0"),
@@ -338,6 +350,24 @@ def test_an_unfinished_run_works_and_says_so(command, trained, tmp_path):
     (run / "DONE").unlink()
     code, printed = command("generate", f"run={run}", "n=4", "redshift=1", "out=m.h5")
     assert (code, "not finished: these are its weights of epoch 2" in printed) == (0, True)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_folder_that_is_no_catalogue_is_not_replaced(command, trained, ending):
+    home = Path(f"home{ending}")
+    home.mkdir()
+    (home / "thesis.tex").touch()
+    arguments = [f"run={trained}", "n=4", "redshift=1", f"out={home}", "overwrite=true"]
+    code, printed = command("generate", *arguments)
+    assert (code, "is not replaced" in printed) == (1, True)
+    assert (home / "thesis.tex").exists()
+
+
+def test_a_file_of_that_name_is_replaced_by_a_group(command, trained):
+    Path("m.zarr").write_text("no group")
+    arguments = [f"run={trained}", "n=4", "redshift=1", "out=m.zarr", "overwrite=true"]
+    assert command("generate", *arguments)[0] == 0
+    assert len(read(Path("m.zarr"))["image"]) == 4
 
 
 def test_two_at_once(command, trained):

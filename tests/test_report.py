@@ -249,6 +249,10 @@ def test_a_sweep(trained, physical, copy, command):
     (begun / "DONE").unlink()
     damaged = copy(trained, "damaged")
     (damaged / "data.json").write_text("{")
+    empty = copy(trained, "empty")
+    (empty / "config.yaml").write_text("")
+    odd = copy(trained, "odd")
+    (odd / "metrics.csv").write_text("val/loss\n1.5\n")
     two.with_name("link").symlink_to(two)
     two.with_name("file").touch()
     code, printed = command("report", f"run={two.parent}", "device=cpu", "zoom=2")
@@ -267,6 +271,8 @@ def test_a_sweep(trained, physical, copy, command):
     assert "no epoch yet" in page.text
     assert "This run has no last checkpoint" in page.text
     assert f"{damaged / 'data.json'} is damaged" in page.text
+    assert f"{empty / 'config.yaml'} is damaged" in page.text
+    assert f"{odd}: " in page.text
     assert "optimizer.lr" in page.text
     assert [tag for tag, _ in page.elements].count("input") == 2
     identifiers = [attrs["id"] for _, attrs in page.elements if "id" in attrs]

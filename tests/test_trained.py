@@ -1,11 +1,13 @@
 """Runs as they are used: which weights, which unit, which galaxies."""
 
+import hashlib
 import shutil
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import galgen
 from galgen.errors import GalgenError
@@ -34,10 +36,60 @@ def test_the_survey_is_split_as_in_the_training(trained):
 def test_a_survey_of_other_galaxies_is_refused_and_a_moved_one_found(trained, tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["images"], file["zphot"] = discs(70), np.ones(70)
-    with pytest.raises(GalgenError, match="other galaxies"):
-        TrainedRun(trained, data_file=str(tmp_path / "other.h5")).survey  # noqa: B018
+    with h5py.File(tmp_path / "disorder.h5", "w") as file:
+        file["images"], file["zphot"] = discs(80), np.linspace(3, 0.1, 80, dtype="f4")
+    for name in ("other.h5", "disorder.h5"):
+        run = TrainedRun(trained, data_file=str(tmp_path / name))
+        with pytest.raises(GalgenError, match="other galaxies"):
+            run.training_redshifts()
     moved = shutil.copy(trained.parents[1] / "survey.h5", tmp_path / "moved.h5")
     assert len(TrainedRun(trained, data_file=moved).survey.stamps) == 80
+
+
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("transform", "galgen.data.stamp_writing.Sink"),
+        ("transform", "pytorch_lightning.loggers.CSVLogger"),
+        ("data", "pytorch_lightning.loggers.CSVLogger"),
+        ("data.file", "galgen.data.stamp_writing.Sink"),
+        ("data.transform", "torch.nn.Identity"),
+    ],
+)
+def test_a_config_makes_nothing_but_a_model_and_its_survey(trained, tmp_path, key, target):
+    run, precious = shutil.copytree(trained, tmp_path / "run"), tmp_path / "precious"
+    precious.write_text("precious")
+    config = OmegaConf.load(run / "config.yaml")
+    OmegaConf.update(config, key, {"_target_": target, "_args_": [str(precious)]}, merge=False)
+    OmegaConf.save(config, run / "config.yaml")
+    with pytest.raises(GalgenError, match="refused"):
+        TrainedRun(run)
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize("key", ["model", "data", "transform"])
+def test_a_config_without_a_part_is_damaged(trained, tmp_path, key):
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = OmegaConf.load(run / "config.yaml")
+    del config[key]
+    OmegaConf.save(config, run / "config.yaml")
+    with pytest.raises(GalgenError, match=f"damaged: it describes no {key}"):
+        TrainedRun(run)
+
+
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    path = run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["decoder.linear1.bias"][0] = torch.nan
+    torch.save(checkpoint, path)
+    with pytest.raises(GalgenError, match="not finite"):
+        galgen.load(run)
+
+
+def test_the_weights_are_hashed_as_they_were_read(trained):
+    expected = hashlib.sha256((trained / "checkpoints" / "best.ckpt").read_bytes()).hexdigest()
+    assert galgen.load(trained).weights_sha256 == expected
 
 
 def test_an_unfinished_run_gives_its_last_weights_and_says_so(trained, tmp_path, caplog):

@@ -9,7 +9,7 @@ import zarr
 from astropy.io import fits
 
 from galgen.catalogue.galaxies import Catalogue
-from galgen.catalogue.partial import RowFile, reserve
+from galgen.catalogue.partial import RowFile, reserve, sync_file
 from galgen.data.stamp_writing import Sink
 from galgen.data.stamps import SCHEMA
 
@@ -23,16 +23,17 @@ TABLE_CHUNK = 65536
 
 HEADER = {
     "survey": ("SURVEY", "the model learned from"),
-    "recipe": ("ORIGIN", ""),
+    "recipe": ("RECIPE", ""),
     "run": ("RUN", "galgen run"),
     "model": ("MODEL", ""),
     "config_sha256": ("CONFHASH", "SHA-256 of its config.yaml"),
+    "weights_sha256": ("WGTHASH", "SHA-256 of its checkpoint"),
     "seed": ("SEED", "of the galaxies"),
     "start": ("START", "number of the first galaxy"),
     "prior": ("PRIOR", "of the latents"),
     "unit": ("BUNIT", ""),
     "versions": ("VERSIONS", ""),
-    "redshifts": ("REDSHIFT", "drawn from"),
+    "redshifts": ("ZDRAWN", "redshifts are drawn from"),
     "band": ("BAND", ""),
     "pixel_scale": ("PIXSCALE", "arcsec"),
     "zero_point": ("MAGZERO", "AB magnitude of one unit"),
@@ -149,7 +150,7 @@ class ZarrCatalogue:
     def __init__(self, folder: Path, catalogue: Catalogue):
         self.path, self.n, side = folder / self.name, catalogue.n, catalogue.size
         shard = max(1, SHARD_BYTES // (4 * side**2 * CHUNK)) * CHUNK
-        self.shard, self.waiting = shard, []
+        self.shard, self.waiting, self.unsynced = shard, [], []
         row = np.dtype([(name, f"<{kind}") for name, kind in catalogue.columns.items()])
         table = folder / "table"
         if not self.path.exists():
@@ -186,12 +187,16 @@ class ZarrCatalogue:
             for begin in range(start, stop, self.shard):
                 part = slice(begin, min(begin + self.shard, stop))
                 self.group["image"][part] = images[part.start - start : part.stop - start]
+                self.unsynced.append(f"image/c/{begin // self.shard}/0/0")
             self.waiting = [images[stop - start :]]
         return stop
 
     def sync(self) -> None:
         """Have the system put on disk what was written."""
         self.table.sync()
+        for name in self.unsynced:
+            sync_file(self.path / name)
+        self.unsynced = []
 
     def close(self) -> None:
         """Write the columns; the group is complete then."""
@@ -208,6 +213,9 @@ class ZarrCatalogue:
             for start in range(0, self.n, TABLE_CHUNK):
                 part = slice(start, min(start + TABLE_CHUNK, self.n))
                 column[part] = rows[name][part]
+        for path in self.path.rglob("*"):
+            if path.is_file():
+                sync_file(path)
 
 
 FORMATS = {
@@ -237,13 +245,15 @@ def cube_header(catalogue: Catalogue) -> fits.Header:
         header["CRVAL3"], header["CRPIX3"], header["CDELT3"] = catalogue.start, 1.0, 1.0
     for name, value in attributes.items():
         card, comment = HEADER[name]
+        if isinstance(value, str):
+            value = fits_text(value)
         header[card] = (value, comment if len(str(value)) < 40 else "")
     return header
 
 
 def table_header(catalogue: Catalogue, row: np.dtype) -> fits.Header:
     """Make the header of the table."""
-    units = {**UNITS, "flux": catalogue.run.unit}
+    units = {**UNITS, "flux": fits_text(catalogue.run.unit)}
     columns = [
         fits.Column(name, {"i8": "K", "f4": "E"}[kind], unit=units.get(name))
         for name, kind in catalogue.columns.items()
@@ -251,6 +261,11 @@ def table_header(catalogue: Catalogue, row: np.dtype) -> fits.Header:
     header = fits.BinTableHDU.from_columns(columns, nrows=1, name="GALAXIES").header
     header["NAXIS1"], header["NAXIS2"] = row.itemsize, catalogue.n
     return header
+
+
+def fits_text(text: str) -> str:
+    """Write a text as FITS allows it: ASCII, and its own name of the count."""
+    return ("count/s" if text == "counts/s" else text).encode("ascii", "replace").decode()
 
 
 def padded(size: int) -> int:

@@ -2,12 +2,10 @@
 
 import hashlib
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
 from galgen.evaluation.morphology import half_light_radius
-from galgen.files import sha256
 from galgen.models.vae import DECODED_TOGETHER
 from galgen.redshifts import Redshifts
 from galgen.trained import TrainedRun
@@ -71,7 +69,7 @@ class Catalogue:
         images = self.run.physical(made)
         for start in range(0, n, DECODED_TOGETHER):  # few enough to stay in the processor's cache
             rows = slice(start, start + DECODED_TOGETHER)
-            table[self.radius][rows] = half_light_radius(without_floor(images[rows]))
+            table[self.radius][rows] = half_light_radius(above_floor(images[rows]))
         table[self.radius] *= self.run.pixel_scale or 1
         if "flux" in self.columns:
             flux = images.sum(axis=(1, 2), dtype=float)
@@ -89,6 +87,7 @@ class Catalogue:
             "run": run.name,
             "model": run.model.name,
             "config_sha256": run.config_sha256,
+            "weights_sha256": run.model.weights_sha256,
             "seed": self.seed,
             "start": self.start,
             "prior": self.prior,
@@ -106,22 +105,20 @@ class Catalogue:
 
     def identity(self) -> dict[str, str | int | float]:
         """Say what the galaxies follow from, so that a cut catalogue is gone on with as it was."""
-        name = "best" if (self.run.directory / "DONE").is_file() else "last"
-        weights = Path(self.run.directory) / "checkpoints" / f"{name}.ckpt"
-        identity = {**self.attributes(), "n": self.n, "weights": sha256(weights)}
+        identity = {**self.attributes(), "n": self.n}
         if self.survey_redshifts is not None:
             identity["of"] = hashlib.sha256(self.survey_redshifts.tobytes()).hexdigest()
         return identity
 
 
-def without_floor(images: np.ndarray) -> np.ndarray:
-    """Subtract the median of its edge from each image (N, H, W).
+def above_floor(images: np.ndarray) -> np.ndarray:
+    """Return what of images (N, H, W) is brighter than the median of their outermost pixels.
 
     A decoder that ends in a sigmoid never reaches zero, and over thousands of pixels that adds up.
     """
     edge = np.ones(images.shape[1:], bool)
     edge[1:-1, 1:-1] = False
-    return images - np.median(images[:, edge], axis=1)[:, None, None]
+    return np.clip(images - np.median(images[:, edge], axis=1)[:, None, None], 0, None)
 
 
 VERSIONS = ("galgen", "torch", "numpy")

@@ -23,7 +23,8 @@ class Partial:
 
     Args:
         out: where the catalogue goes.
-        identity: what its content follows from; a part of another catalogue is not gone on with.
+        identity: what its content follows from, with the number of rows, `n`; the beginning of
+            another catalogue is not gone on with.
 
     Attributes:
         folder: the folder.
@@ -51,6 +52,10 @@ class Partial:
         try:
             self._open()
             yield self
+        except BaseException:
+            if not self.done:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         finally:
             lock.release()
 
@@ -62,8 +67,10 @@ class Partial:
 
     def finish(self, content: Path) -> None:
         """Put the complete catalogue, a file or a folder, into its place."""
-        if self.out.is_dir():
+        if self.out.is_dir() and not self.out.is_symlink():
             shutil.rmtree(self.out)
+        elif content.is_dir():
+            self.out.unlink(missing_ok=True)
         os.replace(content, self.out)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -73,8 +80,10 @@ class Partial:
             progress = json.loads((self.folder / "progress.json").read_text())
             whole = self._sizes().items() >= progress["sizes"].items()
             if whole and progress["identity"] == self.identity:
-                self.done = progress["done"]
-                return
+                done = progress["done"]
+                if type(done) is int and 0 <= done <= self.identity["n"]:
+                    self.done = done
+                    return
             print(f"{self.folder} is of another catalogue, or damaged; it is started afresh")
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             pass
@@ -141,3 +150,9 @@ def reserve(path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)
+
+
+def sync_file(path: Path) -> None:
+    """Have the system put on disk what was written to a file."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

@@ -206,7 +206,7 @@ class SurveyDataModule(LightningDataModule):
             "attributes": self.stamps.attrs,
             "transform": numbers,
             "split": self.split_facts(),
-            "redshift": self._redshift_statistics(),
+            "redshift": self.redshift_statistics(),
             "without_redshift": self.without_redshift,
             "squared_error_of_zero": baseline,
         }
@@ -297,7 +297,8 @@ class SurveyDataModule(LightningDataModule):
     def _parents(self) -> np.ndarray:
         return self.stamps.columns.get("galaxy_id", np.arange(len(self.stamps)))
 
-    def _redshift_statistics(self) -> dict | None:
+    def redshift_statistics(self) -> dict | None:
+        """Describe the redshifts of the training part, with a hash of all; None without any."""
         redshift = self.stamps.columns.get("redshift")
         if redshift is None:
             return None

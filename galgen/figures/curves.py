@@ -16,6 +16,8 @@ QUANTITIES = {  # losses are sums over pixels and latents, averaged over galaxie
     "beta": "β",
     "lr": "learning rate",
 }
+FEW = 20
+"""Epochs that are marked each."""
 SPIKE = 10
 """Losses so many times their 98th percentile leave the panel."""
 PARTS = {"train": "-", "val": "--"}
@@ -67,7 +69,8 @@ def _draw_curves(axis, rows, name: str, number: int, alone: bool) -> None:
     if name == "lr":
         points = [(row["epoch"], row["lr"]) for row in rows if "lr" in row]
         if points:
-            axis.plot(*_columns(points), color=COLOURS[number % len(COLOURS)], lw=1.2)
+            style = {"marker": "." if len(points) < FEW else None, "ms": 4, "lw": 1.2}
+            axis.plot(*_columns(points), color=COLOURS[number % len(COLOURS)], **style)
         return
     for position, (part, style) in enumerate(PARTS.items()):
         points = [
@@ -77,17 +80,17 @@ def _draw_curves(axis, rows, name: str, number: int, alone: bool) -> None:
         ]
         colour = COLOURS[(position if alone else number) % len(COLOURS)]
         if points:
-            marker = "." if len(points) < 20 else None
+            marker = "." if len(points) < FEW else None
             axis.plot(*_columns(points), style, color=colour, lw=1.2, marker=marker, ms=4)
 
 
 def _scale(axis, scale: str) -> None:
     """Choose the scale of losses, and leave out the spike of a first epoch."""
-    values = np.concatenate([line.get_ydata() for line in axis.lines])
-    if scale == "log" and (values > 0).all():
+    lines = [np.asarray(line.get_ydata()) for line in axis.lines]
+    if scale == "log" and all((line > 0).all() for line in lines):
         axis.set_yscale("log")
-    usual = np.percentile(values, 98)
-    if values.max() > SPIKE * usual > 0:
+    usual = max(np.percentile(line, 98) for line in lines)
+    if max(line.max() for line in lines) > SPIKE * usual > 0:
         axis.set_ylim(top=2 * usual)
 
 

@@ -17,6 +17,7 @@ LARGEST_PANEL = 1.2
 """Side of a galaxy in a figure of few, inches."""
 SMALL_GAP = 0.04
 """Between panels, as a share of a panel."""
+MOST_COLUMNS = 16
 NARROWEST = 4.6
 """Width of a figure that its caption fits, inches."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
@@ -115,7 +116,14 @@ def grid(
 
     Returns:
         The figure, and its axes (rows, columns).
+
+    Raises:
+        ValueError: if there are too many columns for a page.
     """
+    if columns > MOST_COLUMNS:
+        raise ValueError(
+            f"{columns} galaxies side by side are too small to see; at most {MOST_COLUMNS}"
+        )
     across, down = columns + SMALL_GAP * (columns - 1), rows + gap * (rows - 1)
     panel = min(LARGEST_PANEL, (PAGE - left - 0.05) / across)
     width, height = max(panel * across + left + 0.05, NARROWEST), panel * down + top + bottom

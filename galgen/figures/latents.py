@@ -1,5 +1,6 @@
 """Figures of the latent space."""
 
+import itertools
 from collections.abc import Sequence
 
 import matplotlib
@@ -8,6 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from galgen.figures.display import COLOURS, PAGE, STYLE
+
+MARGIN, HEADER = 0.6, 0.5
+"""Around the panels of a corner plot, and above them, inches."""
+MOST_WITH_TICKS = 8
+"""Dimensions of a corner plot whose panels are large enough for tick labels."""
 
 
 def corner(
@@ -30,12 +36,20 @@ def corner(
     limit = limit or max(3.2, float(np.percentile(np.abs(latent), 99.7)))
     bins = int(np.clip(np.sqrt(len(latent)), 12, 40))
     edges = np.linspace(-limit, limit, bins + 1)
+    side = float(np.clip(1.3 * dimensions, 3.1, PAGE - MARGIN))
+    width, height = side + MARGIN, side + MARGIN + HEADER
     with matplotlib.rc_context({**STYLE, "axes.spines.top": True, "axes.spines.right": True}):
-        size = min(PAGE, 1.3 * dimensions + 1.2)
-        figure = Figure(figsize=(size, size))
+        figure = Figure(figsize=(width, height))
         axes = figure.subplots(dimensions, dimensions, squeeze=False)
-        low, high = 0.55 / size, 1 - 0.3 / size
-        figure.subplots_adjust(low, low, high, high, wspace=0.08, hspace=0.08)
+        figure.subplots_adjust(
+            left=0.8 * MARGIN / width,
+            bottom=0.8 * MARGIN / height,
+            right=1 - 0.2 * MARGIN / width,
+            top=1 - (HEADER + 0.2 * MARGIN) / height,
+            wspace=0.08,
+            hspace=0.08,
+        )
+        norm = _brightness(latent, edges, colour)
         for row, column in np.ndindex(dimensions, dimensions):
             axis = axes[row, column]
             axis.set_box_aspect(1)
@@ -43,16 +57,19 @@ def corner(
             if column == row:
                 _draw_diagonal(axis, latent[:, row], edges)
             elif column < row:
-                mesh = _draw_pair(axis, latent[:, column], latent[:, row], edges, colour)
+                mesh = _draw_pair(axis, latent[:, column], latent[:, row], edges, colour, norm)
             _label_edges(axis, row, column, names)
+        left, top = 0.8 * MARGIN / width, 1 - 0.1 / height
+        note = "blue: posterior samples\norange: N(0, 1), its 1 and 2 σ"
+        figure.text(left, top, note, fontsize=7, va="top")
         if dimensions > 1:
-            bar = figure.colorbar(
-                mesh, cax=figure.add_axes((0.58, 0.9, 0.35, 0.02)), orientation="horizontal"
-            )
-            bar.set_label(colour_label if colour is not None else "galaxies in a bin, last panel")
-        figure.text(
-            0.58, 0.8, "blue: posterior samples\norange: N(0, 1), its 1 and 2 σ", fontsize=7
-        )
+            place = (1 - 1.35 / width, 1 - 0.2 / height, 1.2 / width, 0.08 / height)
+            bar = figure.colorbar(mesh, cax=figure.add_axes(place), orientation="horizontal")
+            bar.set_label(colour_label if colour is not None else "galaxies in a bin", fontsize=7)
+            bar.ax.tick_params(labelsize=6)
+            if colour is None:
+                bar.set_ticks([1, norm.vmax], labels=["1", f"{norm.vmax:.0f}"])
+                bar.minorticks_off()
     return figure
 
 
@@ -87,15 +104,24 @@ def _draw_diagonal(axis, values: np.ndarray, edges: np.ndarray) -> None:
     axis.set_yticks([])
 
 
-def _draw_pair(axis, x, y, edges: np.ndarray, colour: np.ndarray | None):
-    counts, _, _ = np.histogram2d(x, y, bins=[edges, edges])
-    shown, norm = counts, matplotlib.colors.LogNorm(1, max(2, counts.max()))
+def _brightness(latent: np.ndarray, edges: np.ndarray, colour: np.ndarray | None):
+    """Return the scale of the bins' colours, which all pairs share."""
     if colour is not None:
-        known = np.isfinite(colour)
-        counts, _, _ = np.histogram2d(x[known], y[known], bins=[edges, edges])
-        total, _, _ = np.histogram2d(x[known], y[known], bins=[edges, edges], weights=colour[known])
+        known = colour[np.isfinite(colour)]
+        return matplotlib.colors.Normalize(*np.percentile(known, [2, 98]))
+    pairs = itertools.combinations(latent.T, 2)
+    most = max((np.histogram2d(*pair, bins=[edges, edges])[0].max() for pair in pairs), default=1)
+    return matplotlib.colors.LogNorm(0.3, max(2, most))  # a single galaxy is to be seen
+
+
+def _draw_pair(axis, x, y, edges: np.ndarray, colour: np.ndarray | None, norm):
+    known = np.isfinite(x) if colour is None else np.isfinite(colour)
+    x, y = x[known], y[known]
+    counts, _, _ = np.histogram2d(x, y, bins=[edges, edges])
+    shown = counts
+    if colour is not None:
+        total, _, _ = np.histogram2d(x, y, bins=[edges, edges], weights=colour[known])
         shown = total / np.maximum(counts, 1)
-        norm = matplotlib.colors.Normalize(*np.percentile(colour[known], [2, 98]))
     mesh = axis.pcolormesh(
         edges,
         edges,
@@ -110,9 +136,13 @@ def _draw_pair(axis, x, y, edges: np.ndarray, colour: np.ndarray | None):
 
 
 def _label_edges(axis, row: int, column: int, names: Sequence[str]) -> None:
-    last = row == len(names) - 1
-    axis.tick_params(labelsize=6, labelbottom=last, labelleft=column == 0 < row)
+    last, few = row == len(names) - 1, len(names) <= MOST_WITH_TICKS
+    axis.tick_params(labelsize=6, labelbottom=last and few, labelleft=column == 0 < row and few)
+    if not few:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    size = 8 if few else 5
     if last:
-        axis.set_xlabel(names[column])
+        axis.set_xlabel(names[column], fontsize=size)
     if column == 0 < row:
-        axis.set_ylabel(names[row])
+        axis.set_ylabel(names[row], fontsize=size)

@@ -72,6 +72,8 @@ class VAE(LightningModule):
 
     trained_redshifts = (0.0, math.inf)
     """Smallest and largest redshift that the model has seen, where that is known."""
+    weights_sha256 = ""
+    """Hash of the checkpoint that the weights are from."""
 
     image_channels = 1
     encoder_conditions = 0
@@ -250,7 +252,8 @@ class VAE(LightningModule):
             return None
         redshift = self.condition(redshift, n)
         if not (redshift.isfinite() & (redshift >= 0)).all():
-            raise ValueError(f"redshift is {redshift.tolist()}, it must be 0 or more")
+            bad = redshift[~(redshift.isfinite() & (redshift >= 0))][0]
+            raise ValueError(f"redshift is {bad:g}, it must be 0 or more")
         low, high = self.trained_redshifts
         if n and (redshift.min() < low or redshift.max() > high):
             warnings.warn(

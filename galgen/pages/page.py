@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 
 from galgen import __version__, runs
-from galgen.config import locate
+from galgen.config import explain, locate
 from galgen.errors import GalgenError
 from galgen.pages import facts, gallery
 from galgen.pages.facts import Table, text
@@ -112,10 +112,10 @@ class Section:
 
     def _load(self, device: str | None, data_file: str | None) -> TrainedRun | None:
         """Load the run where it has weights, and note which."""
-        weights = "best" if self.finished else "last"
-        if not (self.directory / "checkpoints" / f"{weights}.ckpt").is_file():
+        weights = runs.checkpoint_path(self.directory)
+        if not weights.is_file():
             self.notes.append(
-                f"This run has no {weights} checkpoint, and so no pictures of galaxies."
+                f"This run has no {weights.stem} checkpoint, and so no pictures of galaxies."
             )
             return None
         if self.imported:
@@ -181,8 +181,8 @@ def sweep_page(title: str, directories: list[Path], **arguments) -> str:
     for directory in directories:
         try:
             sections.append(Section(directory, **arguments))
-        except GalgenError as error:
-            unread.append(error)
+        except Exception as error:  # whatever damaged files of one run lead to
+            unread.append(GalgenError(f"{directory}: {explain(error)}"))
     if not sections:
         raise unread[0]
     names = [section.name for section in sections]
