@@ -186,7 +186,8 @@ def strips(images: np.ndarray, display: Display | None = None) -> np.ndarray:
 def _table(images, titles, labels, display: Display, note: str = "") -> Figure:
     """Draw rows of galaxies, each row on one brightness scale."""
     rows, columns = images.shape[:2]
-    widest = max(len(line) for label in labels for line in label.split("\n"))
+    shown = [label.translate(str.maketrans("", "", "${}_")) for label in labels]
+    widest = max(len(line) for label in shown for line in label.split("\n"))
     figure, axes = grid(rows, columns, left=0.15 + 0.062 * widest, top=0.24)
     for row in range(rows):
         for column in range(columns):
