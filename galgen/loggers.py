@@ -8,7 +8,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from galgen.files import write_text
-from galgen.runs import read_metrics
+from galgen.records import read_metrics
 
 
 class MetricsCSV(Logger):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from galgen import runs
+from galgen import records
 from galgen.config import DISK_FULL, check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
 
@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
     from galgen.pictures import Losses  # torch, after the config has been checked
 
     if isinstance(picture, Losses):
-        content = runs.read_curves(sources)
+        content = records.read_curves(sources)
     elif len(sources) > 1:
         raise GalgenError("several runs can be drawn in one figure by figure=losses alone")
     else:

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from galgen import runs
+from galgen import records, runs
 from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
 from galgen.rules import check_fit, check_rules
@@ -172,7 +172,7 @@ def finish(run: runs.Run) -> None:
     """
     from galgen import figures
 
-    rows = runs.read_metrics(run.directory)
+    rows = records.read_metrics(run.directory)
     if not any("val/loss" in row for row in rows):
         raise GalgenError(
             f"{run.directory}: the training ended before its first validation, so it has no "

@@ -8,7 +8,7 @@ import torch
 from wandb.proto import wandb_internal_pb2
 
 from galgen.loggers import MetricsCSV
-from galgen.runs import read_metrics
+from galgen.records import read_metrics
 from tests.conftest import only_run
 
 BLOCK = 32768

@@ -11,7 +11,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 import galgen
-from galgen import runs
+from galgen import records
 from galgen.config import CONF
 from galgen.latents import Latents, encode_part
 from galgen.pictures import Interpolation, Reconstruction, Samples, Traversal, decode_at
@@ -159,14 +159,14 @@ def test_losses_of_several_runs(command, trained, physical):
     code, printed = command("plot", both, "figure=losses")
     assert (code, "out=<folder>" in printed) == (1, True)
     assert command("plot", both, "figure=losses", "scale=linear", "out=.")[0] == 0
-    curves = runs.read_curves([str(trained), str(physical)])
+    curves = records.read_curves([str(trained), str(physical)])
     assert list(curves) == ["tiny", str(physical)]  # of one name
-    assert curves["tiny"] == runs.read_metrics(trained)
+    assert curves["tiny"] == records.read_metrics(trained)
 
 
 @pytest.mark.skipif(not ORIGINAL_LOSSES.exists(), reason="needs the original's records")
 def test_the_original_projects_losses(command):
-    curves = runs.read_curves([str(ORIGINAL_LOSSES)])
+    curves = records.read_curves([str(ORIGINAL_LOSSES)])
     assert len(curves) == 8
     assert {len(rows) for rows in curves.values()} == {100}
     with open(ORIGINAL_LOSSES, newline="") as file:

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from galgen import runs
+from galgen import records, runs
 from galgen.config import instantiate
 from galgen.import_weights import write_run
 from galgen.pages import facts
@@ -97,7 +97,7 @@ def copy(tmp_path):
 
 
 def test_the_numbers_of_the_run(source, trained):
-    rows, kept = runs.read_metrics(trained), runs.read_facts(trained)
+    rows, kept = records.read_metrics(trained), runs.read_facts(trained)
     best = min(rows, key=lambda row: row["val/loss"])
     page = Page(source)
     lead = "fancy_cvae, a redshift-conditional VAE of 3 latent dimensions, trained for 2 epochs on"
@@ -263,7 +263,7 @@ def test_a_sweep(trained, physical, copy, command):
         f"#{attrs['id']}" for tag, attrs in page.elements if tag == "details" if "id" in attrs
     ]
     assert links == sections == ["#run-1", "#run-2", "#run-3"]
-    best = min(row["val/loss"] for row in runs.read_metrics(two))
+    best = min(row["val/loss"] for row in records.read_metrics(two))
     assert f"one fancy_cvae 0.1 0 2 {best:.4g}" in page.text
     assert (
         page.text.index("begun vae") < page.text.index("one fancy") < page.text.index("two fancy")

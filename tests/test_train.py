@@ -19,7 +19,8 @@ import galgen
 from galgen.callbacks import SeedSteps
 from galgen.config import instantiate
 from galgen.models.vae import VAE, Loss
-from galgen.runs import read_config, read_metrics
+from galgen.records import read_metrics
+from galgen.runs import read_config
 from tests.conftest import SHARED, discs, only_run
 
 SEED_LAYOUT = SHARED / "data" / "seed_layout"

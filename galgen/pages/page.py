@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from galgen import __version__, runs
+from galgen import __version__, records, runs
 from galgen.config import explain, locate
 from galgen.errors import GalgenError
 from galgen.pages import facts, gallery
@@ -45,7 +45,7 @@ class Section:
         self.directory = directory
         self.config, self.facts = runs.read_config(directory), runs.read_facts(directory)
         self.name = str(self.config.run_name or directory.name)
-        self.rows = runs.read_metrics(directory)
+        self.rows = records.read_metrics(directory)
         self.finished, self.imported = runs.is_finished(directory), "stamps" not in self.facts
         self.conditional = locate("model", self.config.model._target_).conditional
         self.galaxies = "simulated galaxies" if facts.is_simulated(self.facts) else "galaxies"

@@ -1,0 +1,201 @@
+"""Pictures of galaxies: reconstructed, generated, and on their way to others."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from galgen import figures
+from galgen.errors import GalgenError
+from galgen.pictures.picture import Picture, check_positive
+from galgen.redshifts import SURVEY
+from galgen.trained import PEAK, TrainedRun
+
+
+class Reconstruction(Picture):
+    """Galaxies over their reconstructions over the residuals.
+
+    Args:
+        n: number of galaxies, chosen at random.
+        galaxies: numbers of galaxies in the split, from 0, instead.
+        **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(self, n: int = 8, galaxies: Sequence[int] | None = None, **arguments):
+        super().__init__(**arguments)
+        check_positive(n=n)
+        self.n, self.galaxies = n, galaxies
+
+    def draw(self, run: TrainedRun) -> dict[str, Figure]:
+        """Return the figure `reconstruction`."""
+        positions = self.choose(run, self.galaxies, self.n)
+        batch = run.survey.batch(self.split, positions)
+        condition = batch.redshift if run.model.conditional else None
+        latent = run.model.encode(batch.image, condition).mean
+        predicted = None
+        if hasattr(run.model, "predict"):
+            predicted = run.model.predict(latent, condition)[1].cpu().numpy()
+        figure = figures.reconstruction(
+            run.physical(batch.image),
+            run.physical(run.model.decode(latent, condition)),
+            None if batch.redshift is None else batch.redshift.numpy(),
+            predicted,
+            positions,
+            self.display(run),
+        )
+        return {"reconstruction": figure}
+
+
+class Samples(Picture):
+    """Generated galaxies: at one redshift, side by side at several, or at the survey's.
+
+    Args:
+        n: number of pictures.
+        redshift: a number, a range, a list, or `survey`; what a range or a list holds is put
+            side by side, for the same latents.
+        steps: columns of a range.
+        prior: what the latents are drawn from.
+        **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        n: int = 24,
+        redshift: float | str | Sequence[float] | None = None,
+        steps: int = 6,
+        prior: str = "normal",
+        **arguments,
+    ):
+        super().__init__(**arguments)
+        check_positive(n=n, steps=steps)
+        self.n, self.redshift, self.steps, self.prior = n, redshift, steps, prior
+
+    def draw(self, run: TrainedRun) -> dict[str, Figure]:
+        """Return the figure `samples`."""
+        by_default = SURVEY if run.model.conditional else None
+        asked = run.redshifts(by_default if self.redshift is None else self.redshift)
+        side_by_side = asked is not None and (asked.is_range or np.size(asked.values) > 1)
+        if side_by_side and asked.values is not None:
+            redshifts = asked.steps(self.steps)
+            rows, columns = max(1, self.n // len(redshifts)), len(redshifts)
+            made = [self._make(run, rows, np.full(rows, redshift)) for redshift in redshifts]
+            images = np.stack(made, axis=1)
+        else:
+            columns = min(self.n, 8)
+            rows = -(-self.n // columns)
+            redshifts = None
+            if asked is not None:
+                survey = run.training_redshifts() if asked.values is None else None
+                redshifts = asked.draw(self.seed, 0, rows * columns, survey)
+            images = self._make(run, rows * columns, redshifts)
+            images = images.reshape(rows, columns, *images.shape[1:])
+            redshifts = None if redshifts is None else redshifts.reshape(rows, columns)
+        peak = 1.0 if run.unit == PEAK else None
+        return {"samples": figures.samples(images, redshifts, peak, self.display(run))}
+
+    def _make(self, run: TrainedRun, n: int, redshift: np.ndarray | None) -> np.ndarray:
+        return run.physical(run.model.sample(n, redshift, prior=self.prior, seed=self.seed))
+
+
+class Interpolation(Picture):
+    """Galaxies that change from left to right: in redshift, or from one to another.
+
+    Args:
+        n: number of galaxies, chosen at random, a row each.
+        galaxies: numbers of galaxies in the split, instead.
+        redshift: what they are decoded at: a range, or a list; the middle 90 % of the survey's
+            where None.
+        between: numbers of two galaxies; latent and redshift go from one to the other.
+        steps: decoded images in a row.
+        **arguments: as `Picture`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        n: int = 4,
+        galaxies: Sequence[int] | None = None,
+        redshift: float | str | Sequence[float] | None = None,
+        between: Sequence[int] | None = None,
+        steps: int = 7,
+        **arguments,
+    ):
+        super().__init__(**arguments)
+        check_positive(n=n, steps=steps)
+        if between is not None and (isinstance(between, int | str) or len(between) != 2):
+            raise ValueError(f"between is {between}, it takes two galaxies: between=[12,40]")
+        if between is not None and redshift is not None:
+            raise ValueError("between and redshift: the figure goes along one of them")
+        self.n, self.galaxies, self.steps = n, galaxies, steps
+        self.redshift, self.between = redshift, between
+
+    def draw(self, run: TrainedRun) -> dict[str, Figure]:
+        """Return the figure `interpolation`.
+
+        Raises:
+            GalgenError: if the run's model knows no redshift to go along.
+        """
+        if self.between is not None:
+            return {"interpolation": self._between(run)}
+        if not run.model.conditional and self.redshift is None:
+            raise GalgenError(
+                f"{run.name} is a {run.model.name}, which knows no redshift to go along; give two "
+                "galaxies, between=[0,1]"
+            )
+        asked = run.redshifts(SURVEY if self.redshift is None else self.redshift)
+        survey = run.training_redshifts() if asked.values is None else None
+        redshifts = asked.steps(self.steps, survey)
+        positions = self.choose(run, self.galaxies, self.n)
+        images, own = decode_at(run, self.split, positions, redshifts)
+        labels = [f"no. {p}\nz = {z:.2f}" for p, z in zip(positions, own, strict=True)]
+        titles = ["survey", *(f"z = {redshift:.2f}" for redshift in redshifts)]
+        return {"interpolation": figures.interpolation(images, titles, labels, self.display(run))}
+
+    def _between(self, run: TrainedRun) -> Figure:
+        positions = self.choose(run, self.between, 2)
+        batch = run.survey.batch(self.split, positions)
+        condition = batch.redshift if run.model.conditional else None
+        ends = run.model.encode(batch.image, condition).mean
+        way = torch.linspace(0, 1, self.steps, device=ends.device)
+        latent = torch.lerp(ends[:1], ends[1:], way[:, None])
+        if condition is not None:
+            condition = torch.lerp(condition[0].to(way), condition[1].to(way), way)
+        decoded = run.physical(run.model.decode(latent, condition))
+        originals = run.physical(batch.image)
+        images = np.concatenate([originals[:1], decoded, originals[1:]])[None]
+        titles = [f"{share:.0%}" for share in way.tolist()]
+        if condition is not None:
+            titles = [f"z = {z:.2f}" for z in condition.tolist()]
+        first, last = (f"no. {position}" for position in positions)
+        return figures.interpolation(images, [first, *titles, last], [""], self.display(run))
+
+
+def decode_at(
+    run: TrainedRun, split: str, positions: np.ndarray, redshifts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode galaxies of a conditional run at other redshifts than their own.
+
+    Args:
+        run: the trained run.
+        split: part of its survey.
+        positions: of the galaxies in it, (N,).
+        redshifts: (steps,).
+
+    Returns:
+        The galaxies and what is decoded at each redshift, (N, 1 + steps, H, W), and the
+        galaxies' own redshifts, (N,).
+    """
+    batch = run.survey.batch(split, positions)
+    latent = run.model.encode(batch.image, batch.redshift).mean
+    columns = [run.physical(batch.image)]
+    columns += [run.physical(run.model.decode(latent, float(z))) for z in redshifts]
+    return np.stack(columns, axis=1), batch.redshift.numpy()

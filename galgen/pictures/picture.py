@@ -1,0 +1,111 @@
+"""A figure of a run, and what can be chosen of any."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from galgen import figures
+from galgen.data.parts import PARTS
+from galgen.draws import CHOICE, uniform
+from galgen.errors import GalgenError
+from galgen.figures import Display
+from galgen.trained import TrainedRun
+
+FORMATS = (".png", ".pdf")
+
+
+class Picture:
+    """A figure of a run, with what can be chosen of it.
+
+    Args:
+        split: part of the survey that galaxies are taken from: `train`, `val` or `test`.
+        cmap: colour map of galaxies, as `figures.Display`.
+        stretch: stretch of galaxies, as `figures.Display`.
+        zoom: the middle 1 / zoom of each galaxy's stamp is shown.
+        seed: of the choice of galaxies, and of generated ones; whole number from 0.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        split: str = "val",
+        cmap: str = "hot",
+        stretch: str = "asinh",
+        zoom: float = 1.0,
+        seed: int = 0,
+    ):
+        if split not in PARTS:
+            raise ValueError(f"split is {split!r}, it can be one of {', '.join(PARTS)}")
+        uniform(seed, CHOICE, 0, 0, 1)
+        self.split, self.seed = split, seed
+        self.shown = Display(cmap, stretch, zoom)
+
+    def draw(self, run: TrainedRun) -> dict[str, Figure]:
+        """Return the figures by name.
+
+        Raises:
+            GalgenError: if the run does not have what is to be drawn.
+        """
+        raise NotImplementedError
+
+    def write(self, run: TrainedRun, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+        """Draw, and write each figure in each format; return the files."""
+        return save_all(self.draw(run), folder, formats)
+
+    def display(self, run: TrainedRun) -> Display:
+        """Return how the run's galaxies are shown."""
+        return replace(self.shown, pixel_scale=run.pixel_scale)
+
+    def choose(self, run: TrainedRun, galaxies: Sequence[int] | int | None, n: int) -> np.ndarray:
+        """Return the positions of chosen galaxies in the split, or of n random ones.
+
+        Raises:
+            GalgenError: if there are none, or no such.
+        """
+        there = len(run.survey.parts[self.split])
+        if not there:
+            raise GalgenError(f"split={self.split}: {run.name} has no galaxies in this part")
+        if galaxies is None:
+            order = np.argsort(uniform(self.seed, CHOICE, 0, there, 1)[:, 0])
+            return np.sort(order[:n])
+        galaxies = galaxies if isinstance(galaxies, Sequence) else [galaxies]
+        if not galaxies:
+            raise GalgenError("galaxies=[]: name one at least, or leave it out")
+        bad = [g for g in galaxies if type(g) is not int or not 0 <= g < there]
+        if bad:
+            raise GalgenError(
+                f"galaxy {bad[0]}: there is no such; the part '{self.split}' has galaxies 0 to "
+                f"{there - 1}"
+            )
+        return np.array(galaxies)
+
+
+def save_all(drawn: dict[str, Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write figures by name in each format; return the files.
+
+    Raises:
+        OSError: if the folder cannot be written to.
+    """
+    paths = []
+    for name, figure in drawn.items():
+        for ending in formats:
+            paths.append(folder / f"{name}{ending}")
+            figures.save(figure, paths[-1])
+    return paths
+
+
+def check_positive(**numbers: float) -> None:
+    """Check that numbers are positive.
+
+    Raises:
+        ValueError: naming the first that is not.
+    """
+    for name, value in numbers.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} is {value}, it must be positive")
