@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galgen.evaluation.morphology import half_light_radius
+from galgen.evaluation.apertures import half_light_radius
 from galgen.files import sha256
 from galgen.models.vae import DECODED_TOGETHER
 from galgen.redshifts import Redshifts
