@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from galgen.evaluation.morphology import half_light_radius
+from galgen.evaluation.apertures import half_light_radius
 from galgen.models.vae import DECODED_TOGETHER
 from galgen.redshifts import Redshifts
 from galgen.trained import TrainedRun

@@ -1,0 +1,156 @@
+"""How alike two samples of galaxies are: scores of their measured statistics.
+
+A sample is an array (N, D) of statistics, or (N,) of one; `real` is the survey's, `generated` the
+model's. Rows with a value that is not finite must be left out, and counted, before.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
+from scipy.stats import wasserstein_distance
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics.pairwise import polynomial_kernel
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neighbors import NearestNeighbors
+
+NEIGHBOURS = 5
+"""Of precision, recall, density and coverage."""
+TOGETHER = 1000
+"""Points whose distances to all others are held in memory."""
+FOLDS = 5
+BOOTSTRAPS = 200
+
+
+@dataclass
+class Score:
+    """A score with the interval that sampling leaves open, and what a perfect model would get."""
+
+    value: float
+    low: float
+    high: float
+    """16th and 84th percentile over bootstrap samples."""
+    floor: float
+    """The score of real galaxies against other real ones, as many."""
+
+
+def wasserstein(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Score:
+    """Return the Wasserstein distance of one statistic, in units of the real scatter.
+
+    Args:
+        real: (N,).
+        generated: (M,).
+        seed: of the bootstrap, and of the halves of the floor.
+
+    Returns:
+        The distance; its floor is that of two disjoint halves of the real sample, scaled from
+        their size to that of the samples by the square root of the numbers.
+    """
+    rng, scatter = np.random.default_rng(seed), real.std()
+    draws = [
+        wasserstein_distance(rng.choice(real, len(real)), rng.choice(generated, len(generated)))
+        for _ in range(BOOTSTRAPS)
+    ]
+    low, high = np.percentile(draws, [16, 84]) / scatter
+    first, second = np.array_split(rng.permutation(real), 2)
+    shrink = np.sqrt((1 / len(real) + 1 / len(generated)) / (1 / len(first) + 1 / len(second)))
+    floor = wasserstein_distance(first, second) / scatter * shrink
+    return Score(wasserstein_distance(real, generated) / scatter, low, high, floor)
+
+
+def c2st(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> float:
+    """Return the held-out accuracy of a classifier that tells real from generated; 0.5 is perfect.
+
+    Source: Lopez-Paz & Oquab 2017; gradient-boosted trees, cross-validated, equal numbers.
+
+    Args:
+        real: (N, D).
+        generated: (M, D).
+        seed: of the choice of equal numbers, and of the folds.
+    """
+    rng, n = np.random.default_rng(seed), min(len(real), len(generated))
+    chosen = [sample[rng.permutation(len(sample))[:n]] for sample in (real, generated)]
+    label = np.repeat([0, 1], n)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    classifier = HistGradientBoostingClassifier(random_state=seed)
+    found = cross_val_predict(classifier, np.concatenate(chosen), label, cv=folds)
+    return float((found == label).mean())
+
+
+def neighbourhoods(real: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS) -> dict:
+    """Return precision, recall, density and coverage, of standardised statistics.
+
+    Source: Kynkäänniemi et al. 2019; Naeem et al. 2020.
+
+    Args:
+        real: (N, D).
+        generated: (M, D).
+        k: neighbours that define a galaxy's surroundings.
+
+    Returns:
+        The four scores by name; 1 is perfect (density can be larger).
+    """
+    centre, scatter = real.mean(axis=0), real.std(axis=0)
+    real, generated = (real - centre) / scatter, (generated - centre) / scatter
+    radius = {}
+    for name, sample in (("real", real), ("generated", generated)):
+        radius[name] = NearestNeighbors(n_neighbors=k).fit(sample).kneighbors()[0][:, -1]
+    inside_real = _inside(generated, real, radius["real"])
+    inside_generated = _inside(real, generated, radius["generated"])
+    nearest = NearestNeighbors(n_neighbors=1).fit(generated).kneighbors(real)[0][:, 0]
+    return {
+        "precision": float((inside_real > 0).mean()),
+        "recall": float((inside_generated > 0).mean()),
+        "density": float(inside_real.mean() / k),
+        "coverage": float((nearest <= radius["real"]).mean()),
+    }
+
+
+def _inside(points: np.ndarray, centres: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Count for each point the spheres that it lies in."""
+    blocks = np.array_split(points, -(-len(points) // TOGETHER))
+    return np.concatenate([(cdist(block, centres) <= radius).sum(axis=1) for block in blocks])
+
+
+def frechet(real: np.ndarray, generated: np.ndarray) -> float:
+    """Return the Fréchet distance of two samples of features, (N, D) and (M, D).
+
+    Source: Heusel et al. 2017, eq. 6 (the squared distance of two Gaussians).
+    """
+    shift = real.mean(axis=0) - generated.mean(axis=0)
+    one, two = (np.atleast_2d(np.cov(sample, rowvar=False)) for sample in (real, generated))
+    mixed = np.real(sqrtm(one @ two))
+    return float(shift @ shift + np.trace(one + two - 2 * mixed))
+
+
+def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
+    """Return the unbiased squared kernel distance of two samples of features, (N, D) and (M, D).
+
+    Source: Bińkowski et al. 2018, cubic polynomial kernel.
+    """
+    total = 0.0
+    for sample in (real, generated):
+        kernel, n = polynomial_kernel(sample, degree=3), len(sample)
+        total += (kernel.sum() - np.trace(kernel)) / (n * (n - 1))
+    return float(total - 2 * polynomial_kernel(real, generated, degree=3).mean())
+
+
+def memorisation(training: np.ndarray, generated: np.ndarray, held_out: np.ndarray) -> float:
+    """Return how much nearer generated galaxies are to training ones than held-out ones are.
+
+    Args:
+        training: features (N, D), which are standardised.
+        generated: (M, D).
+        held_out: (K, D).
+
+    Returns:
+        Ratio of the median distances to the nearest training galaxy, generated over held-out; 1
+        is perfect, 0 copies.
+    """
+    centre, scatter = training.mean(axis=0), training.std(axis=0)
+    nearest = NearestNeighbors(n_neighbors=1).fit((training - centre) / scatter)
+    median = {}
+    for name, sample in (("generated", generated), ("held out", held_out)):
+        median[name] = np.median(nearest.kneighbors((sample - centre) / scatter)[0])
+    return float(median["generated"] / median["held out"])
