@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from galgen import figures
 from galgen.errors import GalgenError
+from galgen.redshifts import SURVEY, Redshifts
 
 GALAXIES_IN_PICTURES = 8
 REDSHIFTS_IN_PICTURES = 6
@@ -219,7 +220,7 @@ def draw_samples(model, datamodule):
         images = model.sample(n).float().cpu().numpy()
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
         return figures.samples(grid, peak=peak, display=display_of(datamodule))
-    redshifts = datamodule.typical_redshifts(REDSHIFTS_IN_PICTURES)
+    redshifts = Redshifts(SURVEY).steps(REDSHIFTS_IN_PICTURES, datamodule.training_redshifts())
     columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
     grid = torch.stack(columns, dim=1).float().cpu().numpy()
     return figures.samples(grid, redshifts, peak, display_of(datamodule))

@@ -40,7 +40,9 @@ def check(config: DictConfig) -> None:
     for name, least in (("n", 1), ("start", 0), ("seed", 0), ("batch_size", 1)):
         value = config[name]
         if type(value) is not int or not least <= value <= LARGEST:
-            raise GalgenError(f"{name} is {value}, it must be a whole number from {least}")
+            raise GalgenError(
+                f"{name} is {value}, it must be a whole number from {least} to {LARGEST}"
+            )
     if type(config.overwrite) is not bool:
         raise GalgenError(f"overwrite is {config.overwrite}, it must be true or false")
     if config.prior != "normal":

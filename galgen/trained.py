@@ -162,7 +162,6 @@ class TrainedRun:
             GalgenError: if the survey is not at hand.
         """
         try:
-            survey = self.survey
+            return self.survey.training_redshifts()
         except GalgenError as error:
             raise GalgenError(f"{error}; or say which redshifts: redshift=0.5") from error
-        return survey.stamps.columns["redshift"][survey.parts["train"].rows]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -162,6 +163,22 @@ def test_a_zarr_catalogue_is_sharded_and_says_where_it_is_from(generate, monkeyp
     assert (group.attrs["run"], group.attrs["pixel_scale"]) == ("tiny", 0.03)
 
 
+@contextmanager
+def cut(at: int, error: BaseException):
+    """Let an error end the generating before a row; give the rows that blocks begin with."""
+    block, made = Catalogue.block, []
+
+    def failing(self, first, stop):
+        if first == at:
+            raise error
+        made.append(first)
+        return block(self, first, stop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Catalogue, "block", failing)
+        yield made
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("cut_at", [16, 48])
 def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
@@ -171,23 +188,14 @@ def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
     monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
     generate(f"whole{ending}", "n=60")
     arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
-    block, made = Catalogue.block, []
-
-    def failing(self, first, stop):
-        if first == cut_at:
-            raise KeyboardInterrupt
-        made.append(first)
-        return block(self, first, stop)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Catalogue, "block", failing)
+    with cut(cut_at, KeyboardInterrupt()) as before:
         code, printed = command("generate", *arguments)
     assert (code, "goes on from here" in printed) == (130, True)
     assert not Path(f"cut{ending}").exists()
-    monkeypatch.setattr(Catalogue, "block", lambda *args: made.append(args[1]) or block(*args))
-    code, printed = command("generate", *arguments)
+    with cut(60, KeyboardInterrupt()) as after:  # which is never reached
+        code, printed = command("generate", *arguments)
     assert (code, f"going on from galaxy {cut_at}" in printed) == (0, True)
-    assert made == [0, 16, 32, 48]
+    assert before + after == [0, 16, 32, 48]
     assert digest(Path(f"cut{ending}")) == digest(Path(f"whole{ending}"))
 
 
@@ -196,15 +204,7 @@ def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
 ):
     monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
     arguments = [f"run={trained}", "out=cut.h5", "redshift=0.5:2.5", "n=60", "batch_size=16"]
-    block = Catalogue.block
-
-    def failing(self, first, stop):
-        if first == 32:
-            raise OSError(28, "No space left on device")
-        return block(self, first, stop)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Catalogue, "block", failing)
+    with cut(32, OSError(28, "No space left on device")):
         code, printed = command("generate", *arguments)
     assert (code, "the disk is full" in printed) == (1, True)
     code, printed = command("generate", *arguments, "seed=1")
@@ -222,15 +222,7 @@ def test_a_damaged_beginning_is_started_afresh(
     monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
     generate(f"whole{ending}", "n=60")
     arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
-    block = Catalogue.block
-
-    def failing(self, first, stop):
-        if first == 48:
-            raise OSError("pulled the plug")
-        return block(self, first, stop)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Catalogue, "block", failing)
+    with cut(48, OSError("pulled the plug")):
         assert command("generate", *arguments)[0] == 1
     part = Path(f"cut{ending}.part")
     largest = max((f for f in part.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)

@@ -240,10 +240,9 @@ class SurveyDataModule(LightningDataModule):
         """Crop and normalise a batch on its device, and augment it in training."""
         return self._finished(batch, augment=self.augment and self.trainer.training)
 
-    def typical_redshifts(self, n: int) -> np.ndarray:
-        """Return n redshifts in equal steps that span the middle 90 % of the training part."""
-        redshift = self.stamps.columns["redshift"][self.parts["train"].rows]
-        return np.linspace(*np.nanpercentile(redshift, [5, 95]), n)
+    def training_redshifts(self) -> np.ndarray:
+        """Return the redshifts of the training part, (N,), NaN where unknown."""
+        return self.stamps.columns["redshift"][self.parts["train"].rows]
 
     def _finished(self, batch: Batch, augment: bool = False) -> Batch:
         """Make of what a part gives what a model sees."""
@@ -302,7 +301,7 @@ class SurveyDataModule(LightningDataModule):
         redshift = self.stamps.columns.get("redshift")
         if redshift is None:
             return None
-        known = redshift[self.parts["train"].rows]
+        known = self.training_redshifts()
         known = known[np.isfinite(known)].astype(float)
         if not len(known):
             return None

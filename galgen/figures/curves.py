@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from galgen.figures.display import COLOURS, PAGE, STYLE
 
@@ -96,8 +97,6 @@ def _scale(axis, scale: str) -> None:
 
 def _add_legend(figure: Figure, labels: list[str]) -> None:
     """Say above the panels which line is which."""
-    from matplotlib.lines import Line2D
-
     alone = len(labels) == 1
     handles = [
         Line2D([], [], color=COLOURS[number] if alone else "0.4", ls=style, label=NAMES[part])
