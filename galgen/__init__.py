@@ -21,12 +21,12 @@ def load(run, checkpoint=None):
         GalgenError: if the directory is no run, has no checkpoint yet, or names a class
             that galgen does not ship.
     """
-    from galgen.checkpoints import load_model  # torch is imported by those who need it
+    from galgen.loading import load_model  # torch is imported by those who need it
 
     return load_model(run, checkpoint)
 
 
-def galsim_objects(run, n, redshift=None, seed=0, start=0):
+def galsim_objects(run, n, redshift=None, seed=0, start=0, prior="normal"):
     """Generate galaxies as GalSim objects, one after the other.
 
     Args:
@@ -36,6 +36,8 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0):
             conditional models need it.
         seed: whole number from 0; galaxy i depends on (seed, i) and its redshift alone.
         start: number of the first galaxy.
+        prior: what latents are drawn from: `"normal"`; after `python -m galgen.fit_flow` also
+            `"flow"`, `"gmm"` and `"two_stage"`.
 
     Returns:
         Iterator of `galsim.InterpolatedImage`; the flux is the sum of the stamp in the run's unit,
@@ -48,4 +50,4 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0):
     """
     from galgen.galsim_galaxies import objects  # GalSim is imported by those who need it
 
-    return objects(run, n, redshift, seed, start)
+    return objects(run, n, redshift, seed, start, prior)

@@ -2,23 +2,14 @@
 
 import hashlib
 import io
-import logging
-import math
 import pickle
 from pathlib import Path
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from galgen import runs
-from galgen.config import check_targets, explain, instantiate
 from galgen.errors import GalgenError
 from galgen.files import written_whole
-
-log = logging.getLogger(__name__)
-
-OF_MODELS = ("galgen.models", "galgen.beta_schedules", "torch.nn", "torch.optim")
-"""Where the classes come from that make up a model."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -46,11 +37,11 @@ def read_checkpoint(path: Path, map_location=None) -> dict:
     Raises:
         GalgenError: if the file is missing, damaged, or holds anything else.
     """
-    return _read(path, map_location)[0]
+    return read_and_hash(path, map_location)[0]
 
 
-def _read(path: Path, map_location=None) -> tuple[dict, str]:
-    """Read a checkpoint, and hash what was read."""
+def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
+    """Read a checkpoint as `read_checkpoint` does, and hash the file."""
     try:
         content = path.read_bytes()
         checkpoint = torch.load(
@@ -91,30 +82,3 @@ def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> Non
             f"{expected.get(first, 'not known')} in {type(model).__name__}"
         )
     model.load_state_dict(state)
-
-
-def load_model(run: str | Path, checkpoint: str | None = None):
-    """Build a run's model and load its weights; see `galgen.load`.
-
-    The model's `trained_redshifts` are the smallest and the largest of the training part.
-    """
-    directory = Path(run).expanduser()
-    config = runs.read_config(directory).model
-    finished, path = runs.is_finished(directory), runs.checkpoint_path(directory, checkpoint)
-    if not path.is_file():
-        raise GalgenError(f"{directory} has no {path.stem} checkpoint yet: {path} is missing")
-    check_targets(config, OF_MODELS)
-    try:
-        model = instantiate(config)
-    except Exception as error:  # whatever a class makes of arguments that somebody changed
-        raise GalgenError(f"{directory}/config.yaml: {explain(error)}") from error
-    state, model.weights_sha256 = _read(path)
-    load_weights(model, state["state_dict"], path)
-    if not all(weights.isfinite().all() for weights in model.parameters()):
-        raise GalgenError(f"{path}: its weights are not finite, the model makes nothing")
-    if not finished:
-        epochs = state.get("epoch", -1) + 1
-        log.warning("%s is not finished: these are its weights of epoch %d", directory, epochs)
-    redshift = runs.read_facts(directory).get("redshift") or {"min": 0.0, "max": math.inf}
-    model.trained_redshifts = (redshift["min"], redshift["max"])
-    return model.eval().requires_grad_(False)

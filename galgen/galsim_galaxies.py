@@ -22,7 +22,8 @@ from galsim.config import GetAllParams, ParseValue, RegisterObjectType, SetDefau
 
 from galgen.draws import REDSHIFT, uniform
 from galgen.errors import GalgenError
-from galgen.models.vae import DECODED_TOGETHER
+from galgen.models.vae import DECODED_TOGETHER, NORMAL
+from galgen.rules import check_prior
 from galgen.trained import PEAK, TrainedRun
 
 NUMBERS = 2**31
@@ -32,10 +33,11 @@ FLUX_KEYS = ("flux", "scale_flux", "signal_to_noise")
 
 
 def objects(
-    run: str | Path, n: int, redshift=None, seed: int = 0, start: int = 0
+    run: str | Path, n: int, redshift=None, seed: int = 0, start: int = 0, prior: str = NORMAL
 ) -> Iterator[galsim.InterpolatedImage]:
     """Generate galaxies as GalSim objects; see `galgen.galsim_objects`."""
     uniform(seed, REDSHIFT, start, min(n, 0), 1)  # raises what `sample` would raise too late
+    check_prior(prior)
     trained = TrainedRun(run)
     pixel_scale(trained)
     wanted = trained.redshifts(redshift)
@@ -50,14 +52,19 @@ def objects(
             redshifts = None
             if wanted is not None:
                 redshifts = wanted.draw(seed, first, together, survey)
-            yield from galaxies(trained, together, redshifts, seed, first)
+            yield from galaxies(trained, together, redshifts, seed, first, prior)
             first += together
 
     return generate()
 
 
 def galaxies(
-    run: TrainedRun, n: int, redshifts: np.ndarray | None, seed: int, start: int
+    run: TrainedRun,
+    n: int,
+    redshifts: np.ndarray | None,
+    seed: int,
+    start: int,
+    prior: str = NORMAL,
 ) -> Iterator[galsim.InterpolatedImage]:
     """Generate galaxies `start` to `start + n - 1` at redshifts (n,), decoded at once.
 
@@ -65,7 +72,7 @@ def galaxies(
         GalgenError: if a stamp sums to zero or is not finite, or has no pixel scale.
         ValueError: if a redshift, the seed or the start is out of range.
     """
-    stamps = run.physical(run.model.sample(n, redshift=redshifts, seed=seed, start=start))
+    stamps = run.physical(run.model.sample(n, redshifts, prior, seed, start))
     for number, stamp in enumerate(stamps.astype(float), start):
         flux = stamp.sum()
         if flux == 0 or not np.isfinite(flux):
@@ -98,12 +105,13 @@ def pixel_scale(run: TrainedRun) -> float:
 def build_galaxy(
     config: dict, base: dict, ignore: list[str], gsparams: dict, logger
 ) -> tuple[galsim.InterpolatedImage, bool]:
-    """Build what `type: GalgenGalaxy` describes, by its keys run, redshift, index and seed.
+    """Build what `type: GalgenGalaxy` describes, by its keys run, redshift, index, seed and prior.
 
     Args:
         config: of the galaxy. `run` is a run directory; `redshift` (or that of `sed`) is what
             conditional models need; `index`, the number of the galaxy, counts objects where it is
-            not given; `seed` is 0 where it is not.
+            not given; `seed` is 0 and `prior`, what latents are drawn from, normal where they are
+            not.
         base: the whole configuration.
         ignore: keys that GalSim itself sees to.
         gsparams: arguments of `galsim.GSParams`.
@@ -119,7 +127,9 @@ def build_galaxy(
     SetDefaultIndex(config, NUMBERS)
     others = [*ignore, "flux", "redshift"]
     keys = {"run": str, "index": int}
-    values, safe = GetAllParams(config, base, req=keys, opt={"seed": int}, ignore=others)
+    values, safe = GetAllParams(
+        config, base, req=keys, opt={"seed": int, "prior": str}, ignore=others
+    )
     try:
         with one_thread():
             run = loaded(Path(values["run"]).absolute())
@@ -131,7 +141,10 @@ def build_galaxy(
             redshift, safe_redshift = _redshift(run, config, base)
             run.redshifts(redshift)
             redshifts = None if redshift is None else np.array([redshift])
-            galaxy = next(galaxies(run, 1, redshifts, values.get("seed", 0), values["index"]))
+            prior = values.get("prior", NORMAL)
+            check_prior(prior)
+            number = (values.get("seed", 0), values["index"])
+            galaxy = next(galaxies(run, 1, redshifts, *number, prior))
     except (GalgenError, ValueError) as error:
         raise galsim.GalSimConfigError(f"GalgenGalaxy: {error}") from error
     if gsparams:

@@ -9,6 +9,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from galgen.config import command
 from galgen.errors import GalgenError
+from galgen.rules import check_prior
 
 LARGEST = 2**62
 """Of numbers that are counted with."""
@@ -23,8 +24,11 @@ def main(config: DictConfig) -> None:
     from galgen.trained import TrainedRun
 
     run = TrainedRun(config.run, config.device, config.data.file)
-    redshifts = run.redshifts(config.redshift)
-    catalogue = Catalogue(run, config.n, redshifts, config.seed, config.start, config.prior)
+    learned = config.conditions == "learned"
+    conditions = run.learned_conditions() if learned else None
+    redshifts = None if learned else run.redshifts(config.redshift)
+    numbers = (config.n, redshifts, config.seed, config.start)
+    catalogue = Catalogue(run, *numbers, config.prior, conditions)
     out, started = Path(config.out).expanduser(), time.perf_counter()
     write(catalogue, out, config.batch_size)
     side, seconds = catalogue.size, time.perf_counter() - started
@@ -45,8 +49,13 @@ def check(config: DictConfig) -> None:
             )
     if type(config.overwrite) is not bool:
         raise GalgenError(f"overwrite is {config.overwrite}, it must be true or false")
-    if config.prior != "normal":
-        raise GalgenError(f"prior is {config.prior!r}, it can be normal")
+    check_prior(config.prior)
+    if config.conditions not in (None, "learned"):
+        raise GalgenError(f"conditions is {config.conditions!r}, it can be learned")
+    if config.conditions and config.redshift is not None:
+        raise GalgenError(
+            f"conditions=learned draws the redshifts; leave redshift={config.redshift} out"
+        )
     out = Path(str(config.out)).expanduser()
     if out.suffix not in ENDINGS:
         raise GalgenError(

@@ -11,6 +11,20 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """Of the trainer; in the others the latents, which stay in float32, do not fit the weights."""
 
 
+PRIORS = ("normal", "flow", "gmm", "two_stage")
+"""What latents can be drawn from; the last three once `galgen.fit_flow` has fitted them."""
+
+
+def check_prior(prior: str) -> None:
+    """Check the name of a prior.
+
+    Raises:
+        GalgenError: if there is none of that name.
+    """
+    if prior not in PRIORS:
+        raise GalgenError(f"prior is {prior!r}, it can be one of {', '.join(PRIORS)}")
+
+
 def check_rules(config: DictConfig) -> None:
     """Check what no single group can check by itself.
 

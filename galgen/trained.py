@@ -4,17 +4,22 @@ import functools
 import hashlib
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from galgen import runs
-from galgen.checkpoints import load_model
 from galgen.config import check_targets, instantiate, locate
 from galgen.data.datamodules import SurveyDataModule
 from galgen.errors import GalgenError
+from galgen.fitted_priors import CONDITIONS, path_of, read
+from galgen.loading import load_model
 from galgen.redshifts import Redshifts
+
+if TYPE_CHECKING:
+    from galgen.models.survey_conditions import SurveyConditions  # zuko, for those who need it
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +159,19 @@ class TrainedRun:
             log.warning("%s", warning)
             self.warned = True
         return redshifts
+
+    def learned_conditions(self) -> "SurveyConditions":
+        """Return the distribution of the survey's redshifts, magnitudes and sizes.
+
+        Raises:
+            GalgenError: if it was not learned, or has no redshift and the model needs one.
+        """
+        conditions, _ = read(self.directory, CONDITIONS)
+        if self.model.conditional and "redshift" not in conditions.names:
+            raise GalgenError(
+                f"{path_of(self.directory, CONDITIONS)} knows no redshift, which {self.name} needs"
+            )
+        return conditions.to(self.model.device)
 
     def training_redshifts(self) -> np.ndarray:
         """Return the redshifts of the training part, (N,).

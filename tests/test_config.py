@@ -18,7 +18,9 @@ GROUPS = sorted(
     and path.parent.name not in ("conf", "experiment", "prepare", "figure")
 )
 FIGURES = sorted(path.stem for path in (CONF / "figure").glob("*.yaml"))
-COMMANDS = ("train", "import_weights", "prepare", "plot", "generate", "export", "report")
+COMMANDS = (
+    *("train", "import_weights", "prepare", "fit_flow", "plot", "generate", "export", "report"),
+)
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"]}
@@ -40,7 +42,7 @@ def test_every_option_composes_passes_the_check_and_instantiates(
     check_arguments(config)
     check_rules(config)
     config.model.width = 4
-    assert instantiate(config.model).latent_dim == 32
+    assert instantiate(config.model).latent_dim == config.model.latent_dim
     assert instantiate(config.data).name == config.data.name
     if option not in ELSEWHERE:
         callbacks = [instantiate(node) for node in config.callbacks.values()]

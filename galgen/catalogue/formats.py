@@ -31,6 +31,8 @@ HEADER = {
     "seed": ("SEED", "of the galaxies"),
     "start": ("START", "number of the first galaxy"),
     "prior": ("PRIOR", "of the latents"),
+    "prior_sha256": ("PRIHASH", "SHA-256 of the prior"),
+    "conditions_sha256": ("CONDHASH", "SHA-256 of the learned conditions"),
     "unit": ("BUNIT", ""),
     "versions": ("VERSIONS", ""),
     "redshifts": ("ZDRAWN", "redshifts are drawn from"),
@@ -39,7 +41,13 @@ HEADER = {
     "zero_point": ("MAGZERO", "AB magnitude of one unit"),
 }
 """Cards of a FITS header for the attributes of a catalogue."""
-UNITS = {"magnitude": "mag", "flux_radius": "arcsec", "flux_radius_px": "pix"}
+UNITS = {
+    "magnitude": "mag",
+    "flux_radius": "arcsec",
+    "flux_radius_px": "pix",
+    "drawn_magnitude": "mag",
+    "drawn_flux_radius": "arcsec",
+}
 
 
 class OneFile:

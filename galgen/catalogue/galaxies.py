@@ -2,13 +2,19 @@
 
 import hashlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from galgen.evaluation.apertures import half_light_radius
-from galgen.models.vae import DECODED_TOGETHER
+from galgen.files import sha256
+from galgen.fitted_priors import CONDITIONS, path_of
+from galgen.models.vae import DECODED_TOGETHER, NORMAL
 from galgen.redshifts import Redshifts
 from galgen.trained import TrainedRun
+
+if TYPE_CHECKING:
+    from galgen.models.survey_conditions import SurveyConditions  # zuko, for those who need it
 
 
 class Catalogue:
@@ -21,6 +27,11 @@ class Catalogue:
         seed: whole number from 0.
         start: number of the first galaxy.
         prior: what latents are drawn from.
+        conditions: the survey's, as fit_flow learned them, of which each galaxy's redshift,
+            magnitude and size are drawn; instead of redshifts.
+
+    Raises:
+        GalgenError: if the run has no such prior.
 
     Attributes:
         size: side of the images, px.
@@ -34,9 +45,10 @@ class Catalogue:
         redshifts: Redshifts | None = None,
         seed: int = 0,
         start: int = 0,
-        prior: str = "normal",
+        prior: str = NORMAL,
+        conditions: "SurveyConditions | None" = None,
     ):
-        self.run, self.n, self.redshifts = run, n, redshifts
+        self.run, self.n, self.redshifts, self.conditions = run, n, redshifts, conditions
         self.seed, self.start, self.prior = seed, start, prior
         self.size = run.model.image_size
         from_survey = redshifts is not None and redshifts.values is None
@@ -45,6 +57,10 @@ class Catalogue:
         self.columns = {"galaxy_id": "i8", "seed": "i8"}
         if redshifts is not None:
             self.columns["redshift"] = "f4"
+        if conditions is not None:
+            self.columns |= {drawn_name(name): "f4" for name in conditions.names}
+        if prior != NORMAL:
+            run.model.priors[prior]  # to fail before anything is written
         if run.zero_point is not None:
             self.columns |= {"flux": "f4", "magnitude": "f4"}
         self.columns[self.radius] = "f4"
@@ -65,7 +81,13 @@ class Catalogue:
             redshift = self.redshifts.draw(self.seed, number, n, self.survey_redshifts)
             table["redshift"] = redshift
             redshift = table["redshift"]  # as the table says: rounded to float32
-        made = self.run.model.sample(n, redshift, self.prior, self.seed, number)
+        drawn = {}
+        if self.conditions is not None:
+            for name, values in self.conditions.draw(self.seed, number, n).items():
+                table[drawn_name(name)] = values
+                drawn[name] = table[drawn_name(name)]
+            redshift = drawn.pop("redshift", None) if self.run.model.conditional else None
+        made = self.run.model.sample(n, redshift, self.prior, self.seed, number, drawn)
         images = self.run.physical(made)
         for start in range(0, n, DECODED_TOGETHER):  # few enough to stay in the processor's cache
             rows = slice(start, start + DECODED_TOGETHER)
@@ -96,6 +118,11 @@ class Catalogue:
         }
         if self.redshifts is not None:
             attributes["redshifts"] = self.redshifts.text
+        if self.conditions is not None:
+            attributes["redshifts"] = f"learned: {', '.join(self.conditions.names)}"
+            attributes["conditions_sha256"] = sha256(path_of(run.directory, CONDITIONS))
+        if self.prior != NORMAL:
+            attributes["prior_sha256"] = sha256(path_of(run.directory, self.prior))
         if "band" in known:
             attributes["band"] = known["band"]
         for name in ("pixel_scale", "zero_point"):
@@ -109,6 +136,11 @@ class Catalogue:
         if self.survey_redshifts is not None:
             identity["of"] = hashlib.sha256(self.survey_redshifts.tobytes()).hexdigest()
         return identity
+
+
+def drawn_name(name: str) -> str:
+    """Name the column of a condition that was drawn; what is measured has the plain name."""
+    return name if name == "redshift" else f"drawn_{name}"
 
 
 def above_floor(images: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class CVAE(VAE):
             ValueError: if the images have another shape, or redshifts are missing or of another
                 number.
         """
-        image = self.images(image)
+        image = self.encoder_plane(image)
         plane = self.condition(redshift, len(image))[:, None, None].expand_as(image)
         return posterior(*self.encoder(torch.stack([image, plane], dim=1)))
 
@@ -43,10 +43,10 @@ class CVAE(VAE):
         Raises:
             ValueError: if redshifts are missing or their number is wrong.
         """
-        return self.output(self.decode_planes(latent, redshift)[:, 0])
-
-    def decode_planes(self, latent: ArrayLike, redshift: ArrayLike | None) -> Tensor:
-        """Return the decoder's planes (N, planes, H, W) of latents and redshifts, unactivated."""
         latent = self.tensor(latent)
+        return self.light(self.decode_planes(latent, redshift)[:, 0], latent)
+
+    def decode_planes(self, latent: Tensor, redshift: ArrayLike | None) -> Tensor:
+        """Return the decoder's planes (N, planes, H, W) of latents and redshifts, unactivated."""
         row = self.condition(redshift, len(latent))[:, None].expand_as(latent)
         return self.decoder(torch.stack([latent, row], dim=1))

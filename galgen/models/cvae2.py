@@ -26,9 +26,9 @@ class CVAE2(VAE):
             ValueError: if the images have another shape, or redshifts are missing or of another
                 number.
         """
-        image = self.images(image)
-        redshift = self.condition(redshift, len(image))
-        return posterior(*self.encoder(image.unsqueeze(1), redshift[:, None]))
+        plane = self.encoder_plane(image)
+        redshift = self.condition(redshift, len(plane))
+        return posterior(*self.encoder(plane.unsqueeze(1), redshift[:, None]))
 
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
         """Return the images (N, H, W) of latents.
@@ -43,4 +43,4 @@ class CVAE2(VAE):
         latent = self.tensor(latent)
         redshift = self.condition(redshift, len(latent))
         row = torch.cat([latent, redshift[:, None]], dim=1)
-        return self.output(self.decoder(row.unsqueeze(1))[:, 0])
+        return self.light(self.decoder(row.unsqueeze(1))[:, 0], latent)

@@ -38,8 +38,9 @@ class FancyCVAE(CVAE):
         Raises:
             ValueError: if redshifts are missing or their number is wrong.
         """
+        latent = self.tensor(latent)
         planes = self.decode_planes(latent, redshift)
-        return self.output(planes[:, 0]), planes[:, 1, 0, 0]
+        return self.light(planes[:, 0], latent), planes[:, 1, 0, 0]
 
     def loss(self, batch, beta: float) -> Loss:
         """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL.

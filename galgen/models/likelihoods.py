@@ -35,6 +35,24 @@ class Gaussian(nn.Module):
         return _gaussian(prediction, batch, math.log(self.sigma))
 
 
+class NoiseAware(nn.Module):
+    """Negative log-likelihood of white Gaussian noise with the known variance of each stamp."""
+
+    def forward(self, prediction: Tensor, batch) -> Tensor:
+        """Return the negative log-likelihood of predictions (N, H, W), nats, (N,).
+
+        Raises:
+            ValueError: if the noise of a stamp is not known.
+        """
+        variance = batch.noise_variance
+        if variance is None or not (variance > 0).all():
+            raise ValueError(
+                "likelihood=noise_aware needs the noise variance of every stamp, in the unit of "
+                "the images: a survey with noise_variance, and transform=none or peak"
+            )
+        return _gaussian(prediction, batch, 0.5 * variance.log())
+
+
 class LearnedSigma(nn.Module):
     """Gaussian noise whose one shared standard deviation is the optimum of each batch.
 

@@ -88,6 +88,7 @@ class Encoder(nn.Module):
         conditions: numbers appended to the code before the two heads.
         code_channels: channels of the code.
         code_kernel: kernel of the last convolution, 4 or 5.
+        residual_blocks: after each convolution but the last.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -103,15 +104,18 @@ class Encoder(nn.Module):
         conditions: int = 0,
         code_channels: int = 1,
         code_kernel: int = 4,
+        residual_blocks: int = 0,
     ):
         super().__init__()
         (first, *middle, last), size = plan(image_size, width, code_channels, code_kernel)
         layers = [_convolve(first._replace(wide=image_channels)), nn.LeakyReLU(0.2, inplace=True)]
+        layers += _blocks(residual_blocks, first.narrow, norm)
         for step in middle:
             layers += [
                 _convolve(step),
                 normalisation(norm, step.narrow),
                 nn.LeakyReLU(0.2, inplace=True),
+                *_blocks(residual_blocks, step.narrow, norm),
             ]
         self.layers = nn.Sequential(*layers, _convolve(last))
         code = code_channels * size**2 + conditions
@@ -142,6 +146,7 @@ class Decoder(nn.Module):
         image_channels: planes of the output.
         code_channels: channels made of each row.
         code_kernel: kernel of the first transposed convolution, 4 or 5.
+        residual_blocks: after each transposed convolution but the last.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -157,6 +162,7 @@ class Decoder(nn.Module):
         image_channels: int = 1,
         code_channels: int = 1,
         code_kernel: int = 4,
+        residual_blocks: int = 0,
     ):
         super().__init__()
         steps, self.code_size = plan(image_size, width, code_channels, code_kernel)
@@ -165,15 +171,46 @@ class Decoder(nn.Module):
         self.linear1 = nn.Linear(inputs, code_channels * self.code_size**2)
         # The original 158-pixel models have a bias here, vae128 (kernel 5) has none.
         head = _deconvolve(first._replace(narrow=self.code_channels), bias=code_kernel == 4)
-        layers = [head, normalisation(norm, first.wide), nn.ReLU(inplace=True)]
-        for step in reversed(middle):
-            layers += [_deconvolve(step), normalisation(norm, step.wide), nn.ReLU(inplace=True)]
+        layers = []
+        for layer, channels in [
+            (head, first.wide),
+            *((_deconvolve(step), step.wide) for step in reversed(middle)),
+        ]:
+            layers += [layer, normalisation(norm, channels), nn.ReLU(inplace=True)]
+            layers += _blocks(residual_blocks, channels, norm)
         self.layers = nn.Sequential(*layers, _deconvolve(last._replace(wide=image_channels)))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Decode rows (N, rows, inputs) to planes (N, image_channels, H, W), no activation."""
         code = self.linear1(rows)
         return self.layers(code.reshape(-1, self.code_channels, self.code_size, self.code_size))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose result is added to their input.
+
+    Source: He et al. 2016, "Identity Mappings in Deep Residual Networks".
+
+    Args:
+        channels: of input and output.
+        norm: `batch` or `group`.
+    """
+
+    def __init__(self, channels: int, norm: str):
+        super().__init__()
+        layers = []
+        for _ in range(2):
+            convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+            layers += [normalisation(norm, channels), nn.LeakyReLU(0.2, inplace=True), convolution]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Map planes (N, channels, H, W) to planes of the same shape."""
+        return planes + self.layers(planes)
+
+
+def _blocks(number: int, channels: int, norm: str) -> list[ResidualBlock]:
+    return [ResidualBlock(channels, norm) for _ in range(number)]
 
 
 def _convolve(step: Convolution) -> nn.Conv2d:

@@ -2,8 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -28,8 +29,10 @@ DECODED_TOGETHER = 16
 """`sample` decodes in blocks of this size, aligned to the galaxy number, because the last bits of
 a convolution depend on the batch size and galaxy i must not."""
 
-PRIORS = (None, "normal")
-"""What latents can be drawn from."""
+MADE_TOGETHER = 256
+"""`sample` draws latents from fitted priors in blocks of this size, for the same reason."""
+NORMAL = "normal"
+"""The prior that needs no fit."""
 
 
 @dataclass
@@ -58,6 +61,10 @@ class VAE(LightningModule):
         output: activation of the image: `sigmoid`, `softplus` or `none`.
         code_channels: channels between the convolutions and the linear layers.
         code_kernel: kernel of the innermost convolution, 4, or 5 as in vae128.
+        residual_blocks: after each convolution, in encoder and decoder.
+        flux_scale: faintest light of interest, in the unit of the images, where they are linear in
+            flux: the encoder sees asinh(image / flux_scale), and the decoder's output is scaled by
+            flux_scale times the exponential of a linear function of the latent.
         likelihood: module that maps (prediction, batch) to a cost for each galaxy.
         beta_schedule: callable that maps (step, total steps) to beta.
         optimizer: callable that makes the optimizer of the parameters.
@@ -74,6 +81,8 @@ class VAE(LightningModule):
     """Smallest and largest redshift that the model has seen, where that is known."""
     weights_sha256 = ""
     """Hash of the checkpoint that the weights are from."""
+    priors: Mapping[str, nn.Module] = MappingProxyType({})
+    """Fitted priors by name: `galgen.models.latent_prior.LatentPrior` and alike."""
 
     image_channels = 1
     encoder_conditions = 0
@@ -91,6 +100,8 @@ class VAE(LightningModule):
         output: str = "sigmoid",
         code_channels: int = 1,
         code_kernel: int = 4,
+        residual_blocks: int = 0,
+        flux_scale: float | None = None,
         likelihood: nn.Module | None = None,
         beta_schedule: Callable[[int, int], float] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
@@ -101,12 +112,17 @@ class VAE(LightningModule):
             raise ValueError(f"output is {output!r}, it can be one of {', '.join(OUTPUTS)}")
         if latent_dim < 1:
             raise ValueError(f"latent_dim is {latent_dim}, it must be positive")
+        if residual_blocks < 0:
+            raise ValueError(f"residual_blocks is {residual_blocks}, it must not be negative")
+        if flux_scale is not None and not flux_scale > 0:
+            raise ValueError(f"flux_scale is {flux_scale}, it must be positive")
         network = {
             "image_size": image_size,
             "width": width,
             "norm": norm,
             "code_channels": code_channels,
             "code_kernel": code_kernel,
+            "residual_blocks": residual_blocks,
         }
         self.encoder = Encoder(
             latent_dim=latent_dim,
@@ -125,6 +141,9 @@ class VAE(LightningModule):
         self.decoder.to(memory_format=torch.channels_last)
         self.name = name
         self.output = OUTPUTS[output]()
+        self.flux_scale = flux_scale
+        if flux_scale is not None:
+            self.amplitude = nn.Linear(latent_dim, 1)
         self.image_size = image_size
         self.latent_dim = latent_dim
         self.likelihood = likelihood or SquaredError()
@@ -142,7 +161,7 @@ class VAE(LightningModule):
         Raises:
             ValueError: if the images have another shape.
         """
-        return posterior(*self.encoder(self.images(image).unsqueeze(1)))
+        return posterior(*self.encoder(self.encoder_plane(image).unsqueeze(1)))
 
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
         """Return the images (N, H, W) of latents, as `encode` takes them.
@@ -151,7 +170,8 @@ class VAE(LightningModule):
             latent: (N, latent_dim).
             redshift: of conditional models: one number for all, or (N,).
         """
-        return self.output(self.decoder(self.tensor(latent).unsqueeze(1))[:, 0])
+        latent = self.tensor(latent)
+        return self.light(self.decoder(latent.unsqueeze(1))[:, 0], latent)
 
     @torch.no_grad()
     def reconstruct(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
@@ -175,15 +195,17 @@ class VAE(LightningModule):
         prior: str | None = None,
         seed: int = 0,
         start: int = 0,
+        conditions: Mapping[str, ArrayLike] = MappingProxyType({}),
     ) -> Tensor:
-        """Generate galaxies; galaxy i depends on (seed, i) and its redshift alone.
+        """Generate galaxies; galaxy i depends on (seed, i) and its conditions alone.
 
         Args:
             n: number of galaxies.
             redshift: one number for all, or (n,); conditional models need it.
-            prior: what the latents are drawn from; `normal` is the one there is.
+            prior: what the latents are drawn from: `normal`, or one of `priors`.
             seed: whole number from 0.
             start: number of the first galaxy.
+            conditions: what else the prior may know, (n,) by name: `magnitude`, `flux_radius`.
 
         Returns:
             Images (n, H, W), on the model's device, on the scale of the run's transform, which
@@ -193,23 +215,59 @@ class VAE(LightningModule):
             ValueError: if the prior is unknown, a number out of range, a redshift negative or not
                 finite, or missing for a conditional model.
         """
-        if prior not in PRIORS:
-            raise ValueError(f"prior is {prior!r}, it can be 'normal'")
         redshift = self._wanted_redshift(redshift, n)
-        latent = standard_normal(seed, n, self.latent_dim, start).to(self.device)
-        before = start % DECODED_TOGETHER  # what belongs to the first block, and was not asked for
-        images = latent.new_empty(n, self.image_size, self.image_size)
-        for first in range(-before, n, DECODED_TOGETHER):
-            wanted = slice(max(first, 0), min(first + DECODED_TOGETHER, n))
-            place = slice(wanted.start - first, wanted.stop - first)
-            block = latent.new_zeros(DECODED_TOGETHER, self.latent_dim)
-            block[place] = latent[wanted]
-            condition = None
-            if redshift is not None:
-                condition = redshift.new_zeros(DECODED_TOGETHER)
-                condition[place] = redshift[wanted]
-            images[wanted] = self.decode(block, condition)[place]
-        return images
+        latent = self.draw_latents(n, redshift, prior, seed, start, conditions)
+        columns = (latent,) if redshift is None else (latent, redshift)
+        return in_blocks(self.decode, DECODED_TOGETHER, start, *columns)
+
+    @torch.no_grad()
+    def draw_latents(
+        self,
+        n: int,
+        redshift: Tensor | None = None,
+        prior: str | None = None,
+        seed: int = 0,
+        start: int = 0,
+        conditions: Mapping[str, ArrayLike] = MappingProxyType({}),
+    ) -> Tensor:
+        """Draw the latents that `sample` decodes, (n, latent_dim); arguments as there.
+
+        Raises:
+            ValueError: if the prior is unknown, or a number out of range.
+        """
+        if prior in (None, NORMAL):
+            return standard_normal(seed, n, self.latent_dim, start).to(self.device)
+        try:
+            fitted = self.priors[prior]
+        except KeyError:
+            known = ", ".join((NORMAL, *self.priors))
+            raise ValueError(f"prior is {prior!r}, it can be {known}") from None
+        known = {**conditions, "redshift": redshift}
+        columns = [
+            torch.full((n,), torch.nan, device=self.device)
+            if known.get(name) is None
+            else self.tensor(known[name])
+            for name in fitted.condition_names
+        ]
+        noise = standard_normal(seed, n, fitted.noise_dim, start).to(self.device)
+        rows = torch.stack(columns, dim=1) if columns else noise.new_empty(n, 0)
+        return in_blocks(fitted, MADE_TOGETHER, start, noise, rows)
+
+    def encoder_plane(self, image: ArrayLike) -> Tensor:
+        """Return images (N, H, W) as the encoder sees them.
+
+        Raises:
+            ValueError: if they have another shape.
+        """
+        image = self.images(image)
+        return image if self.flux_scale is None else torch.asinh(image / self.flux_scale)
+
+    def light(self, plane: Tensor, latent: Tensor) -> Tensor:
+        """Make images of the decoder's plane (N, H, W) and the latents (N, latent_dim)."""
+        image = self.output(plane)
+        if self.flux_scale is None:
+            return image
+        return image * (self.flux_scale * self.amplitude(latent).exp())[:, :, None]
 
     def images(self, image: ArrayLike) -> Tensor:
         """Return images (N, H, W) as a tensor of the model's type, on its device.
@@ -333,3 +391,26 @@ def kl_to_standard_normal(q: Normal) -> Tensor:
 def standard_normal(seed: int, n: int, latent_dim: int, start: int = 0) -> Tensor:
     """Draw latents (n, latent_dim) of galaxies from `start`, each by (seed, its number) alone."""
     return torch.from_numpy(ndtri(uniform(seed, LATENT, start, n, latent_dim)).astype(np.float32))
+
+
+def in_blocks(make: Callable, together: int, start: int, *columns: Tensor) -> Tensor:
+    """Make rows in blocks that are aligned to the galaxy number, and always full.
+
+    Args:
+        make: maps columns, (together, ...) each, to rows (together, ...).
+        together: rows in a block.
+        start: number of the first galaxy.
+        *columns: (n, ...) each, on one device.
+
+    Returns:
+        Rows (n, ...).
+    """
+    n, before, made = len(columns[0]), start % together, []
+    for first in range(-before, n, together):
+        wanted = slice(max(first, 0), min(first + together, n))
+        place = slice(wanted.start - first, wanted.stop - first)
+        block = [column.new_zeros(together, *column.shape[1:]) for column in columns]
+        for filled, column in zip(block, columns, strict=True):
+            filled[place] = column[wanted]
+        made.append(make(*block)[place])
+    return torch.cat(made) if made else make(*(c.new_zeros(1, *c.shape[1:]) for c in columns))[:0]

@@ -10,7 +10,16 @@ from galgen import figures
 from galgen.errors import GalgenError
 from galgen.pictures.picture import Picture, check_positive
 from galgen.redshifts import SURVEY
+from galgen.rules import check_prior
 from galgen.trained import PEAK, TrainedRun
+
+PRIORS = {
+    "normal": "N(0, 1)",
+    "flow": "the flow over latents",
+    "gmm": "a mixture of Gaussians",
+    "two_stage": "a second VAE",
+}
+"""How figures call what latents are drawn from."""
 
 
 class Reconstruction(Picture):
@@ -75,6 +84,7 @@ class Samples(Picture):
     ):
         super().__init__(**arguments)
         check_positive(n=n, steps=steps)
+        check_prior(prior)
         self.n, self.redshift, self.steps, self.prior = n, redshift, steps, prior
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
@@ -98,7 +108,8 @@ class Samples(Picture):
             images = images.reshape(rows, columns, *images.shape[1:])
             redshifts = None if redshifts is None else redshifts.reshape(rows, columns)
         peak = 1.0 if run.unit == PEAK else None
-        return {"samples": figures.samples(images, redshifts, peak, self.display(run))}
+        shown = figures.samples(images, redshifts, peak, self.display(run), PRIORS[self.prior])
+        return {"samples": shown}
 
     def _make(self, run: TrainedRun, n: int, redshift: np.ndarray | None) -> np.ndarray:
         return run.physical(run.model.sample(n, redshift, prior=self.prior, seed=self.seed))

@@ -14,7 +14,7 @@ from galgen.models.flow import LatentFlow
 @pytest.fixture
 def flow():
     torch.manual_seed(0)
-    flow = LatentFlow(2, conditions=1, transforms=2, width=16)
+    flow = LatentFlow(2, conditions=1, required=1, transforms=2, width=16)
     mean, std = torch.randn(500, 2) * 2 + 1, torch.full((500, 2), 0.5)
     flow.standardise_by(mean, std, torch.rand(500, 1))
     return flow.eval().requires_grad_(False)
@@ -33,7 +33,7 @@ def test_a_latent_is_a_function_of_its_noise_and_conditions(flow):
     torch.testing.assert_close(flow(noise[7:8], conditions[7:8]), latent[7:8])
     assert not torch.allclose(flow(noise, 1 - conditions), latent)
     back = (latent - flow.latent_shift) / flow.latent_scale
-    back = flow._distribution(conditions).transform(back)
+    back = flow._distribution(flow._context(conditions, 20)).transform(back)
     torch.testing.assert_close(back, noise, rtol=1e-3, atol=1e-3)
 
 
@@ -52,7 +52,10 @@ def test_it_learns_a_conditional_density():
     first = torch.randn(4000, 1)
     second = 0.3 * torch.randn(4000, 1) + first**2 + 4 * condition
     mean = torch.cat([first, second], dim=1)
-    flow = LatentFlow(2, 1, transforms=3, width=32, optimizer=lambda p: torch.optim.Adam(p, 5e-3))
+    flow = LatentFlow(
+        2, conditions=1, required=1, transforms=3, width=32,
+        optimizer=lambda p: torch.optim.Adam(p, 5e-3),
+    )  # fmt: skip
     flow.standardise_by(mean, torch.zeros_like(mean), condition)
     data = TensorDataset(mean, torch.zeros_like(mean), condition)
     trainer = pl.Trainer(

@@ -1,0 +1,50 @@
+"""`python -m galgen.fit_flow`: priors of a run's latents, and of its survey's conditions."""
+
+import time
+
+from omegaconf import DictConfig, ListConfig
+
+from galgen.config import check_arguments, check_targets, command
+from galgen.errors import GalgenError
+from galgen.rules import PRIORS
+
+KINDS = (*PRIORS[1:], "conditions")
+LARGEST = 2**62
+"""Of numbers that are counted with."""
+
+
+@command("fit_flow", resumes=False)
+def main(config: DictConfig) -> None:
+    """Fit what `fit` names, and say how well each describes held-out galaxies."""
+    check(config)
+    check_targets(config)
+    check_arguments(config)
+    from galgen.fitting import Fit  # torch, after the config has been checked
+    from galgen.trained import TrainedRun
+
+    fit = Fit(TrainedRun(config.run, config.device, config.data.file), config)
+    print(f"{fit.run.name}: {fit.latents()}")
+    for kind in config.fit:
+        started = time.perf_counter()
+        found = fit.prior(kind) if kind != "conditions" else fit.conditions()
+        print(f"{found} ({time.perf_counter() - started:.0f} s)")
+
+
+def check(config: DictConfig) -> None:
+    """Check what needs no run.
+
+    Raises:
+        GalgenError: if a value is out of range.
+    """
+    if not isinstance(config.fit, ListConfig) or not config.fit or set(config.fit) - set(KINDS):
+        raise GalgenError(f"fit is {config.fit}, it takes a list of {', '.join(KINDS)}")
+    for name, least in (("seed", 0), ("batch_size", 2), ("max_epochs", 1), ("patience", 1)):
+        value = config[name]
+        if type(value) is not int or not least <= value <= LARGEST:
+            raise GalgenError(
+                f"{name} is {value}, it must be a whole number from {least} to {LARGEST}"
+            )
+
+
+if __name__ == "__main__":
+    main()

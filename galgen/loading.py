@@ -1,0 +1,45 @@
+"""A run's model, with its weights and the priors that were fitted to its latents."""
+
+import logging
+import math
+from pathlib import Path
+
+from galgen import runs
+from galgen.checkpoints import load_weights, read_and_hash
+from galgen.config import check_targets, explain, instantiate
+from galgen.errors import GalgenError
+from galgen.fitted_priors import FittedPriors
+
+log = logging.getLogger(__name__)
+
+OF_MODELS = ("galgen.models", "galgen.beta_schedules", "torch.nn", "torch.optim")
+"""Where the classes come from that make up a model."""
+
+
+def load_model(run: str | Path, checkpoint: str | None = None):
+    """Build a run's model and load its weights; see `galgen.load`.
+
+    The model's `trained_redshifts` are the smallest and the largest of the training part; its
+    `priors` are those fitted to the run so far.
+    """
+    directory = Path(run).expanduser()
+    config = runs.read_config(directory).model
+    finished, path = runs.is_finished(directory), runs.checkpoint_path(directory, checkpoint)
+    if not path.is_file():
+        raise GalgenError(f"{directory} has no {path.stem} checkpoint yet: {path} is missing")
+    check_targets(config, OF_MODELS)
+    try:
+        model = instantiate(config)
+    except Exception as error:  # whatever a class makes of arguments that somebody changed
+        raise GalgenError(f"{directory}/config.yaml: {explain(error)}") from error
+    state, model.weights_sha256 = read_and_hash(path)
+    load_weights(model, state["state_dict"], path)
+    if not all(weights.isfinite().all() for weights in model.parameters()):
+        raise GalgenError(f"{path}: its weights are not finite, the model makes nothing")
+    if not finished:
+        epochs = state.get("epoch", -1) + 1
+        log.warning("%s is not finished: these are its weights of epoch %d", directory, epochs)
+    redshift = runs.read_facts(directory).get("redshift") or {"min": 0.0, "max": math.inf}
+    model.trained_redshifts = (redshift["min"], redshift["max"])
+    model.priors = FittedPriors(directory, model)
+    return model.eval().requires_grad_(False)
