@@ -5,6 +5,7 @@ COMMANDS = {
     "galgen.describe": "say what a stamp file holds",
     "galgen.train": "train a model on a survey, into a run directory",
     "galgen.fit_flow": "fit a normalizing flow, and other priors, to the latents of a run",
+    "galgen.evaluate": "measure how good the galaxies are that a run generates",
     "galgen.plot": "draw a run: reconstructions, samples, interpolations, latents, losses",
     "galgen.generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
     "galgen.export": "write a run's networks as ONNX, TorchScript or safetensors",

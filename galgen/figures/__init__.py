@@ -2,6 +2,7 @@
 
 from galgen.figures.curves import histograms, losses
 from galgen.figures.display import Display, save
+from galgen.figures.evaluation import by_redshift, neighbours, power, size_magnitude, statistics
 from galgen.figures.galaxies import (
     contact_sheet,
     interpolation,
@@ -14,15 +15,20 @@ from galgen.figures.latents import corner, kl_by_dimension
 
 __all__ = [
     "Display",
+    "by_redshift",
     "contact_sheet",
     "corner",
     "histograms",
     "interpolation",
     "kl_by_dimension",
     "losses",
+    "neighbours",
+    "power",
     "reconstruction",
     "samples",
     "save",
+    "size_magnitude",
+    "statistics",
     "strips",
     "traversal",
 ]

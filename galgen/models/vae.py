@@ -81,6 +81,8 @@ class VAE(LightningModule):
     """Smallest and largest redshift that the model has seen, where that is known."""
     weights_sha256 = ""
     """Hash of the checkpoint that the weights are from."""
+    psf_free = False
+    """Whether images are those in front of the telescope, without its PSF."""
     priors: Mapping[str, nn.Module] = MappingProxyType({})
     """Fitted priors by name: `galgen.models.latent_prior.LatentPrior` and alike."""
 

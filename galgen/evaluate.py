@@ -1,0 +1,150 @@
+"""`python -m galgen.evaluate`: how good the galaxies are that a run generates."""
+
+import json
+import time
+
+from omegaconf import DictConfig, ListConfig
+
+from galgen.config import command
+from galgen.errors import GalgenError
+from galgen.rules import check_prior
+
+LARGEST = 1_000_000
+FEWEST = 100
+"""Galaxies below which scores mean nothing."""
+MOST_SEEDS = 100
+COLUMNS = {
+    "mean_w1": "W1/σ",
+    "c2st": "C2ST",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "frechet": "Fréchet",
+    "memorisation": "memor.",
+    "w1_by_redshift": "W1/σ(z)",
+    "redshift_slope": "z slope",
+    "left_out": "left out",
+}
+"""Of the table on the terminal; evaluation.json has more."""
+
+
+@command("evaluate", resumes=False)
+def main(config: DictConfig) -> None:
+    """Evaluate a run, and say what was found and where it lies."""
+    asked = check(config)
+    from galgen.evaluation.evaluation import Evaluation  # torch, after the config has been checked
+    from galgen.trained import TrainedRun
+
+    started = time.perf_counter()
+    run = TrainedRun(config.run, config.device, config.data.file)
+    priors = asked or ["normal", *run.model.priors]
+    result = Evaluation(run, config.n, priors, config.seeds).evaluate()
+    result.facts["seconds"] = round(time.perf_counter() - started, 1)
+    write(run, result)
+    print_table(result.facts)
+
+
+def check(config: DictConfig) -> list[str]:
+    """Check what needs no run; return the priors that were asked for.
+
+    Raises:
+        GalgenError: if a value is out of range.
+    """
+    for name, least, most in (("n", FEWEST, LARGEST), ("seeds", 1, MOST_SEEDS)):
+        value = config[name]
+        if type(value) is not int or not least <= value <= most:
+            raise GalgenError(
+                f"{name} is {value}, it must be a whole number from {least} to {most}"
+            )
+    asked = config.prior
+    if isinstance(asked, str):
+        asked = asked.split(",")
+    if asked is not None and not isinstance(asked, list | ListConfig):
+        raise GalgenError(f"prior is {asked}, it takes names such as [normal,flow]")
+    priors = list(dict.fromkeys(str(prior).strip() for prior in asked or []))
+    for prior in priors:
+        check_prior(prior)
+    return priors
+
+
+def write(run, result) -> None:
+    """Write evaluation.json and the figures into the run, and log both to its W&B run."""
+    from galgen.files import write_text
+    from galgen.pictures.evaluation import draw
+    from galgen.pictures.picture import FORMATS, save_all
+
+    drawn = draw(result, run)
+    paths = save_all(drawn, run.directory / "figures", FORMATS)
+    path = run.directory / "evaluation.json"
+    write_text(path, json.dumps(without_nan(result.facts), indent=2))
+    for written in (path, *(p for p in paths if p.suffix == ".png")):
+        print(written)
+    log(run, result.facts, {name: run.directory / "figures" / f"{name}.png" for name in drawn})
+
+
+def log(run, facts: dict, pictures: dict) -> None:
+    """Log scores and pictures to the W&B run of the training, if there is one."""
+    node = run.config.get("logger")
+    if not node or not str(node._target_).endswith("WandbLogger"):
+        return
+    import wandb
+
+    identity = (run.directory / "wandb_id.txt").read_text().strip()
+    tracked = wandb.init(
+        project=node.project,
+        id=identity,
+        name=run.name,
+        dir=str(run.directory),
+        mode=node.mode,
+        resume="allow",
+    )
+    rows = [
+        [name, *(scores.get(key) for key in COLUMNS)] for name, scores in facts["scores"].items()
+    ]
+    tracked.log({"evaluation/scores": wandb.Table(["sample", *COLUMNS], rows)})
+    tracked.log({f"evaluation/{name}": wandb.Image(str(path)) for name, path in pictures.items()})
+    for name, scores in facts["scores"].items():
+        for key, value in scores.items():
+            tracked.summary[f"evaluation/{name}/{key}"] = value
+    tracked.finish()
+
+
+def without_nan(value):
+    """Return what JSON can hold: None for numbers that are not finite, plain lists and numbers."""
+    if isinstance(value, dict):
+        return {str(key): without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return None
+    return value
+
+
+def print_table(facts: dict) -> None:
+    """Print the scores, a row for each prior and control."""
+    from rich.console import Console
+    from rich.table import Table
+
+    simulated = "simulated " if facts["simulated"] else ""
+    table = Table(
+        title=f"{facts['run']}: {facts['n']} generated against {facts['real']} {simulated}galaxies "
+        f"of '{facts['survey']}', split {facts['split']}, {len(facts['seeds'])} seeds",
+        caption=f"W1/σ: mean over {', '.join(facts['headline'])}. Compared: {facts['compared']}.",
+    )
+    table.add_column("sample")
+    for title in COLUMNS.values():
+        table.add_column(title, justify="right")
+    for name, scores in facts["scores"].items():
+        cells = [scores.get(key) for key in COLUMNS]
+        shown = ["" if cell is None or cell != cell else f"{cell:.3f}" for cell in cells]
+        table.add_row(name.replace("_", " "), *shown)
+    console = Console()
+    console.width = max(console.width, 120)
+    console.print(table)
+    for note in facts["left_out"]:
+        console.print(f"- {note}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""What generated galaxies are compared with, and how both are brought to the same footing."""
+
+import galsim
+import numpy as np
+import torch
+from scipy import fft
+
+from galgen.data.sources.noise import noise_image
+from galgen.data.transforms import crop
+from galgen.trained import PEAK, TrainedRun
+
+CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")
+"""Statistics whose mean distance is the headline."""
+STATISTICS = (*CORE, "half_light_radius", "gini", "m20", "asymmetry")
+"""Statistics that are compared."""
+SURVIVING = ("sigma", "ellipticity", "rho4", "half_light_radius")
+"""Those that noise changes little: of noisy galaxies against noiseless ones, these alone."""
+CORRELATED = ("simulated", "cosmos", "deepfield")
+"""Surveys whose noise is that of the COSMOS mosaics."""
+READ_TOGETHER = 256
+
+
+class Comparison:
+    """The footing on which galaxies of a run's survey and generated ones are compared.
+
+    A model in physical units makes galaxies without noise: they get the noise of the survey, and
+    its PSF if they have none. A model of peak-normalised galaxies is compared with the simulated
+    survey's noiseless images, normalised alike; where there are none, with noisy stamps, in the
+    statistics that noise changes little.
+
+    Args:
+        run: the trained run.
+
+    Attributes:
+        statistics: names of those that are compared.
+        core: those of them that the headline is of.
+        what: a sentence that says what is compared with what.
+    """
+
+    def __init__(self, run: TrainedRun):
+        self.run, self.survey = run, run.survey
+        self.peak = run.unit == PEAK
+        self.noiseless = self.peak and "noiseless" in self.survey.stamps.stacks
+        self.statistics, self.core = STATISTICS, CORE
+        name = self.survey.stamps.attrs.get("survey", self.survey.name)
+        self.correlated = name in CORRELATED
+        noise = "correlated COSMOS noise" if self.correlated else "white noise"
+        self.what = f"stamps of the survey against generated galaxies with fresh {noise}"
+        if self.noiseless:
+            self.what = (
+                "noiseless images of the survey, peak-normalised, against generated galaxies as "
+                "they are"
+            )
+        elif self.peak:
+            self.statistics = self.core = SURVIVING
+            self.what = (
+                "noisy, peak-normalised stamps against generated galaxies without noise, in the "
+                "statistics that noise changes little"
+            )
+
+    def real(self, part: str, positions: np.ndarray) -> np.ndarray:
+        """Return galaxies of a part by their positions (n,) in it, as they are measured."""
+        blocks = [
+            self._real(part, positions[start : start + READ_TOGETHER])
+            for start in range(0, len(positions), READ_TOGETHER)
+        ]
+        return np.concatenate(blocks)
+
+    def variance(self, part: str, positions: np.ndarray) -> np.ndarray | None:
+        """Return the noise variance of measured galaxies, (n,); None where it is not known."""
+        column = self.survey.parts[part].columns.get("noise_variance")
+        if self.peak or column is None:
+            return None
+        return column.numpy()[positions].astype(float)
+
+    def generated(self, images: np.ndarray, positions: np.ndarray, seed: int) -> np.ndarray:
+        """Return generated galaxies as they are measured.
+
+        Args:
+            images: (N, H, W), in the run's unit.
+            positions: of the test galaxies whose PSF and noise they get, (N,).
+            seed: of the noise.
+        """
+        if self.run.model.psf_free:
+            images = convolve(images, self.psfs(positions))
+        return images if self.peak else self.with_noise(images, positions, seed)
+
+    def with_noise(self, images: np.ndarray, positions: np.ndarray, seed: int) -> np.ndarray:
+        """Add the noise of test galaxies at positions (N,) to images (N, H, W)."""
+        variance = self.variance("test", positions)
+        if variance is None:
+            variance = edge_variance(self.real("test", positions))
+        return images + self.noise(len(images), np.sqrt(variance), seed)
+
+    def noise(self, n: int, sigma: np.ndarray, seed: int) -> np.ndarray:
+        """Draw noise of standard deviations (n,) like the survey's, (n, H, W) float32."""
+        size = self.run.model.image_size
+        if not self.correlated:
+            white = np.random.default_rng(seed).standard_normal((n, size, size), np.float32)
+            return white * sigma[:, None, None].astype(np.float32)
+        rng = galsim.BaseDeviate(seed + 1)  # GalSim takes 0 for any seed
+        noise = np.stack([noise_image(size, rng, 1.0) for _ in range(n)])
+        return noise * sigma[:, None, None].astype(np.float32)
+
+    def normalised(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:
+        """Return noiseless light (n, H, W) as the run's transform leaves it, in the run's unit."""
+        batch = self.survey.parts[part][torch.from_numpy(positions)]
+        batch.image = crop(torch.from_numpy(images), self.run.model.image_size)
+        return self.run.physical(self.survey.transform(batch).image)
+
+    def _real(self, part: str, positions: np.ndarray) -> np.ndarray:
+        if not self.noiseless:
+            return self.run.physical(self.survey.batch(part, positions).image)
+        rows = self.survey.parts[part].rows[positions]
+        size = self.run.model.image_size
+        light = self.survey.stamps.read(rows, size, "noiseless")
+        return self.normalised(light, part, positions)
+
+    def psfs(self, positions: np.ndarray) -> np.ndarray:
+        """Return the PSFs of test galaxies at positions (n,), (n, h, w)."""
+        stamps, rows = self.survey.stamps, self.survey.parts["test"].rows[positions]
+        index = stamps.columns.get("psf_index", np.arange(len(stamps)))[rows].astype(int)
+        used, place = np.unique(index, return_inverse=True)
+        return stamps.read(used, stamps.stacks["psf"][1], "psf")[place]
+
+
+def convolve(images: np.ndarray, psfs: np.ndarray) -> np.ndarray:
+    """Convolve images with their PSFs, with zeros beyond the edges.
+
+    Args:
+        images: (N, H, W).
+        psfs: (N, h, w), h and w odd.
+
+    Returns:
+        Images (N, H, W), float32.
+    """
+    _, height, width = images.shape
+    top, left = psfs.shape[1] // 2, psfs.shape[2] // 2
+    shape = [
+        fft.next_fast_len(a + b) for a, b in zip(images.shape[1:], psfs.shape[1:], strict=True)
+    ]
+    product = fft.rfft2(images, shape) * fft.rfft2(psfs, shape)
+    whole = fft.irfft2(product, shape)
+    return whole[:, top : top + height, left : left + width].astype(np.float32)
+
+
+def edge_variance(images: np.ndarray) -> np.ndarray:
+    """Estimate the noise variance of images (N, H, W) by the scatter of their edges, (N,)."""
+    edge = np.ones(images.shape[1:], bool)
+    edge[1:-1, 1:-1] = False
+    pixels = images[:, edge]
+    away = np.abs(pixels - np.median(pixels, axis=1, keepdims=True))
+    return (1.4826 * np.median(away, axis=1)) ** 2

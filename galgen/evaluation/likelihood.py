@@ -1,0 +1,153 @@
+"""How well a model describes held-out galaxies: reconstruction, noise, evidence."""
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from galgen.models.likelihoods import SquaredError
+from galgen.models.vae import kl_to_standard_normal
+from galgen.trained import PEAK, TrainedRun
+
+TOGETHER = 64
+"""Galaxies at a time."""
+MAGNITUDES = (0, 22, 23.5, 24.5, 99)
+"""Edges of the bins in which the noise is checked."""
+
+
+def reconstruction(run: TrainedRun, positions: np.ndarray) -> dict[str, float | None]:
+    """Compare test galaxies with their reconstructions.
+
+    Args:
+        run: the trained run.
+        positions: of the galaxies in the test part, (N,).
+
+    Returns:
+        Squared error per pixel on the model's scale, that of an all-zero prediction, and the
+        correlation of residuals with the next pixel; where the noise is known, `reduced_chi2`,
+        and that by magnitude.
+    """
+    rows = [
+        _residuals(run, positions[start : start + TOGETHER])
+        for start in range(0, len(positions), TOGETHER)
+    ]
+    error, zero, chi2, product, square = (
+        np.concatenate(column) for column in zip(*rows, strict=True)
+    )
+    found = {
+        "squared_error_per_pixel": float(error.mean()),
+        "squared_error_of_zero_per_pixel": float(zero.mean()),
+        "residual_correlation": float(product.sum() / square.sum()),
+    }
+    if np.isfinite(chi2).all():
+        found["reduced_chi2"] = float(chi2.mean())
+        found["reduced_chi2_median"] = float(np.median(chi2))
+    magnitude = run.survey.stamps.columns.get("magnitude")
+    if magnitude is not None and "reduced_chi2" in found:
+        magnitude = magnitude[run.survey.parts["test"].rows[positions]]
+        for low, high in itertools.pairwise(MAGNITUDES):
+            inside = (magnitude >= low) & (magnitude < high)
+            if inside.any():
+                found[f"reduced_chi2_mag_{low}_{high}"] = float(chi2[inside].mean())
+    return found
+
+
+def evidence(
+    run: TrainedRun, positions: np.ndarray, priors: list[str], draws: int = 32, seed: int = 0
+) -> dict[str, float]:
+    """Bound the log-likelihood of test galaxies by importance sampling.
+
+    The squared error with the weight beta is taken as what it is, the likelihood of white noise
+    of variance beta / 2.
+
+    Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
+
+    Args:
+        run: the trained run.
+        positions: of the galaxies in the test part, (N,).
+        priors: in front of the decoder.
+        draws: latents of each galaxy.
+        seed: of the draws.
+
+    Returns:
+        Nats a galaxy: `log_likelihood` under each prior, `elbo` under N(0, 1), and `kl`; nothing
+        where the likelihood is none (squared error with beta 0).
+    """
+    beta = run.model.beta_schedule.beta
+    squared = isinstance(run.model.likelihood, SquaredError)
+    if squared and not beta > 0:
+        return {}
+    collected = []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for start in range(0, len(positions), TOGETHER):
+            batch = _batch(run, positions[start : start + TOGETHER])
+            constant = 0.5 * batch.image[0].numel() * math.log(math.pi * beta) if squared else 0.0
+            collected.append(
+                _weights(run, batch, priors, draws, beta if squared else 1.0, constant)
+            )
+    found, kl = {}, torch.cat([kl for _, kl in collected])
+    for prior in priors:
+        weights = torch.cat([weights[prior] for weights, _ in collected], dim=1)
+        bound = weights.logsumexp(dim=0) - math.log(draws)
+        found[f"log_likelihood_{prior}"] = float(bound.mean())
+        if prior == "normal":
+            found["elbo"] = float(weights.mean())
+    return found | {"kl": float(kl.mean())}
+
+
+def _weights(
+    run: TrainedRun, batch, priors: list[str], draws: int, divisor: float, constant: float
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return log p(x, latent) - log q(latent | x) of draws, (draws, N) by prior, and the KL."""
+    model, weights = run.model, {prior: [] for prior in priors}
+    condition = batch.redshift if model.conditional else None
+    q = model.encode(batch.image, condition)
+    for _ in range(draws):
+        latent = q.sample()
+        cost = model.likelihood(model.decode(latent, condition), batch) / divisor + constant
+        inside = q.log_prob(latent).sum(dim=1) + cost
+        for prior in priors:
+            weights[prior].append(log_prior(model, prior, latent, condition) - inside)
+    stacked = {prior: torch.stack(columns) for prior, columns in weights.items()}
+    return stacked, kl_to_standard_normal(q)
+
+
+def log_prior(model, prior: str, latent: Tensor, redshift: Tensor | None) -> Tensor:
+    """Return the log-density of latents (N, D) under a prior, where redshift alone is known."""
+    if prior == "normal":
+        return Normal(0.0, 1.0).log_prob(latent).sum(dim=1)
+    fitted = model.priors[prior]
+    columns = torch.full((len(latent), len(fitted.condition_names)), torch.nan)
+    if redshift is not None:
+        columns[:, fitted.condition_names.index("redshift")] = redshift
+    return fitted.log_prob(latent, columns.to(latent.device))
+
+
+def _residuals(run: TrainedRun, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Measure residuals of test galaxies: error, zero's, chi2, product with the next, square."""
+    batch = _batch(run, positions)
+    condition = batch.redshift if run.model.conditional else None
+    residual = (batch.image - run.model.reconstruct(batch.image, condition)).double()
+    variance = batch.noise_variance
+    if variance is None or run.unit == PEAK:
+        chi2 = torch.full((len(residual),), torch.nan)
+    else:
+        chi2 = residual.square().mean(dim=(1, 2)) / variance
+    left, right = residual[:, :, :-1], residual[:, :, 1:]
+    columns = (
+        residual.square().mean(dim=(1, 2)),
+        batch.image.double().square().mean(dim=(1, 2)),
+        chi2,
+        (left * right).sum(dim=(1, 2)),
+        left.square().sum(dim=(1, 2)),
+    )
+    return tuple(column.cpu().numpy() for column in columns)
+
+
+def _batch(run: TrainedRun, positions: np.ndarray):
+    batch = run.survey.batch("test", positions)
+    return run.model.transfer_batch_to_device(batch, run.model.device, 0)
