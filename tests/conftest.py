@@ -1,5 +1,6 @@
 """Small surveys, and commands run inside the test's process."""
 
+import os
 import shutil
 import sys
 from contextlib import contextmanager
@@ -66,6 +67,15 @@ def small(survey) -> list[str]:
     ]
 
 
+def run_command(name: str, *arguments: str) -> None:
+    """Run a command outside a test, for fixtures that many tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HYDRA_FULL_ERROR", raising=False)  # main sets it, and importing reads it
+        patch.setattr(sys, "argv", [f"galgen/{name}.py", *arguments])
+        import_module(f"galgen.{name}").main()
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
 def train_once(folder: Path, *overrides: str) -> Path:
     """Train a tiny run in a folder; return its directory."""
     with pytest.MonkeyPatch.context() as patch:
@@ -73,8 +83,7 @@ def train_once(folder: Path, *overrides: str) -> Path:
         arguments = ["run_name=tiny", "model.width=4", "model.latent_dim=3", "callbacks=[default]"]
         arguments += ["data.batch_size=16", f"data.image_size={SIZE}", "trainer.max_epochs=2"]
         arguments += ["trainer.accelerator=cpu", "callbacks.progress=null", *overrides]
-        patch.setattr(sys, "argv", ["galgen/train.py", *arguments])
-        import_module("galgen.train").main()
+        run_command("train", *arguments)
     return folder / "runs" / "tiny"
 
 
@@ -186,3 +195,17 @@ def pulling_the_plug(monkeypatch):
             yield
 
     return at
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory) -> Path:
+    """Train a residual_cvae on 400 simulated galaxies of 32 px; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("simulated")
+    data = ["data=simulated", "data.galaxies=400", "data.clumps=false", "data.image_size=32"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GALGEN_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        run_command("prepare", *data, "prepare.noiseless=true")
+        file = next((folder / "cache").glob("*.h5"))
+        data += [f"data.file={file}", "data.split=[0.4,0.1,0.5]", "experiment=noise_aware"]
+        return train_once(folder, *data)

@@ -10,9 +10,9 @@ import torch
 from galgen.draws import CHOICE, uniform
 from galgen.errors import GalgenError
 from galgen.evaluation import metrics, sersic
-from galgen.evaluation.comparison import Comparison
 from galgen.evaluation.features import FeatureEncoder
 from galgen.evaluation.likelihood import evidence, reconstruction
+from galgen.evaluation.observation import Observation
 from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_redshifts
@@ -75,7 +75,7 @@ class Evaluation:
         for prior in priors:
             if prior != "normal":
                 run.model.priors[prior]  # to fail before the work begins
-        self.comparison, self.notes = Comparison(run), []
+        self.observation, self.notes = Observation(run), []
         self.images: dict[str, np.ndarray] = {}
         order = np.argsort(uniform(0, CHOICE, 0, there, 1)[:, 0])
         self.positions = order[:n]
@@ -121,7 +121,8 @@ class Evaluation:
             for name, found in distances.items()
         }
         facts["not_measured"] = {
-            name: sample.causes(self.comparison.statistics) for name, sample in self.samples.items()
+            name: sample.causes(self.observation.statistics)
+            for name, sample in self.samples.items()
         }
         facts |= self._likelihoods()
         shown = {name: images[:SHOWN] for name, images in self.images.items()}
@@ -140,16 +141,16 @@ class Evaluation:
             self.notes.append("the survey has no redshifts: nothing is scored by redshift")
         if self.run.zero_point is None:
             self.notes.append("no magnitudes: the run's images have no unit with a zero point")
-        if self.comparison.peak:
+        if self.observation.peak:
             self.notes.append("fluxes are in units of a galaxy's brightest pixel")
 
     def _survey_sample(self, name: str, part: str, positions: np.ndarray) -> Sample:
-        images = self.comparison.real(part, positions)
+        images = self.observation.real(part, positions)
         redshift = None
         if self.has_redshift:
             rows = self.run.survey.parts[part].rows[positions]
             redshift = self.run.survey.stamps.columns["redshift"][rows].astype(float)
-        variance = self.comparison.variance(part, positions)
+        variance = self.observation.variance(part, positions)
         return self._measured(name, images, variance, redshift)
 
     def _measured(self, name: str, images, variance, redshift) -> Sample:
@@ -159,7 +160,7 @@ class Evaluation:
 
     def _learn_features(self, training: Sample) -> None:
         self.report("training the feature encoder and the redshift regression on the training part")
-        names = self.comparison.statistics
+        names = self.observation.statistics
         targets = training.table(names)
         self.regressor = None
         if self.has_redshift:
@@ -194,8 +195,8 @@ class Evaluation:
             redshift = self.run.survey.stamps.columns["redshift"][rows].astype(float)
         asked = redshift if self.run.model.conditional else None
         images = self.run.physical(self.run.model.sample(self.n, asked, prior, seed))
-        seen = self.comparison.generated(images, positions, seed)
-        variance = self.comparison.variance("test", positions)
+        seen = self.observation.generated(images, positions, seed)
+        variance = self.observation.variance("test", positions)
         name = prior if seed == 0 else f"{prior} {seed}"
         sample = self._measured(name, seen, variance, redshift)
         sample.features = self.encoder(seen)
@@ -204,7 +205,7 @@ class Evaluation:
         return sample
 
     def _score(self, real: Sample, generated: Sample) -> tuple[dict, dict[str, metrics.Score]]:
-        names, core = self.comparison.statistics, self.comparison.core
+        names, core = self.observation.statistics, self.observation.core
         scores, distances = score(real, generated, names, core)
         if generated.features is not None:
             scores["memorisation"] = metrics.memorisation(
@@ -239,12 +240,12 @@ class Evaluation:
         positions = positions[usable]
         chosen = {name: values[usable] for name, values in chosen.items()}
         size, scale = self.run.model.image_size, self.run.pixel_scale
-        light = sersic.draw(chosen, self.comparison.psfs(positions), size, scale)
-        if self.comparison.peak:
-            seen = self.comparison.normalised(light, "test", positions)
+        light = sersic.draw(chosen, self.observation.psfs(positions), size, scale)
+        if self.observation.peak:
+            seen = self.observation.normalised(light, "test", positions)
         else:
-            seen = self.comparison.with_noise(light, positions, seed=CONTROL)
-        variance = self.comparison.variance("test", positions)
+            seen = self.observation.with_noise(light, positions, seed=CONTROL)
+        variance = self.observation.variance("test", positions)
         redshift = None
         if self.has_redshift:
             redshift = stamps.columns["redshift"][rows[usable]].astype(float)
@@ -286,9 +287,9 @@ class Evaluation:
             "real": len(self.positions),
             "priors": self.priors,
             "seeds": list(range(self.seeds)),
-            "compared": self.comparison.what,
-            "statistics": list(self.comparison.statistics),
-            "headline": list(self.comparison.core),
+            "compared": self.observation.what,
+            "statistics": list(self.observation.statistics),
+            "headline": list(self.observation.core),
             "unit": run.unit,
             "weights_sha256": run.model.weights_sha256,
             "versions": {name: importlib.metadata.version(name) for name in VERSIONS},

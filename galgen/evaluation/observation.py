@@ -20,7 +20,7 @@ CORRELATED = ("simulated", "cosmos", "deepfield")
 READ_TOGETHER = 256
 
 
-class Comparison:
+class Observation:
     """The footing on which galaxies of a run's survey and generated ones are compared.
 
     A model in physical units makes galaxies without noise: they get the noise of the survey, and

@@ -1,0 +1,103 @@
+"""Scores of measured samples, the conditional ones beside their shuffled control."""
+
+import numpy as np
+import pytest
+import torch
+
+from galgen.evaluation.features import FeatureEncoder
+from galgen.evaluation.morphology import Flag
+from galgen.evaluation.sample import Sample, measured
+from galgen.evaluation.scores import RedshiftRegressor, score, score_redshifts
+from tests.conftest import discs
+
+NAMES = ("log_flux", "sigma")
+
+
+def sample(n=1200, seed=0, follows=True, shift=0.0):
+    """Galaxies whose flux falls with redshift, or does not."""
+    rng = np.random.default_rng(seed)
+    redshift = rng.uniform(0, 2, n)
+    flux = -redshift if follows else -rng.permutation(redshift)
+    columns = {"log_flux": flux + rng.normal(0, 0.2, n) + shift, "sigma": rng.normal(size=n)}
+    return Sample("", {**columns, "flag": np.zeros(n, int)}, redshift, rng.normal(size=(n, 4)))
+
+
+def test_alike_scores_near_the_floor_and_apart_does_not():
+    real = sample()
+    alike, distances = score(real, sample(seed=1), NAMES, NAMES)
+    assert set(distances) == set(NAMES)
+    assert alike["mean_w1"] < 3 * alike["mean_w1_floor"]
+    assert alike["c2st"] == pytest.approx(0.5, abs=0.05)
+    assert alike["coverage"] > 0.9
+    assert alike["left_out"] == 0
+    apart, distances = score(real, sample(seed=1, shift=1.0), NAMES, ("log_flux",))
+    scatter = real.columns["log_flux"].std()
+    assert apart["mean_w1"] == distances["log_flux"].value == pytest.approx(1 / scatter, rel=0.05)
+    assert apart["c2st"] > 0.65
+    assert apart["frechet"] > 10 * alike["frechet"]
+    assert apart["frechet_encoder"] == alike["frechet_encoder"]  # the same features
+
+
+def test_what_cannot_be_measured_is_counted_by_cause_and_left_out():
+    lacking = sample()
+    lacking.columns["sigma"][:300] = np.nan
+    lacking.columns["flag"][:300] = Flag.MOMENTS
+    lacking.columns["flag"][:100] |= Flag.FAINT
+    scores, _ = score(sample(seed=1), lacking, NAMES, NAMES)
+    assert scores["left_out"] == 0.25
+    causes = lacking.causes(NAMES)
+    assert (causes["galaxies"], causes["left_out"]) == (1200, 300)
+    assert (causes["moments"], causes["faint"], causes["flux"]) == (300, 100, 0)
+    lacking.columns["sigma"][:] = np.nan
+    assert score(sample(seed=1), lacking, NAMES, NAMES) == ({}, {})
+
+
+def test_a_sample_that_follows_its_redshifts_beats_its_shuffled_control():
+    regressor = RedshiftRegressor(sample(seed=5), NAMES)
+    real = sample()
+    good = score_redshifts(real, sample(seed=1), NAMES, regressor)
+    assert good["redshift_slope"] > 0.8
+    assert good["redshift_slope_shuffled"] == pytest.approx(0, abs=0.1)
+    assert good["redshift_bias"] == pytest.approx(0, abs=0.05)
+    assert good["w1_by_redshift"] < 0.15
+    assert good["w1_by_redshift_shuffled"] > 3 * good["w1_by_redshift"]
+
+
+def test_a_sample_that_ignores_its_redshifts_scores_like_its_shuffled_control():
+    regressor = RedshiftRegressor(sample(seed=5), NAMES)
+    blind = score_redshifts(sample(), sample(seed=1, follows=False), NAMES, regressor)
+    assert blind["redshift_slope"] == pytest.approx(0, abs=0.1)
+    assert blind["w1_by_redshift"] == pytest.approx(blind["w1_by_redshift_shuffled"], rel=0.1)
+
+
+def test_unknown_redshifts_are_left_out():
+    real, lacking = sample(), sample(seed=1)
+    lacking.redshift[:100] = np.nan
+    regressor = RedshiftRegressor(lacking, NAMES)
+    found = score_redshifts(real, lacking, NAMES, regressor)
+    assert np.isfinite(list(found.values())).all()
+
+
+def test_measured_statistics_scale_with_brightness():
+    images = discs(20, 64) + np.random.default_rng(0).normal(0, 0.002, (20, 64, 64)).astype("f4")
+    one, ten = (measured("", factor * images, 0.03, 25.0) for factor in (1, 10))
+    np.testing.assert_allclose(ten.columns["log_flux"], one.columns["log_flux"] + 1, atol=1e-3)
+    np.testing.assert_allclose(ten.columns["magnitude"], one.columns["magnitude"] - 2.5, atol=1e-3)
+    np.testing.assert_allclose(ten.columns["sigma"], one.columns["sigma"], rtol=1e-3)
+
+
+def test_features_follow_the_seed_tell_galaxies_apart_and_leave_torch_s_numbers_alone():
+    images = discs(200)
+    targets = np.stack([images.sum(axis=(1, 2)), np.full(200, np.nan)], axis=1)
+    targets[:, 1] = np.linspace(0, 1, 200)
+    targets[::2, 1] = np.nan
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    encoder = FeatureEncoder(images, targets)
+    assert torch.equal(torch.rand(3), expected)
+    features = encoder(images)
+    np.testing.assert_array_equal(features, FeatureEncoder(images, targets)(images))
+    assert not np.allclose(features, FeatureEncoder(images, targets, seed=1)(images))
+    size = np.abs(np.corrcoef(features.T, images.sum(axis=(1, 2)))[-1, :-1])
+    assert size.max() > 0.5

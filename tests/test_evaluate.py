@@ -1,0 +1,173 @@
+"""The evaluation command: what it writes, its controls, and what it says of bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from tests.conftest import run_command
+from tests.test_loggers import histories, wandb_records
+
+SCORES = {"mean_w1", "mean_w1_floor", "c2st", "coverage", "frechet_encoder", "memorisation"}
+
+
+@pytest.fixture(scope="session")
+def fitted(simulated, tmp_path_factory) -> Path:
+    """Copy the simulated run, with a mixture fitted to its latents."""
+    run = tmp_path_factory.mktemp("fitted") / "run"
+    shutil.copytree(simulated, run)
+    run_command("fit_flow", f"run={run}", "fit=[gmm]", "gmm.components=2")
+    return run
+
+
+@pytest.fixture(scope="session")
+def evaluated(fitted) -> tuple[Path, dict]:
+    """Evaluate it; give the run and evaluation.json."""
+    run_command("evaluate", f"run={fitted}", "n=200", "seeds=2")
+    return fitted, json.loads((fitted / "evaluation.json").read_text())
+
+
+def test_it_says_what_was_compared_with_what(evaluated):
+    _, found = evaluated
+    assert found["survey"] == "simulated"
+    assert found["simulated"] is True
+    assert (found["split"], found["n"], found["real"]) == ("test", 200, 200)
+    assert found["priors"] == ["normal", "gmm"]
+    assert found["seeds"] == [0, 1]
+    assert "fresh correlated COSMOS noise" in found["compared"]
+    assert {"galgen", "galsim", "scikit-learn"} <= found["versions"].keys()
+    assert found["left_out"] == []
+
+
+def test_every_prior_and_control_is_scored(evaluated):
+    _, found = evaluated
+    assert found["scores"].keys() == {
+        *("normal", "gmm", "sersic", "training", "real_half", "shuffled")
+    }
+    for name in ("normal", "gmm", "sersic", "training", "real_half"):
+        assert found["scores"][name].keys() >= SCORES, name
+        assert found["wasserstein"][name].keys() == set(found["statistics"])
+    assert found["scatter_over_seeds"]["gmm"]["mean_w1"] > 0
+    bound = found["bound"]
+    assert bound["log_likelihood_normal"] >= bound["elbo"]
+    assert bound["log_likelihood_gmm"] != bound["log_likelihood_normal"]
+    assert found["reconstruction"]["reduced_chi2"] > 0.9
+
+
+def test_the_controls_do_what_they_are_there_for(evaluated):
+    scores = evaluated[1]["scores"]
+    assert scores["real_half"]["c2st"] == pytest.approx(0.5, abs=0.2)  # of 100 against 100
+    assert scores["training"]["memorisation"] == 0
+    assert scores["real_half"]["memorisation"] == pytest.approx(1, abs=0.15)
+    barely_trained = scores["normal"]
+    assert barely_trained["c2st"] > 0.9
+    assert barely_trained["mean_w1"] > 3 * scores["real_half"]["mean_w1"]
+    assert scores["shuffled"]["redshift_slope"] == pytest.approx(0, abs=0.15)
+
+
+def test_failures_are_counted_by_cause(evaluated):
+    counts = evaluated[1]["not_measured"]
+    assert counts["real"]["galaxies"] == 200
+    for count in counts.values():
+        assert 0 <= count["left_out"] <= count["galaxies"]
+        assert count["left_out"] <= sum(list(count.values())[2:])
+
+
+def test_figures_are_drawn(evaluated):
+    names = {path.name for path in (evaluated[0] / "figures").glob("evaluation_*")}
+    kinds = ["statistics", "power", "redshift", "size_magnitude", "neighbours_normal"]
+    for kind in [*kinds, "neighbours_gmm"]:
+        assert {f"evaluation_{kind}.png", f"evaluation_{kind}.pdf"} <= names
+
+
+def test_the_same_command_finds_the_same(evaluated, command, tmp_path):
+    run = tmp_path / "again"
+    shutil.copytree(evaluated[0], run)
+    (run / "evaluation.json").unlink()
+    code, printed = command("evaluate", f"run={run}", "n=200", "seeds=1", "prior=gmm")
+    assert code == 0, printed
+    found = json.loads((run / "evaluation.json").read_text())
+    distances = evaluated[1]["wasserstein"]["gmm"]
+    for name, expected in distances.items():
+        assert found["wasserstein"]["gmm"][name]["value"] == pytest.approx(expected["value"])
+    assert "W1/σ" in printed
+    assert "real half" in printed
+    assert "simulated" in printed
+
+
+def test_more_galaxies_than_the_test_part_has_are_said(fitted, command, tmp_path):
+    run = tmp_path / "more"
+    shutil.copytree(fitted, run)
+    code, printed = command("evaluate", f"run={run}", "n=260", "seeds=1", "prior=[normal]")
+    assert code == 0, printed
+    found = json.loads((run / "evaluation.json").read_text())
+    assert (found["n"], found["real"]) == (260, 200)
+    assert "n=260 is more than the test part has: 200 real galaxies" in found["left_out"][0]
+
+
+def test_scores_and_figures_go_to_the_run_s_wandb(fitted, command, tmp_path):
+    run = tmp_path / "tracked"
+    shutil.copytree(fitted, run)
+    config = OmegaConf.load(run / "config.yaml")
+    target = "pytorch_lightning.loggers.WandbLogger"
+    config.logger = {"_target_": target, "project": "p", "mode": "offline"}
+    OmegaConf.save(config, run / "config.yaml")
+    (run / "wandb_id.txt").write_text("abc123")
+    code, printed = command("evaluate", f"run={run}", "n=200", "seeds=1", "prior=normal")
+    assert code == 0, printed
+    (file,) = run.glob("wandb/offline-run-*/*.wandb")
+    records = wandb_records(file)
+    (started,) = (r.run for r in records if r.WhichOneof("record_type") == "run")
+    assert started.run_id == "abc123"
+    logged = {key for row in histories(records) for key in row}
+    assert {"evaluation/scores", "evaluation/evaluation_statistics"} <= logged
+    summary = [item for r in records for item in r.summary.update]
+    assert "mean_w1" in str(summary)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["n=10"], "n is 10, it must be a whole number from 100"),
+        (["n=many"], "n is many"),
+        (["seeds=0"], "seeds is 0"),
+        (["prior=flows"], "prior is 'flows', it can be one of normal, flow"),
+        (["prior=3"], "prior is 3"),
+        (["prior=flow"], "no flow yet; make it: python -m galgen.fit_flow"),
+        (["run=nowhere"], "nowhere is no run directory"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_writes_nothing(fitted, command, overrides, sentence):
+    before = sorted(path.name for path in fitted.iterdir())
+    code, printed = command("evaluate", f"run={fitted}", *overrides)
+    assert code == 1
+    assert sentence in printed
+    assert "Traceback" not in printed
+    assert sorted(path.name for path in fitted.iterdir()) == before
+
+
+def test_a_survey_with_too_few_test_galaxies_is_refused(physical, command):
+    code, printed = command("evaluate", f"run={physical}")
+    assert code == 1
+    assert "8 galaxies in its test part" in printed
+
+
+def test_a_survey_without_redshift_magnitude_or_psf_is_evaluated_without(command, tmp_path):
+    from galgen.data.stamp_writing import write_stamps
+    from tests.conftest import discs, train_once
+
+    noise = np.random.default_rng(0).normal(0, 0.02, (300, 32, 32)).astype("f4")
+    write_stamps(tmp_path / "bare.h5", [{"image": discs(300) + noise}], {"survey": "mine"})
+    data = ["data=mosaic", f"data.file={tmp_path / 'bare.h5'}", "data.split=[0.4,0.1,0.5]"]
+    run = train_once(tmp_path, *data, "transform=none", "model=residual_vae")
+    code, printed = command("evaluate", f"run={run}", "n=150", "seeds=1")
+    assert code == 0, printed
+    found = json.loads((run / "evaluation.json").read_text())
+    notes = " ".join(found["left_out"])
+    for left_out in ("no redshifts", "no magnitudes", "sizes are in px", "no parametric control"):
+        assert left_out in notes
+    assert "redshift_slope" not in found["scores"]["normal"]
+    assert not (run / "figures" / "evaluation_redshift.png").exists()
