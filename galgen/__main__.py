@@ -6,6 +6,7 @@ COMMANDS = {
     "galgen.train": "train a model on a survey, into a run directory",
     "galgen.fit_flow": "fit a normalizing flow, and other priors, to the latents of a run",
     "galgen.plot": "draw a run: reconstructions, samples, interpolations, latents, losses",
+    "galgen.compare": "set runs side by side: a table, and rate against distortion over beta",
     "galgen.generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
     "galgen.export": "write a run's networks as ONNX, TorchScript or safetensors",
     "galgen.report": "write a page about a run or a sweep",

@@ -11,6 +11,7 @@ from galgen.figures.galaxies import (
     traversal,
 )
 from galgen.figures.latents import corner, kl_by_dimension
+from galgen.figures.rate_distortion import rate_distortion
 
 __all__ = [
     "Display",
@@ -20,6 +21,7 @@ __all__ = [
     "interpolation",
     "kl_by_dimension",
     "losses",
+    "rate_distortion",
     "reconstruction",
     "samples",
     "save",
