@@ -7,6 +7,7 @@ COMMANDS = {
     "galgen.fit_flow": "fit a normalizing flow, and other priors, to the latents of a run",
     "galgen.evaluate": "measure how good the galaxies are that a run generates",
     "galgen.plot": "draw a run: reconstructions, samples, interpolations, latents, losses",
+    "galgen.compare": "set runs side by side: a table, and rate against distortion over beta",
     "galgen.generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
     "galgen.export": "write a run's networks as ONNX, TorchScript or safetensors",
     "galgen.report": "write a page about a run or a sweep",

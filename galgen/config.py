@@ -17,6 +17,7 @@ from typing import get_args
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import (
     HydraException,
     InstantiationException,
@@ -48,17 +49,23 @@ PLAIN = {
     type(None): "null",
 }
 """Types of plain values, in the words of error messages."""
+WITH_VALUE = (
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
+    *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+)
+"""Hydra's options that the next word belongs to."""
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
 def command(
-    config_name: str, resumes: bool = True
+    config_name: str, resumes: bool = True, words: str | None = None
 ) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Make a function of a config into a command; its errors become a sentence.
 
     Args:
         config_name: the command's file in conf/, without `.yaml`.
         resumes: whether the command, when it was cut, goes on where it was.
+        words: the key that is given, as a list, what on the command line is no `key=value`.
 
     Returns:
         A decorator. The decorated function takes no arguments and reads the command line. It
@@ -89,6 +96,8 @@ def command(
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing
             try:
+                if words:
+                    sys.argv[1:] = name_words(sys.argv[1:], words)
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
                     run_task
                 )()
@@ -107,6 +116,28 @@ def command(
         return main
 
     return decorate
+
+
+def name_words(arguments: list[str], key: str) -> list[str]:
+    """Turn the words of a command line into `key=[...]`, which Hydra can read.
+
+    Args:
+        arguments: the command line. Options and `key=value` stay; a path with an equals sign in it
+            is a word where it exists.
+        key: what the words are values of.
+
+    Raises:
+        GalgenError: if the key is given as well.
+    """
+    words, others = [], []
+    for previous, word in zip(["", *arguments], arguments, strict=False):
+        is_option = word.startswith("-") or previous in WITH_VALUE
+        is_pair = "=" in word and not Path(word).exists()
+        (others if is_option or is_pair else words).append(word)
+    if words and any(other.startswith(f"{key}=") for other in others):
+        raise GalgenError(f"{words[0]}: give all as {key}=[...], or all as words without {key}=")
+    quoted = ",".join(QuotedString(word, Quote.single).with_quotes() for word in words)
+    return [*others, f"{key}=[{quoted}]"] if words else others
 
 
 def explain(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig
 from galgen.config import command
 from galgen.errors import GalgenError
 from galgen.files import written_whole
+from galgen.runs import find_runs
 
 
 @command("report", resumes=False)
@@ -32,33 +33,6 @@ def main(config: DictConfig) -> None:
     with written_whole(out) as part:
         part.write_text(text, encoding="utf-8")
     print(f"{out}: {len(directories)} run(s), {out.stat().st_size / 1e6:.1f} MB")
-
-
-def find_runs(folders: list[Path]) -> list[Path]:
-    """Return the run directories that are meant, each once.
-
-    Args:
-        folders: run directories, and folders of run directories.
-
-    Raises:
-        GalgenError: if a folder is neither.
-    """
-    found: dict[Path, Path] = {}
-    for folder in folders:
-        below = sorted(folder.iterdir()) if folder.is_dir() else []
-        runs = [path for path in ([folder] if is_run(folder) else below) if is_run(path)]
-        if not runs:
-            raise GalgenError(
-                f"{folder} is no run directory, and no folder of any: a run has a config.yaml"
-            )
-        for run in runs:
-            found.setdefault(run.resolve(), run)
-    return list(found.values())
-
-
-def is_run(path: Path) -> bool:
-    """Say whether a path is a run directory."""
-    return (path / "config.yaml").is_file()
 
 
 def out_file(out: str | None, folders: list[Path]) -> Path:

@@ -187,6 +187,33 @@ def stored_form(config: DictConfig) -> DictConfig:
     return OmegaConf.create(OmegaConf.to_container(copy, resolve=True))
 
 
+def find_runs(folders: list[Path]) -> list[Path]:
+    """Return the run directories that are meant, each once.
+
+    Args:
+        folders: run directories, and folders of run directories.
+
+    Raises:
+        GalgenError: if a folder is neither.
+    """
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        below = sorted(folder.iterdir()) if folder.is_dir() else []
+        runs = [path for path in ([folder] if is_run(folder) else below) if is_run(path)]
+        if not runs:
+            raise GalgenError(
+                f"{folder} is no run directory, and no folder of any: a run has a config.yaml"
+            )
+        for run in runs:
+            found.setdefault(run.resolve(), run)
+    return list(found.values())
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run directory."""
+    return (path / "config.yaml").is_file()
+
+
 def read_config(directory: Path) -> DictConfig:
     """Read the config of a run.
 
@@ -196,6 +223,20 @@ def read_config(directory: Path) -> DictConfig:
     Raises:
         GalgenError: if it is no run directory, or its config names a class that is not allowed.
     """
+    config = read_unchecked_config(directory)
+    check_targets(config)
+    return config
+
+
+def read_unchecked_config(directory: Path) -> DictConfig:
+    """Read the config of a run to be looked at: nothing that it names is imported or may be made.
+
+    Args:
+        directory: the run directory.
+
+    Raises:
+        GalgenError: if it is no run directory, or its config is damaged.
+    """
     path = Path(directory) / "config.yaml"
     if not path.is_file():
         raise GalgenError(f"{directory} is no run directory: it has no config.yaml")
@@ -204,7 +245,6 @@ def read_config(directory: Path) -> DictConfig:
         if not isinstance(config.get(key), DictConfig) or "_target_" not in config[key]:
             raise GalgenError(f"{path} is damaged: it describes no {key}")
     config.run_dir = str(directory)
-    check_targets(config)
     return config
 
 

@@ -20,7 +20,7 @@ GROUPS = sorted(
 FIGURES = sorted(path.stem for path in (CONF / "figure").glob("*.yaml"))
 COMMANDS = (
     *("train", "import_weights", "prepare", "fit_flow", "evaluate", "plot", "generate"),
-    *("export", "report"),
+    *("export", "report", "compare"),
 )
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -18,7 +18,8 @@ from galgen.config import instantiate
 from galgen.import_weights import write_run
 from galgen.pages import facts
 from galgen.pages.page import run_page
-from galgen.report import find_runs, out_file
+from galgen.report import out_file
+from galgen.runs import find_runs
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = [

@@ -12,6 +12,7 @@ from galgen.figures.galaxies import (
     traversal,
 )
 from galgen.figures.latents import corner, kl_by_dimension
+from galgen.figures.rate_distortion import rate_distortion
 
 __all__ = [
     "Display",
@@ -24,6 +25,7 @@ __all__ = [
     "losses",
     "neighbours",
     "power",
+    "rate_distortion",
     "reconstruction",
     "samples",
     "save",

@@ -1,0 +1,66 @@
+"""`python -m galgen.compare`: runs side by side, as a table and as rate against distortion."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig
+
+from galgen.comparison import compare, panels, read_runs
+from galgen.config import DISK_FULL, command
+from galgen.errors import GalgenError
+from galgen.files import write_text
+from galgen.pages import side_by_side
+from galgen.runs import find_runs
+
+
+@command("compare", resumes=False, words="run")
+def main(config: DictConfig) -> None:
+    """Print the table, write it and the figure, and say where they are."""
+    sources = config.run if isinstance(config.run, ListConfig) else [config.run]
+    directories = find_runs([Path(str(source)).expanduser() for source in sources])
+    compared, notes = read_runs(directories)
+    comparison = compare(compared)
+    comparison.notes += notes
+    folder = Path(str(config.out)).expanduser()
+    texts = {
+        "comparison.csv": side_by_side.as_csv(comparison),
+        "comparison.md": side_by_side.as_markdown(comparison),
+    }
+    try:
+        paths = write(texts, panels(compared), folder)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise GalgenError(
+            f"{folder}: the comparison cannot be written, {error.strerror}; give out=<folder>"
+        ) from error
+    side_by_side.show(comparison)
+    for path in paths:
+        print(path)
+
+
+def write(texts: dict[str, str], groups: list[dict], folder: Path) -> list[Path]:
+    """Write texts, and the figure where there is something to draw.
+
+    Args:
+        texts: by the name of the file.
+        groups: panels of the figure.
+        folder: where the files go; it is made.
+
+    Returns:
+        The files.
+    """
+    from galgen import figures  # matplotlib, after the runs have been read
+
+    drawn = {}
+    if groups:
+        figure = figures.rate_distortion(groups)
+        drawn = {folder / f"rate_distortion.{ending}": figure for ending in ("png", "pdf")}
+    for name, content in texts.items():
+        write_text(folder / name, content)
+    for path, figure in drawn.items():
+        figures.save(figure, path)
+    return [*(folder / name for name in texts), *drawn]
+
+
+if __name__ == "__main__":
+    main()
