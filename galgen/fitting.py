@@ -46,7 +46,9 @@ class Fit:
                     f"{run.directory}: the encoder puts galaxies of the part '{part}' nowhere, "
                     "their latents are not finite"
                 )
-        self.columns = {part: self._columns(part) for part in PARTS}
+        columns = {part: self._columns(part) for part in PARTS}
+        learnable = [name for name, v in columns["train"].items() if not np.isnan(v).all()]
+        self.columns = {part: {n: columns[part][n] for n in learnable} for part in PARTS}
 
     def latents(self) -> str:
         """Say how many latents there are, and what of them varies."""
@@ -193,10 +195,10 @@ class Fit:
         ]
 
     def _columns(self, part: str) -> dict[str, np.ndarray]:
-        """Return the survey's columns of a part's galaxies, (N,) each, those that are known."""
+        """Return the survey's columns of a part's galaxies, (N,) each, NaN where unknown."""
         table, rows = self.run.survey.stamps.columns, self.part[part].row
         columns = {name: table[name][rows].astype(float) for name in COLUMNS if name in table}
-        return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+        return {n: np.where(np.isfinite(values), values, np.nan) for n, values in columns.items()}
 
 
 class KeepBest(Callback):
