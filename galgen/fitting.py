@@ -112,15 +112,18 @@ class Fit:
         rows = {part: values[np.isfinite(values).all(axis=1)] for part, values in rows.items()}
         if min(len(values) for values in rows.values()) < 2:
             return f"{self.run.name}: too few galaxies have {', '.join(names)} to learn from"
-        module = fitted_priors.build(fitted_priors.CONDITIONS, arguments)
-        module.tabulate(rows["train"])
-        if module.flow is not None:
-            scores = {part: torch.from_numpy(module.scores(rows[part])) for part in PARTS}
-            data = {
-                part: (values, torch.zeros_like(values), values.new_empty(len(values), 0))
-                for part, values in scores.items()
-            }
-            self._train(module.flow, data)
+        try:
+            module = fitted_priors.build(fitted_priors.CONDITIONS, arguments)
+            module.tabulate(rows["train"])
+            if module.flow is not None:
+                scores = {part: torch.from_numpy(module.scores(rows[part])) for part in PARTS}
+                data = {
+                    part: (values, torch.zeros_like(values), values.new_empty(len(values), 0))
+                    for part, values in scores.items()
+                }
+                self._train(module.flow, data)
+        except ValueError as error:
+            raise GalgenError(f"{fitted_priors.CONDITIONS}: {explain(error)}") from error
         about = {
             "arguments": arguments,
             "condition_names": names,

@@ -249,7 +249,7 @@ class VAE(LightningModule):
         known = {**conditions, "redshift": redshift}
         columns = [self._column(name, known.get(name), n) for name in fitted.condition_names]
         noise = standard_normal(seed, n, fitted.noise_dim, start).to(self.device)
-        rows = torch.stack(columns, dim=1) if columns else noise.new_empty(n, 0)
+        rows = torch.stack(columns, dim=1).float() if columns else noise.new_empty(n, 0)
         return in_blocks(fitted, MADE_TOGETHER, start, noise, rows)
 
     def encoder_plane(self, image: ArrayLike) -> Tensor:
