@@ -45,7 +45,8 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior="normal"):
 
     Raises:
         GalgenError: if the directory is no run, its pixel scale is not known, the redshift is not
-            what the model takes, or, later, if a galaxy has no light.
+            what the model takes, the prior has not been fitted, or, later, if a galaxy has no
+            light.
         ValueError: if the seed, the start or the number is out of range.
     """
     from galgen.galsim_galaxies import objects  # GalSim is imported by those who need it

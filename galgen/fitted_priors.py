@@ -80,7 +80,7 @@ def read(directory: Path, kind: str) -> tuple[nn.Module, dict]:
     except Exception as error:  # whatever a module makes of arguments that somebody changed
         raise GalgenError(f"{path} is damaged: {error!r}") from error
     load_weights(module, state, path)
-    if not all(weights.isfinite().all() for weights in module.parameters()):
+    if not all(values.isfinite().all() for values in module.state_dict().values()):
         raise GalgenError(f"{path}: its weights are not finite; run fit_flow again")
     return module.eval().requires_grad_(False), about
 

@@ -46,7 +46,9 @@ class Fit:
                     f"{run.directory}: the encoder puts galaxies of the part '{part}' nowhere, "
                     "their latents are not finite"
                 )
-        self.columns = {part: self._columns(part) for part in PARTS}
+        columns = {part: self._columns(part) for part in PARTS}
+        learnable = [name for name, v in columns["train"].items() if not np.isnan(v).all()]
+        self.columns = {part: {n: columns[part][n] for n in learnable} for part in PARTS}
 
     def latents(self) -> str:
         """Say how many latents there are, and what of them varies."""
@@ -110,15 +112,18 @@ class Fit:
         rows = {part: values[np.isfinite(values).all(axis=1)] for part, values in rows.items()}
         if min(len(values) for values in rows.values()) < 2:
             return f"{self.run.name}: too few galaxies have {', '.join(names)} to learn from"
-        module = fitted_priors.build(fitted_priors.CONDITIONS, arguments)
-        module.tabulate(rows["train"])
-        if module.flow is not None:
-            scores = {part: torch.from_numpy(module.scores(rows[part])) for part in PARTS}
-            data = {
-                part: (values, torch.zeros_like(values), values.new_empty(len(values), 0))
-                for part, values in scores.items()
-            }
-            self._train(module.flow, data)
+        try:
+            module = fitted_priors.build(fitted_priors.CONDITIONS, arguments)
+            module.tabulate(rows["train"])
+            if module.flow is not None:
+                scores = {part: torch.from_numpy(module.scores(rows[part])) for part in PARTS}
+                data = {
+                    part: (values, torch.zeros_like(values), values.new_empty(len(values), 0))
+                    for part, values in scores.items()
+                }
+                self._train(module.flow, data)
+        except ValueError as error:
+            raise GalgenError(f"{fitted_priors.CONDITIONS}: {explain(error)}") from error
         about = {
             "arguments": arguments,
             "condition_names": names,
@@ -193,10 +198,10 @@ class Fit:
         ]
 
     def _columns(self, part: str) -> dict[str, np.ndarray]:
-        """Return the survey's columns of a part's galaxies, (N,) each, those that are known."""
+        """Return the survey's columns of a part's galaxies, (N,) each, NaN where unknown."""
         table, rows = self.run.survey.stamps.columns, self.part[part].row
         columns = {name: table[name][rows].astype(float) for name in COLUMNS if name in table}
-        return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+        return {n: np.where(np.isfinite(values), values, np.nan) for n, values in columns.items()}
 
 
 class KeepBest(Callback):

@@ -40,6 +40,8 @@ def objects(
     check_prior(prior)
     trained = TrainedRun(run)
     pixel_scale(trained)
+    if prior != NORMAL:
+        trained.model.priors[prior]  # raises what `sample` would raise too late
     wanted = trained.redshifts(redshift)
     survey = None
     if wanted is not None and wanted.values is None:

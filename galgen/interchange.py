@@ -47,6 +47,8 @@ def networks(model) -> dict:
         def __init__(self):
             super().__init__()
             self.decoder = model.decoder
+            if model.flux_scale is not None:
+                self.amplitude = model.amplitude
 
         def forward(self, latent, redshift=None):
             return decode(latent, redshift)

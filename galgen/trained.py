@@ -118,6 +118,11 @@ class TrainedRun:
             config.file = self.data_file
         survey = instantiate(config)
         survey.prepare_data()
+        if not Path(survey.file).is_file():
+            raise GalgenError(
+                f"{survey.file}: there is no such stamp file; {survey.how_to_get}; or say where it "
+                "was moved to, data.file=<that file>"
+            )
         survey.setup()
         if self.model.conditional:
             survey.require_redshifts()

@@ -57,7 +57,8 @@ class LatentPrior(LightningModule):
     def standardise_by(self, mean: Tensor, std: Tensor, conditions: Tensor | None = None) -> None:
         """Take over the mean and scatter of latents and conditions.
 
-        A dimension that has collapsed to the prior keeps the scatter of its posterior samples.
+        A dimension that has collapsed to the prior keeps the scatter of its posterior samples; a
+        condition that is the same for all keeps its unit.
 
         Args:
             mean: of the posteriors, (N, latent_dim).
@@ -71,7 +72,7 @@ class LatentPrior(LightningModule):
             shift = conditions.nanmean(dim=0)
             scatter = (conditions - shift).square().nanmean(dim=0).sqrt()
             self.condition_shift.copy_(shift)
-            self.condition_scale.copy_(scatter.clamp_min(1e-6))
+            self.condition_scale.copy_(scatter.where(scatter > 1e-6 * shift.abs(), 1.0))
 
     def log_prob(self, latent: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Return the log-density of latents, or a lower bound of it.

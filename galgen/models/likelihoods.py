@@ -45,7 +45,7 @@ class NoiseAware(nn.Module):
             ValueError: if the noise of a stamp is not known.
         """
         variance = batch.noise_variance
-        if variance is None or not (variance > 0).all():
+        if variance is None or not ((variance > 0) & variance.isfinite()).all():
             raise ValueError(
                 "likelihood=noise_aware needs the noise variance of every stamp, in the unit of "
                 "the images: a survey with noise_variance, and transform=none or peak"

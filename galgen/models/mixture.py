@@ -52,11 +52,13 @@ class GaussianMixture(nn.Module):
         Raises:
             ValueError: if there are fewer samples than components.
         """
+        if len(latent) < max(2, self.components):
+            raise ValueError(f"components is {self.components}, too many for {len(latent)} samples")
         from sklearn.mixture import GaussianMixture as Fit  # slow to import, needed here alone
 
         joint = torch.cat([latent, conditions[:, : self.required]], dim=1).double()
         shift, scale = joint.mean(dim=0), joint.std(dim=0).clamp_min(1e-6)
-        fit = Fit(self.components, reg_covar=1e-4, max_iter=200, random_state=seed)
+        fit = Fit(self.components, reg_covar=1e-4, max_iter=200, random_state=seed % 2**32)
         fit.fit(((joint - shift) / scale).numpy())
         self.log_weight.copy_(torch.from_numpy(fit.weights_).log())
         self.mean.copy_(torch.from_numpy(fit.means_) * scale + shift)

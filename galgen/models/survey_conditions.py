@@ -42,12 +42,19 @@ class SurveyConditions(nn.Module):
         self.quantiles.copy_(torch.from_numpy(np.quantile(values, levels, axis=0).T.copy()))
 
     def scores(self, values: np.ndarray) -> np.ndarray:
-        """Return the normal scores of rows (N, K), float32."""
+        """Return the normal scores of rows (N, K), float32.
+
+        Values that are equal, as in a rounded column, are spread at random over the ranks that
+        they share: a flow cannot learn what has no width.
+        """
+        chance = np.random.default_rng(0).random(values.shape)
         levels = np.linspace(0, 1, QUANTILES)
         tables = self.quantiles.cpu().numpy()
-        ranks = [
-            np.interp(column, table, levels) for column, table in zip(values.T, tables, strict=True)
-        ]
+        ranks = []
+        for column, table, share in zip(values.T, tables, chance.T, strict=True):
+            highest = np.interp(column, table, levels)
+            lowest = -np.interp(-column, -table[::-1], -levels[::-1])
+            ranks.append(lowest + share * (highest - lowest))
         edge = 0.5 / QUANTILES
         return ndtri(np.clip(np.stack(ranks, axis=1), edge, 1 - edge)).astype(np.float32)
 

@@ -207,7 +207,8 @@ class VAE(LightningModule):
             prior: what the latents are drawn from: `normal`, or one of `priors`.
             seed: whole number from 0.
             start: number of the first galaxy.
-            conditions: what else the prior may know, (n,) by name: `magnitude`, `flux_radius`.
+            conditions: what else the prior may know, one number for all or (n,), NaN where
+                unknown, by name: `magnitude`, `flux_radius`.
 
         Returns:
             Images (n, H, W), on the model's device, on the scale of the run's transform, which
@@ -235,7 +236,8 @@ class VAE(LightningModule):
         """Draw the latents that `sample` decodes, (n, latent_dim); arguments as there.
 
         Raises:
-            ValueError: if the prior is unknown, or a number out of range.
+            ValueError: if the prior is unknown, a number out of range, or conditions are missing
+                or of another number.
         """
         if prior in (None, NORMAL):
             return standard_normal(seed, n, self.latent_dim, start).to(self.device)
@@ -244,15 +246,12 @@ class VAE(LightningModule):
         except KeyError:
             known = ", ".join((NORMAL, *self.priors))
             raise ValueError(f"prior is {prior!r}, it can be {known}") from None
+        if self.conditional:
+            redshift = self.condition(redshift, n)
         known = {**conditions, "redshift": redshift}
-        columns = [
-            torch.full((n,), torch.nan, device=self.device)
-            if known.get(name) is None
-            else self.tensor(known[name])
-            for name in fitted.condition_names
-        ]
+        columns = [self._column(name, known.get(name), n) for name in fitted.condition_names]
         noise = standard_normal(seed, n, fitted.noise_dim, start).to(self.device)
-        rows = torch.stack(columns, dim=1) if columns else noise.new_empty(n, 0)
+        rows = torch.stack(columns, dim=1).float() if columns else noise.new_empty(n, 0)
         return in_blocks(fitted, MADE_TOGETHER, start, noise, rows)
 
     def encoder_plane(self, image: ArrayLike) -> Tensor:
@@ -303,6 +302,13 @@ class VAE(LightningModule):
         if redshift.shape not in ((), (1,), (n,)):
             raise ValueError(f"{n} galaxies need {n} redshifts, not {tuple(redshift.shape)}")
         return redshift.expand(n)
+
+    def _column(self, name: str, values: ArrayLike | None, n: int) -> Tensor:
+        """Return a condition of n galaxies as a tensor (n,), NaN where it is unknown."""
+        column = self.tensor(math.nan if values is None else values)
+        if column.shape not in ((), (1,), (n,)):
+            raise ValueError(f"{n} galaxies need {n} of {name}, not {tuple(column.shape)}")
+        return column.expand(n)
 
     def _wanted_redshift(self, redshift: ArrayLike | None, n: int) -> Tensor | None:
         """Check the redshifts that a user asks for."""

@@ -1,15 +1,18 @@
 """Likelihoods against closed forms."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.distributions import Normal
 
 from galgen.data.parts import Batch
-from galgen.models.likelihoods import Gaussian, LearnedSigma, SquaredError
+from galgen.models.likelihoods import Gaussian, LearnedSigma, NoiseAware, SquaredError
 
 torch.manual_seed(0)
 IMAGE, PREDICTION = torch.rand(5, 6, 6), torch.rand(5, 6, 6)
 BATCH = Batch(image=IMAGE, index=torch.arange(5))
+VARIANCE = torch.tensor([0.01, 0.1, 1, 10, 1e-4])
 
 
 def test_squared_error_sums_over_pixels():
@@ -66,3 +69,23 @@ def test_learned_sigma_in_eval_mode_is_the_running_one():
 def test_gaussian_refuses_a_sigma_of_zero():
     with pytest.raises(ValueError, match="sigma"):
         Gaussian(0.0)
+
+
+def test_noise_aware_is_the_normal_density_of_each_stamps_own_noise():
+    batch = replace(BATCH, noise_variance=VARIANCE)
+    sigma = VARIANCE.sqrt()[:, None, None]
+    expected = -Normal(PREDICTION, sigma).log_prob(IMAGE).sum(dim=(1, 2))
+    torch.testing.assert_close(NoiseAware()(PREDICTION, batch), expected)
+    weight = torch.ones_like(IMAGE)
+    weight[:, :2] = 0
+    expected = -Normal(PREDICTION, sigma).log_prob(IMAGE)[:, 2:].sum(dim=(1, 2))
+    torch.testing.assert_close(NoiseAware()(PREDICTION, replace(batch, weight=weight)), expected)
+
+
+@pytest.mark.parametrize("unknown", [None, 0.0, -1.0, float("nan"), float("inf")])
+def test_noise_that_is_not_known_is_asked_for(unknown):
+    variance = VARIANCE.clone()
+    variance[3] = unknown or 0.0
+    batch = replace(BATCH, noise_variance=None if unknown is None else variance)
+    with pytest.raises(ValueError, match="needs the noise variance of every stamp"):
+        NoiseAware()(PREDICTION, batch)

@@ -129,8 +129,9 @@ def test_latents_are_standard_normal_and_differ():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"output": "tanh"}, {"latent_dim": 0}, {"norm": "none"}, {"image_size": 300}]
-)
+    "arguments", [{"output": "tanh"}, {"latent_dim": 0}, {"norm": "none"}, {"image_size": 300},
+     {"residual_blocks": -1}, {"flux_scale": 0.0}, {"flux_scale": math.nan}],
+)  # fmt: skip
 def test_bad_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         VAE(**{"image_size": 32, "width": 4, **arguments})
@@ -158,3 +159,59 @@ def test_beta_in_training_follows_the_schedule_and_validation_its_end():
     assert logged["val/beta"] == 0.9
     expected = logged["val/reconstruction"] + 0.9 * logged["val/kl"]
     torch.testing.assert_close(logged["val/loss"], expected)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("size", [32, 45, 101])
+@pytest.mark.parametrize("name", MODELS)
+def test_residual_blocks_and_fluxes_go_with_every_model_and_size(composed, name, size, norm):
+    config = composed(
+        f"model={name}", f"data.image_size={size}", f"model.image_size={size}", "model.width=2",
+        "model.residual_blocks=2", "model.flux_scale=0.01", f"model.norm={norm}",
+        "model.latent_dim=3",
+    )  # fmt: skip
+    model, batch = instantiate(config.model), batch_of(2, size)
+    prediction = model.decode(model.encode(batch.image, batch.redshift).mean, batch.redshift)
+    assert prediction.shape == batch.image.shape
+    model.loss(batch, 0.1).total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_decoded_galaxy_is_proportional_to_its_amplitude():
+    torch.manual_seed(0)
+    model = VAE(image_size=32, width=4, latent_dim=3, output="softplus", flux_scale=0.02).eval()
+    latent = torch.randn(4, 3)
+    images = model.decode(latent)
+    plane = torch.nn.functional.softplus(model.decoder(latent[:, None])[:, 0])
+    amplitude = latent @ model.amplitude.weight[0] + model.amplitude.bias
+    expected = plane * (0.02 * amplitude.exp())[:, None, None]
+    torch.testing.assert_close(images, expected)
+    with torch.no_grad():
+        model.amplitude.bias += math.log(3)
+    torch.testing.assert_close(model.decode(latent), 3 * images)
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae", "cvae2", "fancy_cvae"], indirect=True)
+def test_with_a_flux_scale_the_encoder_sees_asinh(model):
+    model.eval()
+    batch = batch_of(3)
+    expected = model.encode(torch.asinh(batch.image / 0.2), batch.redshift)
+    model.flux_scale = 0.2
+    found = model.encode(batch.image, batch.redshift)
+    torch.testing.assert_close(found.mean, expected.mean)
+    torch.testing.assert_close(found.stddev, expected.stddev)
+
+
+def test_a_predicted_redshift_comes_with_the_image_that_is_decoded(composed):
+    torch.manual_seed(0)
+    config = composed("model=fancy_cvae", "data.image_size=32", "model.width=4")
+    model = instantiate(config.model, flux_scale=0.3).eval()
+    latent = torch.randn(2, model.latent_dim)
+    torch.testing.assert_close(model.predict(latent, 0.5)[0], model.decode(latent, 0.5))
+
+
+def test_by_default_the_weights_have_the_names_of_earlier_versions():
+    plain = VAE(image_size=32, width=4).state_dict()
+    assert not [name for name in plain if "amplitude" in name or name.count("layers") > 1]
+    extended = VAE(image_size=32, width=4, residual_blocks=1, flux_scale=0.1).state_dict()
+    assert {"amplitude.weight", "encoder.layers.2.layers.2.weight"} <= set(extended)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from galgen.models.networks import LARGEST, SMALLEST, Decoder, Encoder, plan
+from galgen.models.networks import LARGEST, SMALLEST, Decoder, Encoder, ResidualBlock, plan
 
 
 @pytest.mark.parametrize("size", range(SMALLEST, LARGEST + 1))
@@ -57,3 +57,15 @@ def test_bad_sizes_are_refused(arguments, message):
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="'batch' or 'group'"):
         Encoder(64, 4, 4, "layer")
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_a_residual_block_adds_to_its_input(norm):
+    torch.manual_seed(0)
+    block, planes = ResidualBlock(6, norm), torch.randn(2, 6, 5, 7)
+    kept = planes.clone()
+    assert block(planes).shape == planes.shape
+    assert not torch.allclose(block(planes), planes)
+    assert torch.equal(planes, kept)
+    torch.nn.init.zeros_(block.layers[-1].weight)
+    assert torch.equal(block(planes), planes)
