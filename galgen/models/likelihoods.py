@@ -36,7 +36,24 @@ class Gaussian(nn.Module):
 
 
 class NoiseAware(nn.Module):
-    """Negative log-likelihood of white Gaussian noise with the known variance of each stamp."""
+    """Negative log-likelihood of white Gaussian noise with the known variance of each stamp.
+
+    Args:
+        relative_error: additional standard deviation, as a share of the predicted brightness of
+            each pixel: how well a profile need be known where it stands thousands of times above
+            the noise. Without it, the few brightest galaxies are nearly all of the loss.
+
+    Raises:
+        ValueError: if the relative error is negative.
+    """
+
+    def __init__(self, relative_error: float = 0.0):
+        super().__init__()
+        if not 0 <= relative_error < math.inf:
+            raise ValueError(
+                f"likelihood.relative_error is {relative_error}, it must not be negative"
+            )
+        self.relative_error = relative_error
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
         """Return the negative log-likelihood of predictions (N, H, W), nats, (N,).
@@ -50,7 +67,12 @@ class NoiseAware(nn.Module):
                 "likelihood=noise_aware needs the noise variance of every stamp, in the unit of "
                 "the images: a survey with noise_variance, and transform=none or peak"
             )
-        return _gaussian(prediction, batch, 0.5 * variance.log())
+        if not self.relative_error:
+            return _gaussian(prediction, batch, 0.5 * variance.log())
+        variance = variance[:, None, None] + (self.relative_error * prediction).square()
+        error = (prediction - batch.image).square() / variance
+        cost = 0.5 * (error + (2 * math.pi * variance).log())
+        return (cost if batch.weight is None else cost * batch.weight).sum(dim=(1, 2))
 
 
 class LearnedSigma(nn.Module):
