@@ -12,7 +12,7 @@ from galgen.errors import GalgenError
 from galgen.pages import facts
 from galgen.pages.facts import text
 
-CONTROLS = ("real_half", "shuffled", "sersic", "training")
+CONTROLS = ("posterior", "real_half", "shuffled", "sersic", "training")
 """Samples of an evaluation that come from no prior."""
 AIMS = {
     **dict.fromkeys(["mean_w1", "w1_by_redshift", "squared_error_per_pixel"], 0),

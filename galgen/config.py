@@ -58,7 +58,7 @@ SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
 def command(
-    config_name: str, resumes: bool = True, words: str | None = None
+    config_name: str, resumes: bool = True, words: str | None = None, lists: Iterable[str] = ()
 ) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Make a function of a config into a command; its errors become a sentence.
 
@@ -66,6 +66,7 @@ def command(
         config_name: the command's file in conf/, without `.yaml`.
         resumes: whether the command, when it was cut, goes on where it was.
         words: the key that is given, as a list, what on the command line is no `key=value`.
+        lists: keys whose values may be listed without brackets, `key=a,b`.
 
     Returns:
         A decorator. The decorated function takes no arguments and reads the command line. It
@@ -98,6 +99,7 @@ def command(
             try:
                 if words:
                     sys.argv[1:] = name_words(sys.argv[1:], words)
+                sys.argv[1:] = bracketed(sys.argv[1:], lists)
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
                     run_task
                 )()
@@ -138,6 +140,20 @@ def name_words(arguments: list[str], key: str) -> list[str]:
         raise GalgenError(f"{words[0]}: give all as {key}=[...], or all as words without {key}=")
     quoted = ",".join(QuotedString(word, Quote.single).with_quotes() for word in words)
     return [*others, f"{key}=[{quoted}]"] if words else others
+
+
+def bracketed(arguments: list[str], keys: Iterable[str]) -> list[str]:
+    """Put brackets around lists on a command line, which Hydra takes for a sweep without.
+
+    Args:
+        arguments: the command line.
+        keys: whose values may be lists.
+    """
+    pairs = [argument.partition("=") for argument in arguments]
+    return [
+        f"{key}=[{value}]" if key in keys and "," in value and value[0] not in "[\"'" else argument
+        for argument, (key, _, value) in zip(arguments, pairs, strict=True)
+    ]
 
 
 def explain(error: BaseException) -> str:

@@ -13,7 +13,7 @@ LARGEST = 2**62
 """Of numbers that are counted with."""
 
 
-@command("fit_flow", resumes=False)
+@command("fit_flow", resumes=False, lists=("fit",))
 def main(config: DictConfig) -> None:
     """Fit what `fit` names, and say how well each describes held-out galaxies."""
     check(config)

@@ -101,7 +101,7 @@ def check_fit(model, datamodule) -> None:
         datamodule.require_redshifts()
     low, high = datamodule.value_range
     output = type(model.output).__name__.lower()
-    if output == "sigmoid" and (low < 0 or high > 1):
+    if output == "sigmoid" and model.flux_scale is None and (low < 0 or high > 1):
         transform = type(datamodule.transform).__name__.lower()
         raise GalgenError(
             "model.output=sigmoid makes pixels between 0 and 1, and the survey's are not after "

@@ -45,9 +45,9 @@ def test_it_says_what_was_compared_with_what(evaluated):
 def test_every_prior_and_control_is_scored(evaluated):
     _, found = evaluated
     assert found["scores"].keys() == {
-        *("normal", "gmm", "sersic", "training", "real_half", "shuffled")
+        *("normal", "gmm", "posterior", "sersic", "training", "real_half", "shuffled")
     }
-    for name in ("normal", "gmm", "sersic", "training", "real_half"):
+    for name in ("normal", "gmm", "posterior", "sersic", "training", "real_half"):
         assert found["scores"][name].keys() >= SCORES, name
         assert found["wasserstein"][name].keys() == set(found["statistics"])
     assert found["scatter_over_seeds"]["gmm"]["mean_w1"] > 0
@@ -101,10 +101,11 @@ def test_the_same_command_finds_the_same(evaluated, command, tmp_path):
 def test_more_galaxies_than_the_test_part_has_are_said(fitted, command, tmp_path):
     run = tmp_path / "more"
     shutil.copytree(fitted, run)
-    code, printed = command("evaluate", f"run={run}", "n=260", "seeds=1", "prior=[normal]")
+    code, printed = command("evaluate", f"run={run}", "n=260", "seeds=1", "prior=normal,gmm")
     assert code == 0, printed
     found = json.loads((run / "evaluation.json").read_text())
     assert (found["n"], found["real"]) == (260, 200)
+    assert found["priors"] == ["normal", "gmm"]
     assert "n=260 is more than the test part has: 200 real galaxies" in found["left_out"][0]
 
 

@@ -35,6 +35,8 @@ class Catalogue:
 
     Attributes:
         size: side of the images, px.
+        drawn: names of the conditions that galaxies are drawn with: the redshift, and what the
+            prior knows beside.
         columns: types of the table's columns, by name.
     """
 
@@ -57,10 +59,11 @@ class Catalogue:
         self.columns = {"galaxy_id": "i8", "seed": "i8"}
         if redshifts is not None:
             self.columns["redshift"] = "f4"
-        if conditions is not None:
-            self.columns |= {drawn_name(name): "f4" for name in conditions.names}
-        if prior != NORMAL:
-            run.model.priors[prior]  # to fail before anything is written
+        # Asked for here, a prior that is missing is missed before anything is written.
+        known = run.model.priors[prior].condition_names if prior != NORMAL else []
+        names = [] if conditions is None else conditions.names
+        self.drawn = [name for name in names if name in ("redshift", *known)]
+        self.columns |= {drawn_name(name): "f4" for name in self.drawn}
         if run.zero_point is not None:
             self.columns |= {"flux": "f4", "magnitude": "f4"}
         self.columns[self.radius] = "f4"
@@ -83,10 +86,12 @@ class Catalogue:
             redshift = table["redshift"]  # as the table says: rounded to float32
         drawn = {}
         if self.conditions is not None:
-            for name, values in self.conditions.draw(self.seed, number, n).items():
-                table[drawn_name(name)] = values
+            values = self.conditions.draw(self.seed, number, n)
+            for name in self.drawn:
+                table[drawn_name(name)] = values[name]
                 drawn[name] = table[drawn_name(name)]
-            redshift = drawn.pop("redshift", None) if self.run.model.conditional else None
+            own = drawn.pop("redshift", None)
+            redshift = own if self.run.model.conditional else None
         made = self.run.model.sample(n, redshift, self.prior, self.seed, number, drawn)
         images = self.run.physical(made)
         for start in range(0, n, DECODED_TOGETHER):  # few enough to stay in the processor's cache

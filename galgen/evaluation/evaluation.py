@@ -17,6 +17,7 @@ from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_redshifts
 from galgen.latents import encode_part
+from galgen.models.vae import DECODED_TOGETHER, in_blocks
 from galgen.trained import TrainedRun
 
 FEW = 500
@@ -98,40 +99,51 @@ class Evaluation:
         self.samples = {"real": real, "training": training}
         for sample in self.samples.values():
             sample.features = self.encoder(self.images[sample.name])
-        half = np.arange(len(real)) % 2 == 0
-        scores, distances, scatter = {}, {}, {}
+        self.scores, self.scatter, self.distances = {}, {}, {}
         for prior in self.priors:
-            scores[prior], scatter[prior], distances[prior] = self._score_prior(prior)
-        self.report("the controls")
-        self._draw_sersic()
-        for name in ("sersic", "training"):
-            if name in self.samples:
-                scores[name], distances[name] = self._score(real, self.samples[name])
-        halves = [real[half], real[~half]]
-        scores["real_half"], distances["real_half"] = self._score(*halves)
-        if self.regressor:
-            scores["shuffled"] = {
-                key.removesuffix("_shuffled"): value
-                for key, value in scores["real_half"].items()
-                if key.endswith("_shuffled")
-            }
-        facts = self._facts() | {"scores": scores, "scatter_over_seeds": scatter}
-        facts["wasserstein"] = {
-            name: {statistic: vars(value) for statistic, value in found.items()}
-            for name, found in distances.items()
-        }
-        facts["not_measured"] = {
-            name: sample.causes(self.observation.statistics)
-            for name, sample in self.samples.items()
-        }
-        facts |= self._likelihoods()
+            self._score_prior(prior)
+        self._score_controls()
+        facts = self._facts() | self._scored() | self._likelihoods()
         shown = {name: images[:SHOWN] for name, images in self.images.items()}
         spectra = {}
         for name, images in self.images.items():
             wavenumber, power = power_spectrum(images)
             spectra[name] = power.mean(axis=0)
         training = self.images["training"]
-        return Result(facts, self.samples, shown, distances, training, wavenumber, spectra)
+        return Result(facts, self.samples, shown, self.distances, training, wavenumber, spectra)
+
+    def _score_controls(self) -> None:
+        """Score what says how good, or how bad, a score can be."""
+        self.report("the controls")
+        self._reconstruct()
+        self._draw_sersic()
+        real = self.samples["real"]
+        for name in ("posterior", "sersic", "training"):
+            if name in self.samples:
+                self.scores[name], self.distances[name] = self._score(real, self.samples[name])
+        first = np.arange(len(real)) % 2 == 0
+        self.scores["real_half"], self.distances["real_half"] = self._score(
+            real[first], real[~first]
+        )
+        if self.regressor:
+            self.scores["shuffled"] = {
+                key.removesuffix("_shuffled"): value
+                for key, value in self.scores["real_half"].items()
+                if key.endswith("_shuffled")
+            }
+
+    def _scored(self) -> dict:
+        """Return the scores as evaluation.json holds them."""
+        names = self.observation.statistics
+        return {
+            "scores": self.scores,
+            "scatter_over_seeds": self.scatter,
+            "wasserstein": {
+                name: {statistic: vars(value) for statistic, value in found.items()}
+                for name, found in self.distances.items()
+            },
+            "not_measured": {name: sample.causes(names) for name, sample in self.samples.items()},
+        }
 
     def _leave_out(self) -> None:
         columns = self.run.survey.stamps.columns
@@ -171,20 +183,20 @@ class Evaluation:
             self.regressor = RedshiftRegressor(training, [*names, *more])
         self.encoder = FeatureEncoder(self.images["training"], targets)
 
-    def _score_prior(self, prior: str) -> tuple[dict, dict, dict[str, metrics.Score]]:
-        """Generate with every seed; return mean scores, their scatter, the first's distances."""
-        found, distances = [], {}
+    def _score_prior(self, prior: str) -> None:
+        """Generate with every seed: mean scores, their scatter, and the first's distances."""
+        found = []
         for seed in range(self.seeds):
             self.report(f"prior={prior}, seed {seed}")
             sample = self._generate(prior, seed)
-            scores, apart = self._score(self.samples["real"], sample)
+            scores, distances = self._score(self.samples["real"], sample)
             found.append(scores | self._score_latents(prior, seed))
             if seed == 0:
-                self.samples[prior], distances = sample, apart
+                self.samples[prior], self.distances[prior] = sample, distances
         keys = list(dict.fromkeys(key for scores in found for key in scores))
         table = {key: [scores.get(key, np.nan) for scores in found] for key in keys}
-        mean = {key: float(np.mean(values)) for key, values in table.items()}
-        return mean, {key: float(np.std(values)) for key, values in table.items()}, distances
+        self.scores[prior] = {key: float(np.mean(values)) for key, values in table.items()}
+        self.scatter[prior] = {key: float(np.std(values)) for key, values in table.items()}
 
     def _generate(self, prior: str, seed: int) -> Sample:
         """Generate galaxies with the test galaxies' redshifts, and measure them."""
@@ -227,6 +239,20 @@ class Evaluation:
         """The latents of the test part."""
         return encode_part(self.run, "test")
 
+    def _reconstruct(self) -> None:
+        """Decode posterior samples of the test galaxies: what the best prior would come to."""
+        model, positions = self.run.model, self.positions
+        latent = torch.from_numpy(self.latents.sample[positions]).float()
+        columns = [latent.to(model.device)]
+        if model.conditional:
+            columns.append(model.tensor(self.latents.redshift[positions]))
+        images = self.run.physical(in_blocks(model.decode, DECODED_TOGETHER, 0, *columns))
+        seen = self.observation.generated(images, positions, seed=CONTROL)
+        variance = self.observation.variance("test", positions)
+        redshift = self.samples["real"].redshift
+        self.samples["posterior"] = self._measured("posterior", seen, variance, redshift)
+        self.samples["posterior"].features = self.encoder(seen)
+
     def _draw_sersic(self) -> None:
         """Draw the survey's Sérsic profiles, where it has such."""
         stamps, positions = self.run.survey.stamps, self.positions[:CONTROL]
@@ -244,7 +270,7 @@ class Evaluation:
         if self.observation.peak:
             seen = self.observation.normalised(light, "test", positions)
         else:
-            seen = self.observation.with_noise(light, positions, seed=CONTROL)
+            seen = self.observation.with_noise(light, positions, seed=CONTROL + 1)
         variance = self.observation.variance("test", positions)
         redshift = None
         if self.has_redshift:

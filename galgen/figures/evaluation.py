@@ -31,6 +31,7 @@ SAMPLES = {
     "gmm": "prior: mixture",
     "two_stage": "prior: second VAE",
     "flow": "prior: flow",
+    "posterior": "posterior samples",
     "sersic": "Sérsic profiles",
 }
 """How samples are called, in the order they are drawn."""

@@ -248,6 +248,12 @@ class VAE(LightningModule):
             raise ValueError(f"prior is {prior!r}, it can be {known}") from None
         if self.conditional:
             redshift = self.condition(redshift, n)
+        unknown = set(conditions) - set(fitted.condition_names)
+        if unknown:
+            raise ValueError(
+                f"{min(unknown)}: the prior {prior} knows no such condition, it has "
+                f"{', '.join(fitted.condition_names) or 'none'}"
+            )
         known = {**conditions, "redshift": redshift}
         columns = [self._column(name, known.get(name), n) for name in fitted.condition_names]
         noise = standard_normal(seed, n, fitted.noise_dim, start).to(self.device)
