@@ -23,7 +23,7 @@ from galgen.trained import TrainedRun
 FEW = 500
 """Galaxies whose evidence is computed."""
 CONTROL = 2500
-"""Galaxies of the parametric control."""
+"""Galaxies of the controls that are made for the purpose."""
 SHOWN = 64
 """Galaxies of each sample that are kept as images."""
 VERSIONS = ("galgen", "torch", "numpy", "scipy", "scikit-learn", "galsim")
@@ -78,6 +78,9 @@ class Evaluation:
                 run.model.priors[prior]  # to fail before the work begins
         self.observation, self.notes = Observation(run), []
         self.images: dict[str, np.ndarray] = {}
+        self.samples: dict[str, Sample] = {}
+        self.encoder, self.regressor = None, None
+        self.scores, self.scatter, self.distances = {}, {}, {}
         order = np.argsort(uniform(0, CHOICE, 0, there, 1)[:, 0])
         self.positions = order[:n]
         if n > there:
@@ -92,14 +95,11 @@ class Evaluation:
         """Measure and score everything."""
         self._leave_out()
         self.report("measuring the survey's galaxies")
-        real = self._survey_sample("real", "test", self.positions)
-        training_part = np.arange(min(self.n, len(self.run.survey.parts["train"])))
-        training = self._survey_sample("training", "train", training_part)
-        self._learn_features(training)
-        self.samples = {"real": real, "training": training}
-        for sample in self.samples.values():
-            sample.features = self.encoder(self.images[sample.name])
-        self.scores, self.scatter, self.distances = {}, {}, {}
+        places = {"real": ("test", self.positions), "training": ("train", self._training())}
+        for name, place in places.items():
+            images = self.observation.real(*place)
+            self._keep(self._measure(name, images, *place), images)
+        self._learn_features()
         for prior in self.priors:
             self._score_prior(prior)
         self._score_controls()
@@ -156,25 +156,33 @@ class Evaluation:
         if self.observation.peak:
             self.notes.append("fluxes are in units of a galaxy's brightest pixel")
 
-    def _survey_sample(self, name: str, part: str, positions: np.ndarray) -> Sample:
-        images = self.observation.real(part, positions)
-        redshift = None
-        if self.has_redshift:
-            rows = self.run.survey.parts[part].rows[positions]
-            redshift = self.run.survey.stamps.columns["redshift"][rows].astype(float)
-        variance = self.observation.variance(part, positions)
-        return self._measured(name, images, variance, redshift)
+    def _training(self) -> np.ndarray:
+        return np.arange(min(self.n, len(self.run.survey.parts["train"])))
 
-    def _measured(self, name: str, images, variance, redshift) -> Sample:
-        self.images[name] = images
+    def _redshift(self, part: str, positions: np.ndarray) -> np.ndarray | None:
+        """Return the redshifts of galaxies of a part, (n,), NaN where unknown."""
+        if not self.has_redshift:
+            return None
+        rows = self.run.survey.parts[part].rows[positions]
+        return self.run.survey.stamps.columns["redshift"][rows].astype(float)
+
+    def _measure(self, name: str, images: np.ndarray, part: str, positions: np.ndarray) -> Sample:
+        """Measure images that have the redshifts and the noise of galaxies of a part."""
         scale, zero_point = self.run.pixel_scale or 1.0, self.run.zero_point
-        return measured(name, images, scale, zero_point, variance, redshift)
+        variance = self.observation.variance(part, positions)
+        redshift = self._redshift(part, positions)
+        sample = measured(name, images, scale, zero_point, variance, redshift)
+        if self.encoder:
+            sample.features = self.encoder(images)
+        return sample
 
-    def _learn_features(self, training: Sample) -> None:
+    def _keep(self, sample: Sample, images: np.ndarray) -> None:
+        self.samples[sample.name], self.images[sample.name] = sample, images
+
+    def _learn_features(self) -> None:
         self.report("training the feature encoder and the redshift regression on the training part")
-        names = self.observation.statistics
+        names, training = self.observation.statistics, self.samples["training"]
         targets = training.table(names)
-        self.regressor = None
         if self.has_redshift:
             targets = np.column_stack([targets, training.redshift])
             more = [
@@ -182,39 +190,32 @@ class Evaluation:
             ]
             self.regressor = RedshiftRegressor(training, [*names, *more])
         self.encoder = FeatureEncoder(self.images["training"], targets)
+        for sample in self.samples.values():
+            sample.features = self.encoder(self.images[sample.name])
 
     def _score_prior(self, prior: str) -> None:
         """Generate with every seed: mean scores, their scatter, and the first's distances."""
         found = []
         for seed in range(self.seeds):
             self.report(f"prior={prior}, seed {seed}")
-            sample = self._generate(prior, seed)
+            images, positions = self._generate(prior, seed), np.resize(self.positions, self.n)
+            sample = self._measure(prior, images, "test", positions)
             scores, distances = self._score(self.samples["real"], sample)
             found.append(scores | self._score_latents(prior, seed))
             if seed == 0:
-                self.samples[prior], self.distances[prior] = sample, distances
+                self._keep(sample, images)
+                self.distances[prior] = distances
         keys = list(dict.fromkeys(key for scores in found for key in scores))
         table = {key: [scores.get(key, np.nan) for scores in found] for key in keys}
         self.scores[prior] = {key: float(np.mean(values)) for key, values in table.items()}
         self.scatter[prior] = {key: float(np.std(values)) for key, values in table.items()}
 
-    def _generate(self, prior: str, seed: int) -> Sample:
-        """Generate galaxies with the test galaxies' redshifts, and measure them."""
+    def _generate(self, prior: str, seed: int) -> np.ndarray:
+        """Generate galaxies with the test galaxies' redshifts, as they are measured."""
         positions = np.resize(self.positions, self.n)
-        redshift = None
-        if self.has_redshift:
-            rows = self.run.survey.parts["test"].rows[positions]
-            redshift = self.run.survey.stamps.columns["redshift"][rows].astype(float)
-        asked = redshift if self.run.model.conditional else None
+        asked = self._redshift("test", positions) if self.run.model.conditional else None
         images = self.run.physical(self.run.model.sample(self.n, asked, prior, seed))
-        seen = self.observation.generated(images, positions, seed)
-        variance = self.observation.variance("test", positions)
-        name = prior if seed == 0 else f"{prior} {seed}"
-        sample = self._measured(name, seen, variance, redshift)
-        sample.features = self.encoder(seen)
-        if seed:
-            del self.images[name]
-        return sample
+        return self.observation.generated(images, positions, seed)
 
     def _score(self, real: Sample, generated: Sample) -> tuple[dict, dict[str, metrics.Score]]:
         names, core = self.observation.statistics, self.observation.core
@@ -241,17 +242,14 @@ class Evaluation:
 
     def _reconstruct(self) -> None:
         """Decode posterior samples of the test galaxies: what the best prior would come to."""
-        model, positions = self.run.model, self.positions
+        model, positions = self.run.model, self.positions[:CONTROL]
         latent = torch.from_numpy(self.latents.sample[positions]).float()
         columns = [latent.to(model.device)]
         if model.conditional:
             columns.append(model.tensor(self.latents.redshift[positions]))
         images = self.run.physical(in_blocks(model.decode, DECODED_TOGETHER, 0, *columns))
         seen = self.observation.generated(images, positions, seed=CONTROL)
-        variance = self.observation.variance("test", positions)
-        redshift = self.samples["real"].redshift
-        self.samples["posterior"] = self._measured("posterior", seen, variance, redshift)
-        self.samples["posterior"].features = self.encoder(seen)
+        self._keep(self._measure("posterior", seen, "test", positions), seen)
 
     def _draw_sersic(self) -> None:
         """Draw the survey's Sérsic profiles, where it has such."""
@@ -271,12 +269,7 @@ class Evaluation:
             seen = self.observation.normalised(light, "test", positions)
         else:
             seen = self.observation.with_noise(light, positions, seed=CONTROL + 1)
-        variance = self.observation.variance("test", positions)
-        redshift = None
-        if self.has_redshift:
-            redshift = stamps.columns["redshift"][rows[usable]].astype(float)
-        self.samples["sersic"] = self._measured("sersic", seen, variance, redshift)
-        self.samples["sersic"].features = self.encoder(seen)
+        self._keep(self._measure("sersic", seen, "test", positions), seen)
 
     def _likelihoods(self) -> dict:
         self.report("reconstructions and evidence")
