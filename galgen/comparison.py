@@ -136,10 +136,11 @@ def read_evaluation(directory: Path) -> tuple[dict[str, dict], dict, str | None]
             for part in ("reconstruction", "bound")
             for name, number in _numbers(part, content.get(part) or {}).items()
         }
-        n, split, survey = (content.get(name) for name in ("n", "split", "survey"))
+        n, real, split, survey = (content.get(k) for k in ("n", "real", "split", "survey"))
     except (ValueError, AttributeError, RecursionError) as error:
         raise GalgenError(f"{path} is damaged: {error}") from error
-    galaxies = [f"{text(n)} galaxies" if n else None, split]
+    against = f"{text(n)} against {text(real)} galaxies" if real else f"{text(n)} galaxies"
+    galaxies = [against if n else None, split]
     galaxies.append(_survey(survey, content.get("simulated")) if survey else None)
     return scores, fit, ", ".join(text(part) for part in galaxies if part)
 

@@ -2,11 +2,13 @@
 
 import json
 import time
+from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
 from galgen.config import command
 from galgen.errors import GalgenError
+from galgen.files import write_text
 from galgen.rules import check_prior
 
 LARGEST = 1_000_000
@@ -15,10 +17,10 @@ FEWEST = 100
 MOST_SEEDS = 100
 COLUMNS = {
     "mean_w1": "W1/σ",
+    "mean_w1_floor": "floor",
     "c2st": "C2ST",
     "precision": "precision",
     "recall": "recall",
-    "density": "density",
     "coverage": "coverage",
     "frechet": "Fréchet",
     "memorisation": "memor.",
@@ -41,8 +43,11 @@ def main(config: DictConfig) -> None:
     priors = asked or ["normal", *run.model.priors]
     result = Evaluation(run, config.n, priors, config.seeds).evaluate()
     result.facts["seconds"] = round(time.perf_counter() - started, 1)
-    write(run, result)
+    path = run.directory / "evaluation.json"
+    write_text(path, json.dumps(without_nan(result.facts), indent=2))
     print_table(result.facts)
+    print(path)
+    log(run, result.facts, draw(run, result))
 
 
 def check(config: DictConfig) -> list[str]:
@@ -68,22 +73,19 @@ def check(config: DictConfig) -> list[str]:
     return priors
 
 
-def write(run, result) -> None:
-    """Write evaluation.json and the figures into the run, and log both to its W&B run."""
-    from galgen.files import write_text
-    from galgen.pictures.evaluation import draw
+def draw(run, result) -> dict[str, Path]:
+    """Draw the figures into the run, and say where they are; returns the PNGs by name."""
+    from galgen.pictures import evaluation
     from galgen.pictures.picture import FORMATS, save_all
 
-    drawn = draw(result, run)
-    paths = save_all(drawn, run.directory / "figures", FORMATS)
-    path = run.directory / "evaluation.json"
-    write_text(path, json.dumps(without_nan(result.facts), indent=2))
-    for written in (path, *(p for p in paths if p.suffix == ".png")):
-        print(written)
-    log(run, result.facts, {name: run.directory / "figures" / f"{name}.png" for name in drawn})
+    paths = save_all(evaluation.draw(result, run), run.directory / "figures", FORMATS)
+    shown = [path for path in paths if path.suffix == ".png"]
+    for path in shown:
+        print(path)
+    return {path.stem: path for path in shown}
 
 
-def log(run, facts: dict, pictures: dict) -> None:
+def log(run, facts: dict, pictures: dict[str, Path]) -> None:
     """Log scores and pictures to the W&B run of the training, if there is one."""
     node = run.config.get("logger")
     if not node or not str(node._target_).endswith("WandbLogger"):
@@ -132,7 +134,7 @@ def print_table(facts: dict) -> None:
         f"of '{facts['survey']}', split {facts['split']}, {len(facts['seeds'])} seeds",
         caption=f"W1/σ: mean over {', '.join(facts['headline'])}. Compared: {facts['compared']}.",
     )
-    table.add_column("sample")
+    table.add_column("sample", no_wrap=True)
     for title in COLUMNS.values():
         table.add_column(title, justify="right")
     for name, scores in facts["scores"].items():

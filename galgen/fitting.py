@@ -15,6 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 
 from galgen import fitted_priors
 from galgen.config import explain, instantiate
+from galgen.data.stamps import known_redshifts
 from galgen.errors import GalgenError
 from galgen.latents import Latents, encode_part
 from galgen.trained import TrainedRun
@@ -65,8 +66,8 @@ class Fit:
         Raises:
             GalgenError: if the latents do not suffice for it.
         """
-        names = self._condition_names()
         required = int(self.run.model.conditional)
+        names = self._condition_names()[: required if kind == "gmm" else None]
         arguments = {
             **_arguments(self.config[kind]),
             "latent_dim": self.run.model.latent_dim,
@@ -201,6 +202,8 @@ class Fit:
         """Return the survey's columns of a part's galaxies, (N,) each, NaN where unknown."""
         table, rows = self.run.survey.stamps.columns, self.part[part].row
         columns = {name: table[name][rows].astype(float) for name in COLUMNS if name in table}
+        if "redshift" in columns:
+            columns["redshift"] = known_redshifts(columns["redshift"]).astype(float)
         return {n: np.where(np.isfinite(values), values, np.nan) for n, values in columns.items()}
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from galgen.errors import GalgenError
 from galgen.evaluation.apertures import half_light_radius
 from galgen.files import sha256
 from galgen.fitted_priors import CONDITIONS, path_of
@@ -31,7 +32,7 @@ class Catalogue:
             magnitude and size are drawn; instead of redshifts.
 
     Raises:
-        GalgenError: if the run has no such prior.
+        GalgenError: if the run has no such prior, or nothing that knows the conditions.
 
     Attributes:
         size: side of the images, px.
@@ -62,7 +63,13 @@ class Catalogue:
         # Asked for here, a prior that is missing is missed before anything is written.
         known = run.model.priors[prior].condition_names if prior != NORMAL else []
         names = [] if conditions is None else conditions.names
-        self.drawn = [name for name in names if name in ("redshift", *known)]
+        used = {*known, *(["redshift"] if run.model.conditional or known else [])}
+        self.drawn = [name for name in names if name in used]
+        if names and not self.drawn:
+            raise GalgenError(
+                f"conditions=learned: neither {run.name} nor prior={prior} knows "
+                f"{', '.join(names)}; give prior=flow, or leave conditions out"
+            )
         self.columns |= {drawn_name(name): "f4" for name in self.drawn}
         if run.zero_point is not None:
             self.columns |= {"flux": "f4", "magnitude": "f4"}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.neighbors import NearestNeighbors
 
+from galgen.data.stamps import known_redshifts
 from galgen.draws import CHOICE, uniform
 from galgen.errors import GalgenError
 from galgen.evaluation import metrics, sersic
@@ -17,7 +19,7 @@ from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_redshifts
 from galgen.latents import encode_part
-from galgen.models.vae import DECODED_TOGETHER, in_blocks
+from galgen.models.vae import DECODED_TOGETHER, NORMAL, in_blocks
 from galgen.trained import TrainedRun
 
 FEW = 500
@@ -26,6 +28,9 @@ CONTROL = 2500
 """Galaxies of the controls that are made for the purpose."""
 SHOWN = 64
 """Galaxies of each sample that are kept as images."""
+ENCODED_TOGETHER = 2048
+ROWS, NEIGHBOURS = 6, 6
+"""Generated galaxies that are shown beside so many of the training's."""
 VERSIONS = ("galgen", "torch", "numpy", "scipy", "scikit-learn", "galsim")
 REGRESSED = ("magnitude", "snr")
 """Columns that the redshift regression has beside the statistics, where they are measured."""
@@ -41,10 +46,10 @@ class Result:
     """By name: `real`, the priors (the first seed's), and the controls."""
     images: dict[str, np.ndarray]
     """Some of each sample, (SHOWN, H, W), as they were measured."""
+    neighbours: dict[str, np.ndarray]
+    """Training galaxies most like the first of each prior's, nearest first, (ROWS, K, H, W)."""
     distances: dict[str, dict[str, metrics.Score]]
     """Wasserstein distances by sample and statistic."""
-    training_images: np.ndarray
-    """Of the training part, (N, H, W)."""
     wavenumber: np.ndarray
     """Cycles per px, (bins,)."""
     spectra: dict[str, np.ndarray]
@@ -67,50 +72,52 @@ class Evaluation:
 
     def __init__(self, run: TrainedRun, n: int, priors: list[str], seeds: int, report=print):
         self.run, self.n, self.priors, self.seeds, self.report = run, n, priors, seeds, report
-        there = len(run.survey.parts["test"])
-        if there < 2 * FEWEST:
+        self.observation = Observation(run)
+        self.notes = self.observation.notes
+        usable = self.observation.usable("test")
+        if len(usable) < 2 * FEWEST:
             raise GalgenError(
-                f"{run.name} has {there} galaxies in its test part, which alone is evaluated; it "
-                f"takes {2 * FEWEST} at least (data.split is {run.survey.split})"
+                f"{run.name} has {len(usable)} galaxies in its test part, which alone is "
+                f"evaluated; it takes {2 * FEWEST} at least (data.split is {run.survey.split})"
             )
         for prior in priors:
-            if prior != "normal":
+            if prior != NORMAL:
                 run.model.priors[prior]  # to fail before the work begins
-        self.observation, self.notes = Observation(run), []
-        self.images: dict[str, np.ndarray] = {}
+        self.positions = _shuffled(usable)[:n]
+        self.places = np.resize(self.positions, n)  # whose redshift and noise generated ones get
+        self.controls = self.positions[: min(CONTROL, len(self.positions) // 2)]
         self.samples: dict[str, Sample] = {}
+        self.images: dict[str, np.ndarray] = {}
+        self.spectra: dict[str, np.ndarray] = {}
         self.encoder, self.regressor = None, None
         self.scores, self.scatter, self.distances = {}, {}, {}
-        order = np.argsort(uniform(0, CHOICE, 0, there, 1)[:, 0])
-        self.positions = order[:n]
-        if n > there:
-            self.notes.append(
-                f"n={n} is more than the test part has: {there} real galaxies, whose redshifts "
-                "are used several times"
-            )
-        if run.pixel_scale is None:
-            self.notes.append("the pixel scale is not known: sizes are in px")
 
     def evaluate(self) -> Result:
         """Measure and score everything."""
-        self._leave_out()
+        self._note_what_is_missing()
         self.report("measuring the survey's galaxies")
-        places = {"real": ("test", self.positions), "training": ("train", self._training())}
-        for name, place in places.items():
-            images = self.observation.real(*place)
-            self._keep(self._measure(name, images, *place), images)
-        self._learn_features()
+        training = _shuffled(np.arange(len(self.run.survey.parts["train"])))[: self.n]
+        for name, part, positions in (
+            ("real", "test", self.positions),
+            ("training", "train", training),
+        ):
+            images = self.observation.real(part, positions)
+            self._keep(self._measure(name, images, part, positions), images)
+            if name == "training":
+                self._learn(images)
+        if self.encoder:
+            self.samples["real"].features = self.encoder(
+                self.observation.real("test", self.positions)
+            )
         for prior in self.priors:
             self._score_prior(prior)
         self._score_controls()
         facts = self._facts() | self._scored() | self._likelihoods()
-        shown = {name: images[:SHOWN] for name, images in self.images.items()}
-        spectra = {}
-        for name, images in self.images.items():
-            wavenumber, power = power_spectrum(images)
-            spectra[name] = power.mean(axis=0)
-        training = self.images["training"]
-        return Result(facts, self.samples, shown, self.distances, training, wavenumber, spectra)
+        wavenumber = power_spectrum(self.images["real"][:1])[0]
+        neighbours = {prior: self._neighbours(prior) for prior in self.priors if self.encoder}
+        return Result(
+            facts, self.samples, self.images, neighbours, self.distances, wavenumber, self.spectra
+        )
 
     def _score_controls(self) -> None:
         """Score what says how good, or how bad, a score can be."""
@@ -118,9 +125,11 @@ class Evaluation:
         self._reconstruct()
         self._draw_sersic()
         real = self.samples["real"]
-        for name in ("posterior", "sersic", "training"):
+        others = real[np.arange(len(real)) >= len(self.controls)]  # than those they are made of
+        for name, against in (("posterior", others), ("sersic", others), ("training", real)):
             if name in self.samples:
-                self.scores[name], self.distances[name] = self._score(real, self.samples[name])
+                sample = self.samples[name]
+                self.scores[name], self.distances[name] = self._score(against, sample)
         first = np.arange(len(real)) % 2 == 0
         self.scores["real_half"], self.distances["real_half"] = self._score(
             real[first], real[~first]
@@ -145,26 +154,35 @@ class Evaluation:
             "not_measured": {name: sample.causes(names) for name, sample in self.samples.items()},
         }
 
-    def _leave_out(self) -> None:
+    def _note_what_is_missing(self) -> None:
         columns = self.run.survey.stamps.columns
-        redshift = columns.get("redshift")
-        self.has_redshift = redshift is not None and bool(np.isfinite(redshift).any())
-        if not self.has_redshift:
+        self.redshift = known_redshifts(columns["redshift"]) if "redshift" in columns else None
+        if self.redshift is not None and not np.isfinite(self.redshift).any():
+            self.redshift = None
+        if self.redshift is None:
             self.notes.append("the survey has no redshifts: nothing is scored by redshift")
         if self.run.zero_point is None:
             self.notes.append("no magnitudes: the run's images have no unit with a zero point")
         if self.observation.peak:
             self.notes.append("fluxes are in units of a galaxy's brightest pixel")
-
-    def _training(self) -> np.ndarray:
-        return np.arange(min(self.n, len(self.run.survey.parts["train"])))
+        if self.run.pixel_scale is None:
+            self.notes.append("the pixel scale is not known: sizes are in px")
+        if not self.run.facts.get("split"):
+            self.notes.append(
+                "the run does not know its split: galaxies of the test part may have been trained "
+                "on"
+            )
+        if self.n > len(self.positions):
+            self.notes.append(
+                f"n={self.n} is more than the test part has: {len(self.positions)} real galaxies, "
+                "whose redshifts are used several times"
+            )
 
     def _redshift(self, part: str, positions: np.ndarray) -> np.ndarray | None:
         """Return the redshifts of galaxies of a part, (n,), NaN where unknown."""
-        if not self.has_redshift:
+        if self.redshift is None:
             return None
-        rows = self.run.survey.parts[part].rows[positions]
-        return self.run.survey.stamps.columns["redshift"][rows].astype(float)
+        return self.redshift[self.run.survey.parts[part].rows[positions]].astype(float)
 
     def _measure(self, name: str, images: np.ndarray, part: str, positions: np.ndarray) -> Sample:
         """Measure images that have the redshifts and the noise of galaxies of a part."""
@@ -177,29 +195,47 @@ class Evaluation:
         return sample
 
     def _keep(self, sample: Sample, images: np.ndarray) -> None:
-        self.samples[sample.name], self.images[sample.name] = sample, images
+        """Keep a sample, its mean power spectrum, and some of its images."""
+        finite = images[np.isfinite(images).all(axis=(1, 2))]
+        self.samples[sample.name], self.images[sample.name] = sample, images[:SHOWN].copy()
+        self.spectra[sample.name] = power_spectrum(finite)[1].mean(axis=0)
 
-    def _learn_features(self) -> None:
+    def _learn(self, images: np.ndarray) -> None:
+        """Train the feature encoder and the redshift regression on the training part."""
         self.report("training the feature encoder and the redshift regression on the training part")
         names, training = self.observation.statistics, self.samples["training"]
         targets = training.table(names)
-        if self.has_redshift:
+        if self.redshift is not None:
             targets = np.column_stack([targets, training.redshift])
-            more = [
-                name for name in REGRESSED if np.isfinite(training.columns.get(name, np.nan)).any()
-            ]
-            self.regressor = RedshiftRegressor(training, [*names, *more])
-        self.encoder = FeatureEncoder(self.images["training"], targets)
-        for sample in self.samples.values():
-            sample.features = self.encoder(self.images[sample.name])
+            if np.isfinite(training.redshift).sum() >= FEWEST:
+                self.regressor = RedshiftRegressor(training, [*names, *REGRESSED])
+        if not self.observation.alike:
+            return
+        self.encoder = FeatureEncoder(images, targets)
+        training.features = self.encoder(images)
+        part = np.arange(len(self.run.survey.parts["train"]))
+        blocks = np.array_split(part, -(-len(part) // ENCODED_TOGETHER))
+        self.training_features = np.concatenate(
+            [self.encoder(self.observation.real("train", block)) for block in blocks]
+        )
+
+    def _neighbours(self, prior: str) -> np.ndarray:
+        """Return the training galaxies whose features are nearest to those of generated ones."""
+        training, chosen = metrics.standardised(
+            self.training_features, np.nan_to_num(self.samples[prior].features[:ROWS])
+        )
+        tree = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(training))).fit(training)
+        nearest = tree.kneighbors(chosen, return_distance=False)
+        images = self.observation.real("train", nearest.ravel())
+        return images.reshape(*nearest.shape, *images.shape[1:])
 
     def _score_prior(self, prior: str) -> None:
         """Generate with every seed: mean scores, their scatter, and the first's distances."""
         found = []
         for seed in range(self.seeds):
             self.report(f"prior={prior}, seed {seed}")
-            images, positions = self._generate(prior, seed), np.resize(self.positions, self.n)
-            sample = self._measure(prior, images, "test", positions)
+            images = self._generate(prior, seed)
+            sample = self._measure(prior, images, "test", self.places)
             scores, distances = self._score(self.samples["real"], sample)
             found.append(scores | self._score_latents(prior, seed))
             if seed == 0:
@@ -212,17 +248,16 @@ class Evaluation:
 
     def _generate(self, prior: str, seed: int) -> np.ndarray:
         """Generate galaxies with the test galaxies' redshifts, as they are measured."""
-        positions = np.resize(self.positions, self.n)
-        asked = self._redshift("test", positions) if self.run.model.conditional else None
+        asked = self._redshift("test", self.places) if self.run.model.conditional else None
         images = self.run.physical(self.run.model.sample(self.n, asked, prior, seed))
-        return self.observation.generated(images, positions, seed)
+        return self.observation.generated(images, self.places, seed)
 
     def _score(self, real: Sample, generated: Sample) -> tuple[dict, dict[str, metrics.Score]]:
         names, core = self.observation.statistics, self.observation.core
         scores, distances = score(real, generated, names, core)
-        if generated.features is not None:
+        if self.encoder:
             scores["memorisation"] = metrics.memorisation(
-                self.samples["training"].features, generated.features, real.features
+                self.training_features, generated.known_features, real.known_features
             )
         if self.regressor and generated.name != "training":  # which the trees have learned
             scores |= score_redshifts(real, generated, core, self.regressor)
@@ -233,7 +268,10 @@ class Evaluation:
         latents, model = self.latents, self.run.model
         redshift = model.tensor(latents.redshift) if model.conditional else None
         drawn = model.draw_latents(len(latents.sample), redshift, prior, seed).cpu().numpy()
-        return {"c2st_latents": metrics.c2st(latents.sample, drawn, seed)}
+        tables = [latents.sample, drawn]
+        if model.conditional:
+            tables = [np.column_stack([table, latents.redshift]) for table in tables]
+        return {"c2st_latents": metrics.c2st(*tables, seed)}
 
     @functools.cached_property
     def latents(self):
@@ -241,8 +279,8 @@ class Evaluation:
         return encode_part(self.run, "test")
 
     def _reconstruct(self) -> None:
-        """Decode posterior samples of the test galaxies: what the best prior would come to."""
-        model, positions = self.run.model, self.positions[:CONTROL]
+        """Decode posterior samples of test galaxies: what the decoder itself comes to."""
+        model, positions = self.run.model, self.controls
         latent = torch.from_numpy(self.latents.sample[positions]).float()
         columns = [latent.to(model.device)]
         if model.conditional:
@@ -253,7 +291,7 @@ class Evaluation:
 
     def _draw_sersic(self) -> None:
         """Draw the survey's Sérsic profiles, where it has such."""
-        stamps, positions = self.run.survey.stamps, self.positions[:CONTROL]
+        stamps, positions = self.run.survey.stamps, self.controls
         rows = self.run.survey.parts["test"].rows[positions]
         parameters = sersic.sersic_columns(stamps.columns)
         if parameters is None or "psf" not in stamps.stacks or self.run.pixel_scale is None:
@@ -261,6 +299,10 @@ class Evaluation:
             return
         chosen = {name: values[rows] for name, values in parameters.items()}
         usable = np.isfinite(np.stack(list(chosen.values()))).all(axis=0) & (chosen["radius"] > 0)
+        usable &= stamps.columns.get("has_psf", np.ones(len(stamps)))[rows] > 0
+        if not usable.any():
+            self.notes.append("no parametric control: no Sérsic profile is usable")
+            return
         positions = positions[usable]
         chosen = {name: values[usable] for name, values in chosen.items()}
         size, scale = self.run.model.image_size, self.run.pixel_scale
@@ -274,7 +316,8 @@ class Evaluation:
     def _likelihoods(self) -> dict:
         self.report("reconstructions and evidence")
         latents, run = self.latents, self.run
-        bound = evidence(run, self.positions[:FEW], self.priors)
+        priors = [prior for prior in self.priors if prior != "two_stage"]  # which has no density
+        bound = evidence(run, self.positions[:FEW], priors)
         collapsed = np.flatnonzero(~latents.active).tolist()
         if collapsed:
             self.notes.append(f"collapsed latent dimensions (counted from 0): {collapsed}")
@@ -315,3 +358,8 @@ class Evaluation:
             "device": str(run.model.device),
             "threads": torch.get_num_threads(),
         }
+
+
+def _shuffled(positions: np.ndarray) -> np.ndarray:
+    """Return positions in an order that does not depend on the run."""
+    return positions[np.argsort(uniform(0, CHOICE, 0, len(positions), 1)[:, 0])]

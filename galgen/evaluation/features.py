@@ -38,7 +38,7 @@ class FeatureEncoder:
 
     @torch.no_grad()
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return the features (N, FEATURES) of images (N, H, W)."""
+        """Return the features (N, FEATURES) of images (N, H, W); NaN of one that is not finite."""
         blocks = torch.from_numpy(images).split(BATCH)
         return torch.cat([self._features(block) for block in blocks]).numpy()
 

@@ -68,7 +68,7 @@ def evidence(
     Args:
         run: the trained run.
         positions: of the galaxies in the test part, (N,).
-        priors: in front of the decoder.
+        priors: in front of the decoder; those that have a density.
         draws: latents of each galaxy.
         seed: of the draws.
 

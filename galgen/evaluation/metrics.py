@@ -20,7 +20,9 @@ NEIGHBOURS = 5
 TOGETHER = 1000
 """Points whose distances to all others are held in memory."""
 FOLDS = 5
-BOOTSTRAPS = 200
+BOOTSTRAPS = 100
+SPLITS = 20
+"""Of the real sample into halves, over which the floor is averaged."""
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Score:
     value: float
     low: float
     high: float
-    """16th and 84th percentile over bootstrap samples."""
+    """The value, less and more what 68 % of bootstrap samples scatter by."""
     floor: float
     """The score of real galaxies against other real ones, as many."""
 
@@ -48,15 +50,27 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Score
         their size to that of the samples by the square root of the numbers.
     """
     rng, scatter = np.random.default_rng(seed), real.std()
+    if scatter == 0:
+        return Score(np.nan, np.nan, np.nan, np.nan)
+    value = wasserstein_distance(real, generated) / scatter
     draws = [
         wasserstein_distance(rng.choice(real, len(real)), rng.choice(generated, len(generated)))
         for _ in range(BOOTSTRAPS)
     ]
-    low, high = np.percentile(draws, [16, 84]) / scatter
-    first, second = np.array_split(rng.permutation(real), 2)
-    shrink = np.sqrt((1 / len(real) + 1 / len(generated)) / (1 / len(first) + 1 / len(second)))
-    floor = wasserstein_distance(first, second) / scatter * shrink
-    return Score(wasserstein_distance(real, generated) / scatter, low, high, floor)
+    # Bootstrap samples have the scatter of sampling twice, and so lie further apart on the whole.
+    low, high = value + (np.percentile(draws, [16, 84]) - np.mean(draws)) / scatter
+    return Score(value, max(low, 0.0), high, _floor(real, len(generated), seed) / scatter)
+
+
+def _floor(real: np.ndarray, n: int, seed: int) -> float:
+    """Return the distance to be expected of n other galaxies like the real ones."""
+    rng, half = np.random.default_rng(seed), len(real) // 2
+    apart = []
+    for _ in range(SPLITS):
+        shuffled = rng.permutation(real)
+        apart.append(wasserstein_distance(shuffled[:half], shuffled[half:]))
+    shrink = np.sqrt((1 / len(real) + 1 / n) / (1 / half + 1 / (len(real) - half)))
+    return float(np.mean(apart) * shrink)
 
 
 def c2st(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> float:
@@ -81,6 +95,8 @@ def c2st(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> float:
 def neighbourhoods(real: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS) -> dict:
     """Return precision, recall, density and coverage, of standardised statistics.
 
+    They depend on the numbers of galaxies, of which the larger sample is cut to the smaller.
+
     Source: Kynkäänniemi et al. 2019; Naeem et al. 2020.
 
     Args:
@@ -91,8 +107,8 @@ def neighbourhoods(real: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS)
     Returns:
         The four scores by name; 1 is perfect (density can be larger).
     """
-    centre, scatter = real.mean(axis=0), real.std(axis=0)
-    real, generated = (real - centre) / scatter, (generated - centre) / scatter
+    n = min(len(real), len(generated))
+    real, generated = standardised(real[:n], generated[:n])
     radius = {}
     for name, sample in (("real", real), ("generated", generated)):
         radius[name] = NearestNeighbors(n_neighbors=k).fit(sample).kneighbors()[0][:, -1]
@@ -148,9 +164,22 @@ def memorisation(training: np.ndarray, generated: np.ndarray, held_out: np.ndarr
         Ratio of the median distances to the nearest training galaxy, generated over held-out; 1
         is perfect, 0 copies.
     """
-    centre, scatter = training.mean(axis=0), training.std(axis=0)
-    nearest = NearestNeighbors(n_neighbors=1).fit((training - centre) / scatter)
-    median = {}
-    for name, sample in (("generated", generated), ("held out", held_out)):
-        median[name] = np.median(nearest.kneighbors((sample - centre) / scatter)[0])
-    return float(median["generated"] / median["held out"])
+    training, *others = standardised(training, generated, held_out)
+    tree = NearestNeighbors(n_neighbors=1).fit(training)
+    generated, held_out = (np.median(tree.kneighbors(sample)[0]) for sample in others)
+    return float(generated / held_out) if held_out else np.nan
+
+
+def standardised(reference: np.ndarray, *samples: np.ndarray) -> list[np.ndarray]:
+    """Return samples in units of a reference's scatter around its mean, constant columns left out.
+
+    Args:
+        reference: (N, D).
+        *samples: (M, D) each.
+
+    Returns:
+        The reference and the samples.
+    """
+    centre, scatter = reference.mean(axis=0), reference.std(axis=0)
+    varies = scatter > 1e-9 * max(scatter.max(), 1e-30)
+    return [(sample - centre)[:, varies] / scatter[varies] for sample in (reference, *samples)]

@@ -35,13 +35,17 @@ class Observation:
         statistics: names of those that are compared.
         core: those of them that the headline is of.
         what: a sentence that says what is compared with what.
+        alike: whether both are free of noise, or both have it, so that any feature of the images
+            can be compared.
+        notes: what else a reader has to know.
     """
 
     def __init__(self, run: TrainedRun):
         self.run, self.survey = run, run.survey
         self.peak = run.unit == PEAK
         self.noiseless = self.peak and "noiseless" in self.survey.stamps.stacks
-        self.statistics, self.core = STATISTICS, CORE
+        self.statistics, self.core, self.notes = STATISTICS, CORE, []
+        self.alike = self.noiseless or not self.peak
         name = self.survey.stamps.attrs.get("survey", self.survey.name)
         self.correlated = name in CORRELATED
         noise = "correlated COSMOS noise" if self.correlated else "white noise"
@@ -57,6 +61,29 @@ class Observation:
                 "noisy, peak-normalised stamps against generated galaxies without noise, in the "
                 "statistics that noise changes little"
             )
+
+        if not self.alike:
+            self.notes.append("no features of images are compared, since one side alone has noise")
+        known = "noise_variance" in self.survey.stamps.columns
+        if not self.peak and not known:
+            self.notes.append("the noise is not known: it is estimated by the edge of each stamp")
+
+    def usable(self, part: str) -> np.ndarray:
+        """Return the positions of the galaxies of a part that can be compared, ascending.
+
+        The peak normalisation subtracts more than the whole light of the faintest noiseless images.
+        """
+        positions = np.arange(len(self.survey.parts[part]))
+        if not self.noiseless:
+            return positions
+        blocks = np.array_split(positions, -(-len(positions) // READ_TOGETHER))
+        seen = np.concatenate([self._real(part, b).any(axis=(1, 2)) for b in blocks if len(b)])
+        if not seen.all():
+            self.notes.append(
+                f"{np.count_nonzero(~seen)} of {len(seen)} galaxies of the part '{part}' are left "
+                "out: the normalisation leaves no light of their noiseless image"
+            )
+        return positions[seen]
 
     def real(self, part: str, positions: np.ndarray) -> np.ndarray:
         """Return galaxies of a part by their positions (n,) in it, as they are measured."""

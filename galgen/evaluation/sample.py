@@ -18,7 +18,7 @@ class Sample:
     redshift: np.ndarray | None = None
     """(N,)"""
     features: np.ndarray | None = None
-    """Of an encoder, (N, D)."""
+    """Of an encoder, (N, D); NaN where an image is not finite."""
 
     def __len__(self) -> int:
         return len(self.columns["flag"])
@@ -30,6 +30,11 @@ class Sample:
             None if self.redshift is None else self.redshift[rows],
             None if self.features is None else self.features[rows],
         )
+
+    @property
+    def known_features(self) -> np.ndarray:
+        """The features of galaxies whose image is finite, (n, D)."""
+        return self.features[np.isfinite(self.features).all(axis=1)]
 
     def table(self, names: Sequence[str]) -> np.ndarray:
         """Return statistics as an array (N, len(names)), NaN where one is missing."""

@@ -1,5 +1,6 @@
 """The scores of a generated sample against a real one."""
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
@@ -38,16 +39,16 @@ def score(
         be measured there are none.
     """
     kept = [sample[sample.complete(names)] for sample in (real, generated)]
+    left_out = 1 - len(kept[1]) / len(generated)
     if min(map(len, kept)) < FEWEST:
-        return {}, {}
+        return {"left_out": left_out}, {}
     tables = [sample.table(names) for sample in kept]
     distances = {
         name: metrics.wasserstein(*(table[:, number] for table in tables), seed)
         for number, name in enumerate(names)
     }
     core_tables = [sample.table(core) for sample in kept]
-    centre, scatter = tables[0].mean(axis=0), tables[0].std(axis=0)
-    standardised = [(table - centre) / scatter for table in tables]
+    standardised = metrics.standardised(*tables)
     scores = {
         "mean_w1": float(np.mean([distances[name].value for name in core])),
         "mean_w1_floor": float(np.mean([distances[name].floor for name in core])),
@@ -58,10 +59,10 @@ def score(
         "kernel_distance": _kernel_distance(*standardised),
     }
     if real.features is not None and generated.features is not None:
-        features = _standardised(real.features, generated.features)
+        features = metrics.standardised(real.known_features, generated.known_features)
         scores["frechet_encoder"] = metrics.frechet(*features)
         scores["kernel_distance_encoder"] = _kernel_distance(*features)
-    scores["left_out"] = 1 - len(kept[1]) / len(generated)
+    scores["left_out"] = left_out
     return scores, distances
 
 
@@ -84,18 +85,20 @@ def score_redshifts(
         seed: of the shuffling.
 
     Returns:
-        `w1_by_redshift`, the mean Wasserstein distance over bins and statistics; `redshift_slope`
-        and `redshift_bias` of the regression's redshifts against those asked for; and all three
-        `_shuffled`.
+        `w1_by_redshift`, the mean Wasserstein distance over bins and statistics, and
+        `redshift_slope`, of the regression's redshifts against those asked for, with both
+        `_shuffled`; and `redshift_bias`, their mean difference, which shuffling does not change.
     """
-    shuffled = generated[np.arange(len(generated))]
-    shuffled.redshift = np.random.default_rng(seed).permutation(generated.redshift)
-    scores = {}
-    for ending, sample in (("", generated), ("_shuffled", shuffled)):
-        slope, bias = regressor.slope_and_bias(sample)
-        scores[f"w1_by_redshift{ending}"] = _distance_by_redshift(real, sample, core)
-        scores[f"redshift_slope{ending}"], scores[f"redshift_bias{ending}"] = slope, bias
-    return scores
+    order = np.random.default_rng(seed).permutation(len(generated))
+    shuffled = dataclasses.replace(generated, redshift=generated.redshift[order])
+    slope, bias = regressor.slope_and_bias(generated)
+    return {
+        "w1_by_redshift": _distance_by_redshift(real, generated, core),
+        "w1_by_redshift_shuffled": _distance_by_redshift(real, shuffled, core),
+        "redshift_slope": slope,
+        "redshift_slope_shuffled": regressor.slope_and_bias(shuffled)[0],
+        "redshift_bias": bias,
+    }
 
 
 def redshift_bins(redshift: np.ndarray) -> np.ndarray:
@@ -108,12 +111,14 @@ class RedshiftRegressor:
 
     Args:
         training: galaxies of the survey that are not compared.
-        names: of the statistics; one may be missing.
+        names: of the statistics; those that no galaxy has are left out.
         seed: of the trees.
     """
 
     def __init__(self, training: Sample, names: Sequence[str], seed: int = 0):
-        self.names = names
+        self.names = [
+            name for name in names if np.isfinite(training.columns.get(name, np.nan)).any()
+        ]
         known = np.isfinite(training.redshift)
         self.trees = HistGradientBoostingRegressor(random_state=seed)
         self.trees.fit(training.table(names)[known], training.redshift[known])
@@ -138,15 +143,9 @@ def _distance_by_redshift(real: Sample, generated: Sample, core: Sequence[str]) 
                 inside = (sample.redshift >= low) & (sample.redshift <= high)
                 column = sample.columns[name][inside]
                 values.append(column[np.isfinite(column)])
-            if min(map(len, values)) >= FEWEST:
+            if min(map(len, values)) >= FEWEST and values[0].std() > 0:
                 found.append(metrics.wasserstein_distance(*values) / values[0].std())
     return float(np.mean(found)) if found else np.nan
-
-
-def _standardised(real: np.ndarray, generated: np.ndarray) -> list[np.ndarray]:
-    centre, scatter = real.mean(axis=0), real.std(axis=0)
-    used = scatter > 1e-9 * max(scatter.max(), 1e-30)
-    return [(sample - centre)[:, used] / scatter[used] for sample in (real, generated)]
 
 
 def _kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:

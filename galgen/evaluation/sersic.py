@@ -53,7 +53,7 @@ def draw(
         pixel_scale: arcsec.
 
     Returns:
-        Images (N, size, size), float32; of NaN where a parameter is unusable.
+        Images (N, size, size), float32.
     """
     rows = [
         dict(zip(parameters, row, strict=True)) for row in zip(*parameters.values(), strict=True)
@@ -75,8 +75,6 @@ def _draw_block(rows: list[dict], psfs: np.ndarray, size: int, pixel_scale: floa
 
 
 def _draw_one(row: dict, psf: np.ndarray, size: int, pixel_scale: float) -> np.ndarray:
-    if not (np.isfinite(list(row.values())).all() and row["radius"] > 0):
-        return np.full((size, size), np.nan, np.float32)
     shear = galsim.Shear(q=row["ratio"], beta=row["angle"] * galsim.degrees)
     profile = galsim.Sersic(row["index"], half_light_radius=row["radius"], flux=row["flux"])
     image = galsim.Image(np.ascontiguousarray(psf, dtype=float), scale=pixel_scale)

@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterable
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+PATIENCE = 4
+"""Epochs without a better held-out likelihood, after which the learning rate is halved."""
 
 
 class LatentPrior(LightningModule):
@@ -106,9 +110,12 @@ class LatentPrior(LightningModule):
         """Return the cost of posterior samples that are the same in every epoch."""
         return self._step("val", batch, torch.Generator(self.device).manual_seed(batch_idx))
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimizer."""
-        return self.make_optimizer(self.parameters())
+    def configure_optimizers(self) -> dict:
+        """Return the optimizer, whose rate is halved when the held-out likelihood stays."""
+        optimizer = self.make_optimizer(self.parameters())
+        schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=PATIENCE)
+        monitor = {"scheduler": schedule, "monitor": "val/nll", "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": monitor}
 
     def _step(self, part: str, batch: list[Tensor], generator: torch.Generator | None) -> Tensor:
         mean, std, conditions = batch

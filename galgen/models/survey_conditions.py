@@ -73,7 +73,9 @@ class SurveyConditions(nn.Module):
         noise = torch.from_numpy(ndtri(uniform(seed, REDSHIFT, start, n, len(self.names))))
         scores = noise
         if self.flow is not None:
-            scores = in_blocks(self.flow, MADE_TOGETHER, start, noise.float().to(self.flow.device))
+            scores = in_blocks(
+                self.flow, MADE_TOGETHER, start, noise.float().to(self.quantiles.device)
+            )
         ranks, levels = ndtr(scores.double().cpu().numpy()), np.linspace(0, 1, QUANTILES)
         return {
             name: np.interp(rank, levels, table)

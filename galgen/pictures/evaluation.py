@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.neighbors import NearestNeighbors
 
 from galgen import figures
 from galgen.evaluation.evaluation import Result
@@ -13,8 +12,6 @@ from galgen.trained import TrainedRun
 IN_BINS = ("log_flux", "sigma", "concentration", "ellipticity")
 """Statistics that are drawn by redshift, where they are compared."""
 ARCSEC = ("sigma", "half_light_radius")
-NEIGHBOURS = 6
-ROWS = 6
 
 
 def draw(result: Result, run: TrainedRun) -> dict[str, Figure]:
@@ -45,7 +42,7 @@ def draw(result: Result, run: TrainedRun) -> dict[str, Figure]:
         "evaluation_power": figures.power(
             result.wavenumber,
             {name: spectrum for name, spectrum in result.spectra.items() if name in shown},
-            {name: result.images[name].ravel() for name in shown},
+            {name: finite_pixels(result.images[name]) for name in shown},
             run.unit,
             title,
         ),
@@ -65,24 +62,14 @@ def draw(result: Result, run: TrainedRun) -> dict[str, Figure]:
         title,
     )
     display = Display(pixel_scale=run.pixel_scale)
-    for prior in facts["priors"]:
-        generated, nearest = neighbours(result, prior)
+    for prior, nearest in result.neighbours.items():
+        generated = result.images[prior][: len(nearest)]
         drawn[f"evaluation_neighbours_{prior}"] = figures.neighbours(
             generated, nearest, display, prior
         )
     return drawn
 
 
-def neighbours(result: Result, prior: str) -> tuple[np.ndarray, np.ndarray]:
-    """Find the training galaxies whose features are nearest to generated ones'.
-
-    Returns:
-        Generated galaxies (ROWS, H, W), and their neighbours (ROWS, NEIGHBOURS, H, W).
-    """
-    training = result.samples["training"]
-    centre, scatter = training.features.mean(axis=0), training.features.std(axis=0) + 1e-9
-    tree = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(training)))
-    tree.fit((training.features - centre) / scatter)
-    chosen = result.samples[prior].features[:ROWS]
-    nearest = tree.kneighbors((chosen - centre) / scatter, return_distance=False)
-    return result.images[prior][: len(nearest)], result.training_images[nearest]
+def finite_pixels(images: np.ndarray) -> np.ndarray:
+    """Return the pixels of images (N, H, W) that are finite, (n,)."""
+    return images[np.isfinite(images)]

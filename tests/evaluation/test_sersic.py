@@ -7,25 +7,24 @@ import pytest
 from galgen.evaluation.sersic import draw, sersic_columns
 
 TABLE = {
-    "sersic_index": np.array([1.02, 4.0, np.nan]),
-    "flux_radius": np.array([0.2, 0.3, 0.2]),
-    "axis_ratio": np.array([0.5, 0.8, 1.0]),
-    "position_angle": np.array([0.0, 90.0, 0.0]),
-    "flux": np.array([10.0, 20.0, 1.0]),
+    "sersic_index": np.array([1.02, 4.0]),
+    "flux_radius": np.array([0.2, 0.3]),
+    "axis_ratio": np.array([0.5, 0.8]),
+    "position_angle": np.array([0.0, 90.0]),
+    "flux": np.array([10.0, 20.0]),
 }
 
 
 @pytest.fixture
 def psfs():
     psf = galsim.Gaussian(sigma=0.05).drawImage(nx=31, ny=31, scale=0.03, method="no_pixel").array
-    return np.stack([psf / psf.sum()] * 3)
+    return np.stack([psf / psf.sum()] * 2)
 
 
 def test_profiles_have_their_flux_size_and_direction(psfs):
     images = draw(sersic_columns(TABLE), psfs, 96, 0.03)
     assert images[0].sum() == pytest.approx(10, rel=0.01)
     assert images[1].sum() == pytest.approx(20, rel=0.12)  # n = 4 has wide wings
-    assert np.isnan(images[2]).all()
     y, x = np.mgrid[:96, :96] - 47.5
     assert (images[0] * x**2).sum() > 2 * (images[0] * y**2).sum()
     assert (images[1] * y**2).sum() > 1.2 * (images[1] * x**2).sum()
@@ -40,9 +39,8 @@ def test_profiles_have_their_flux_size_and_direction(psfs):
 def test_a_major_axis_is_circularised():
     table = {**TABLE, "sersic_radius": TABLE["flux_radius"]}
     del table["flux_radius"]
-    np.testing.assert_allclose(
-        sersic_columns(table)["radius"], [0.2 * 0.5**0.5, 0.3 * 0.8**0.5, 0.2]
-    )
+    expected = [0.2 * 0.5**0.5, 0.3 * 0.8**0.5]
+    np.testing.assert_allclose(sersic_columns(table)["radius"], expected)
 
 
 @pytest.mark.parametrize("name", ["sersic_index", "flux_radius", "axis_ratio", "flux"])
