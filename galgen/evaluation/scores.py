@@ -121,7 +121,7 @@ class RedshiftRegressor:
         ]
         known = np.isfinite(training.redshift)
         self.trees = HistGradientBoostingRegressor(random_state=seed)
-        self.trees.fit(training.table(names)[known], training.redshift[known])
+        self.trees.fit(training.table(self.names)[known], training.redshift[known])
 
     def slope_and_bias(self, sample: Sample) -> tuple[float, float]:
         """Return slope and mean offset of predicted redshifts against the sample's own."""

@@ -91,3 +91,28 @@ def test_copies_are_memorised():
     assert memorisation(training, normal(500), held_out) == pytest.approx(1, abs=0.15)
     near = training[:300] + normal(300, scale=0.02)
     assert memorisation(training, near, held_out) < 0.3
+
+
+def test_the_floor_does_not_depend_on_one_split():
+    real = RNG.normal(size=2000)
+    floors = [wasserstein(real, real[:1000], seed).floor for seed in range(8)]
+    assert np.std(floors) < 0.15 * np.mean(floors)
+
+
+def test_the_interval_holds_the_value():
+    real, generated = RNG.normal(size=(2, 1500))
+    score = wasserstein(real, generated)
+    assert score.low <= score.value <= score.high
+
+
+def test_a_constant_statistic_is_left_out_and_has_no_distance():
+    real, generated = normal(400), normal(400)
+    real[:, 1] = generated[:, 1] = 3.0
+    found = neighbourhoods(real, generated)
+    assert found == neighbourhoods(real[:, [0, 2]], generated[:, [0, 2]])
+    assert np.isnan(wasserstein(real[:, 1], generated[:, 1]).value)
+
+
+def test_coverage_does_not_grow_with_the_number_of_generated_galaxies():
+    real, generated = normal(500, 6), normal(4000, 6)
+    assert neighbourhoods(real, generated) == neighbourhoods(real, generated[:500])

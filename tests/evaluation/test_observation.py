@@ -79,9 +79,16 @@ def test_a_peak_model_is_compared_with_noiseless_images_normalised_alike(simulat
     np.testing.assert_allclose(real, above / above.max(axis=(1, 2), keepdims=True), rtol=1e-5)
     assert observation.variance("test", positions) is None
     np.testing.assert_array_equal(observation.generated(real, positions, 0), real)
+    usable = observation.usable("test")
+    lit = observation.real("test", np.arange(200)).any(axis=(1, 2))
+    assert usable.tolist() == np.flatnonzero(lit).tolist()
+    assert len(usable) < 200
+    assert f"{200 - len(usable)} of 200 galaxies" in observation.notes[-1]
     del run.survey.stamps.stacks["noiseless"]
     noisy = Observation(run)
     assert noisy.statistics == noisy.core == SURVIVING
+    assert not noisy.alike
+    assert len(noisy.usable("test")) == 200
     np.testing.assert_allclose(
         noisy.real("test", positions), run.survey.batch("test", positions).image
     )
@@ -96,3 +103,4 @@ def test_a_survey_whose_noise_is_not_known_lends_that_of_its_edges(physical):
     expected = edge_variance(observation.real("test", positions))
     np.testing.assert_allclose(seen.var(axis=(1, 2)), expected, rtol=0.2)
     assert "white noise" in observation.what
+    assert "the noise is not known" in observation.notes[0]

@@ -101,3 +101,24 @@ def test_features_follow_the_seed_tell_galaxies_apart_and_leave_torch_s_numbers_
     assert not np.allclose(features, FeatureEncoder(images, targets, seed=1)(images))
     size = np.abs(np.corrcoef(features.T, images.sum(axis=(1, 2)))[-1, :-1])
     assert size.max() > 0.5
+
+
+def test_a_galaxy_that_is_not_finite_has_no_features_and_is_not_scored_by_them():
+    images = discs(40)
+    encoder = FeatureEncoder(images, images.sum(axis=(1, 2))[:, None])
+    expected = encoder(images)
+    images[3, 2, 2] = np.inf
+    found = encoder(images)
+    assert np.isnan(found[3]).all()
+    np.testing.assert_allclose(np.delete(found, 3, 0), np.delete(expected, 3, 0), rtol=1e-5)
+    one, other = sample(), sample(seed=1)
+    other.features[5] = np.nan
+    assert np.isfinite(score(one, other, NAMES, NAMES)[0]["frechet_encoder"])
+
+
+def test_the_regression_does_without_statistics_that_no_galaxy_has():
+    training = sample()
+    training.columns["m20"] = np.full(1200, np.nan)
+    regressor = RedshiftRegressor(training, (*NAMES, "m20", "gini"))
+    assert regressor.names == list(NAMES)
+    assert regressor.slope_and_bias(sample(seed=1))[0] > 0.8
