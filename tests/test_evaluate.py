@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from tests.conftest import run_command
+from tests.conftest import discs, run_command, train_once
 from tests.test_loggers import histories, wandb_records
 
 SCORES = {"mean_w1", "mean_w1_floor", "c2st", "coverage", "frechet_encoder", "memorisation"}
@@ -157,9 +157,22 @@ def test_a_survey_with_too_few_test_galaxies_is_refused(physical, command):
     assert "8 galaxies in its test part" in printed
 
 
+def test_a_peak_run_is_compared_with_noiseless_images(simulated, command, tmp_path):
+    file = OmegaConf.load(simulated / "config.yaml").data.file
+    data = ["data=simulated", f"data.file={file}", "data.split=[0.4,0.1,0.5]"]
+    run = train_once(tmp_path, *data, "model=cvae2", "model.norm=group")
+    code, printed = command("evaluate", f"run={run}", "n=120", "seeds=1")
+    assert code == 0, printed
+    found = json.loads((run / "evaluation.json").read_text())
+    assert found["compared"].startswith("noiseless images of the survey, peak-normalised")
+    assert any("normalisation leaves no light" in note for note in found["left_out"])
+    assert "magnitude" not in found["statistics"]
+    assert found["wasserstein"]["real_half"].keys() == set(found["statistics"])
+    assert "reduced_chi2" not in found["reconstruction"]
+
+
 def test_a_survey_without_redshift_magnitude_or_psf_is_evaluated_without(command, tmp_path):
     from galgen.data.stamp_writing import write_stamps
-    from tests.conftest import discs, train_once
 
     noise = np.random.default_rng(0).normal(0, 0.02, (300, 32, 32)).astype("f4")
     write_stamps(tmp_path / "bare.h5", [{"image": discs(300) + noise}], {"survey": "mine"})
