@@ -18,7 +18,7 @@ AIMS = {
     **dict.fromkeys(["mean_w1", "w1_by_redshift", "squared_error_per_pixel"], 0),
     **dict.fromkeys(["frechet", "frechet_encoder"], 0),
     **dict.fromkeys(["kernel_distance", "kernel_distance_encoder"], 0),
-    **dict.fromkeys(["c2st", "c2st_core"], 0.5),
+    "c2st": 0.5,
     **dict.fromkeys(["precision", "recall", "density", "coverage", "reduced_chi2"], 1),
     **dict.fromkeys(["log_likelihood", "log_likelihood_normal", "elbo"], math.inf),
     **dict.fromkeys([f"log_likelihood_{name}" for name in ("flow", "gmm", "two_stage")], math.inf),

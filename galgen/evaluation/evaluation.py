@@ -28,6 +28,8 @@ CONTROL = 2500
 """Galaxies of the controls that are made for the purpose."""
 SHOWN = 64
 """Galaxies of each sample that are kept as images."""
+CODED = 5000
+"""Test galaxies whose latents are told from a prior's."""
 ENCODED_TOGETHER = 2048
 ROWS, NEIGHBOURS = 6, 6
 """Generated galaxies that are shown beside so many of the training's."""
@@ -126,9 +128,9 @@ class Evaluation:
         self._draw_sersic()
         real = self.samples["real"]
         others = real[np.arange(len(real)) >= len(self.controls)]  # than those they are made of
-        for name, against in (("posterior", others), ("sersic", others), ("training", real)):
+        for name in ("posterior", "sersic", "training"):
             if name in self.samples:
-                sample = self.samples[name]
+                against, sample = others, self.samples[name][:CONTROL]
                 self.scores[name], self.distances[name] = self._score(against, sample)
         first = np.arange(len(real)) % 2 == 0
         self.scores["real_half"], self.distances["real_half"] = self._score(
@@ -265,12 +267,12 @@ class Evaluation:
 
     def _score_latents(self, prior: str, seed: int) -> dict[str, float]:
         """Tell latents of test galaxies from those of the prior at the same redshifts."""
-        latents, model = self.latents, self.run.model
-        redshift = model.tensor(latents.redshift) if model.conditional else None
-        drawn = model.draw_latents(len(latents.sample), redshift, prior, seed).cpu().numpy()
-        tables = [latents.sample, drawn]
+        model, chosen = self.run.model, self.positions[:CODED]
+        sample, redshift = self.latents.sample[chosen], self.latents.redshift[chosen]
+        asked = model.tensor(redshift) if model.conditional else None
+        tables = [sample, model.draw_latents(len(sample), asked, prior, seed).cpu().numpy()]
         if model.conditional:
-            tables = [np.column_stack([table, latents.redshift]) for table in tables]
+            tables = [np.column_stack([table, redshift]) for table in tables]
         return {"c2st_latents": metrics.c2st(*tables, seed)}
 
     @functools.cached_property

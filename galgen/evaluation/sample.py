@@ -23,7 +23,7 @@ class Sample:
     def __len__(self) -> int:
         return len(self.columns["flag"])
 
-    def __getitem__(self, rows: np.ndarray) -> "Sample":
+    def __getitem__(self, rows: np.ndarray | slice) -> "Sample":
         return Sample(
             self.name,
             {name: column[rows] for name, column in self.columns.items()},

@@ -47,13 +47,11 @@ def score(
         name: metrics.wasserstein(*(table[:, number] for table in tables), seed)
         for number, name in enumerate(names)
     }
-    core_tables = [sample.table(core) for sample in kept]
     standardised = metrics.standardised(*tables)
     scores = {
         "mean_w1": float(np.mean([distances[name].value for name in core])),
         "mean_w1_floor": float(np.mean([distances[name].floor for name in core])),
         "c2st": metrics.c2st(*tables, seed),
-        "c2st_core": metrics.c2st(*core_tables, seed),
         **metrics.neighbourhoods(*tables),
         "frechet": metrics.frechet(*standardised),
         "kernel_distance": _kernel_distance(*standardised),
