@@ -103,7 +103,8 @@ def test_a_file_says_what_it_is_of(fitted):
     for kind in fitted_priors.PRIORS:
         module, about = fitted_priors.read(fitted, kind)
         assert about["weights_sha256"] == model.weights_sha256
-        assert module.condition_names == ["redshift", "magnitude", "flux_radius"]
+        known = ["redshift"] if kind == "gmm" else ["redshift", "magnitude", "flux_radius"]
+        assert module.condition_names == known
         assert (module.latent_dim, module.required) == (3, 1)
         assert np.isfinite([about["val_nll"], about["val_nll_normal"]]).all()
         assert not module.training
@@ -301,7 +302,10 @@ def test_one_latent_is_too_few_for_a_flow_and_not_for_the_others(command, narrow
     model = galgen.load(run)
     for prior in ("gmm", "two_stage"):
         assert model.sample(5, prior=prior).isfinite().all()
-        assert model.draw_latents(5, prior=prior, conditions={"magnitude": 22}).shape == (5, 1)
+    given = {"conditions": {"magnitude": 22}}
+    assert model.draw_latents(5, prior="two_stage", **given).shape == (5, 1)
+    with pytest.raises(ValueError, match="magnitude: the prior gmm knows no such condition"):
+        model.draw_latents(5, prior="gmm", **given)
 
 
 def test_fewer_galaxies_than_components(command, narrow, tmp_path):
