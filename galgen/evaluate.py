@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 from galgen.config import command
 from galgen.errors import GalgenError
 from galgen.files import write_text
-from galgen.rules import check_prior
+from galgen.rules import check_prior, check_whole_numbers
 
 LARGEST = 1_000_000
 FEWEST = 100
@@ -56,12 +56,8 @@ def check(config: DictConfig) -> list[str]:
     Raises:
         GalgenError: if a value is out of range.
     """
-    for name, least, most in (("n", FEWEST, LARGEST), ("seeds", 1, MOST_SEEDS)):
-        value = config[name]
-        if type(value) is not int or not least <= value <= most:
-            raise GalgenError(
-                f"{name} is {value}, it must be a whole number from {least} to {most}"
-            )
+    check_whole_numbers(config, {"n": FEWEST}, LARGEST)
+    check_whole_numbers(config, {"seeds": 1}, MOST_SEEDS)
     asked = config.prior
     if isinstance(asked, str):
         asked = asked.split(",")

@@ -6,11 +6,9 @@ from omegaconf import DictConfig, ListConfig
 
 from galgen.config import check_arguments, check_targets, command
 from galgen.errors import GalgenError
-from galgen.rules import PRIORS
+from galgen.rules import PRIORS, check_whole_numbers
 
 KINDS = (*PRIORS[1:], "conditions")
-LARGEST = 2**62
-"""Of numbers that are counted with."""
 
 
 @command("fit_flow", resumes=False, lists=("fit",))
@@ -38,12 +36,7 @@ def check(config: DictConfig) -> None:
     """
     if not isinstance(config.fit, ListConfig) or not config.fit or set(config.fit) - set(KINDS):
         raise GalgenError(f"fit is {config.fit}, it takes a list of {', '.join(KINDS)}")
-    for name, least in (("seed", 0), ("batch_size", 2), ("max_epochs", 1), ("patience", 1)):
-        value = config[name]
-        if type(value) is not int or not least <= value <= LARGEST:
-            raise GalgenError(
-                f"{name} is {value}, it must be a whole number from {least} to {LARGEST}"
-            )
+    check_whole_numbers(config, {"seed": 0, "batch_size": 2, "max_epochs": 1, "patience": 1})
 
 
 if __name__ == "__main__":

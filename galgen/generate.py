@@ -9,10 +9,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from galgen.config import command
 from galgen.errors import GalgenError
-from galgen.rules import check_prior
+from galgen.rules import check_prior, check_whole_numbers
 
-LARGEST = 2**62
-"""Of numbers that are counted with."""
 ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 
 
@@ -41,12 +39,7 @@ def check(config: DictConfig) -> None:
     Raises:
         GalgenError: if a value is out of range, or the output exists.
     """
-    for name, least in (("n", 1), ("start", 0), ("seed", 0), ("batch_size", 1)):
-        value = config[name]
-        if type(value) is not int or not least <= value <= LARGEST:
-            raise GalgenError(
-                f"{name} is {value}, it must be a whole number from {least} to {LARGEST}"
-            )
+    check_whole_numbers(config, {"n": 1, "start": 0, "seed": 0, "batch_size": 1})
     if type(config.overwrite) is not bool:
         raise GalgenError(f"overwrite is {config.overwrite}, it must be true or false")
     check_prior(config.prior)

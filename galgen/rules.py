@@ -15,6 +15,29 @@ PRIORS = ("normal", "flow", "gmm", "two_stage")
 """What latents can be drawn from; the last three once `galgen.fit_flow` has fitted them."""
 
 
+LARGEST = 2**62
+"""Of whole numbers that have no other bound."""
+
+
+def check_whole_numbers(config: DictConfig, least: dict[str, int], most: int = LARGEST) -> None:
+    """Check that values of a config are whole numbers in their range.
+
+    Args:
+        config: a command's.
+        least: smallest value by key.
+        most: the largest value.
+
+    Raises:
+        GalgenError: naming the first that is not.
+    """
+    for name, smallest in least.items():
+        value = config[name]
+        if type(value) is not int or not smallest <= value <= most:
+            raise GalgenError(
+                f"{name} is {value}, it must be a whole number from {smallest} to {most}"
+            )
+
+
 def check_prior(prior: str) -> None:
     """Check the name of a prior.
 

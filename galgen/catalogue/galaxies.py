@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from galgen.errors import GalgenError
-from galgen.evaluation.apertures import half_light_radius
+from galgen.evaluation.apertures import edge_pixels, half_light_radius
 from galgen.files import sha256
 from galgen.fitted_priors import CONDITIONS, path_of
 from galgen.models.vae import DECODED_TOGETHER, NORMAL
@@ -160,9 +160,7 @@ def above_floor(images: np.ndarray) -> np.ndarray:
 
     A decoder that ends in a sigmoid never reaches zero, and over thousands of pixels that adds up.
     """
-    edge = np.ones(images.shape[1:], bool)
-    edge[1:-1, 1:-1] = False
-    return np.clip(images - np.median(images[:, edge], axis=1)[:, None, None], 0, None)
+    return np.clip(images - np.median(edge_pixels(images), axis=1)[:, None, None], 0, None)
 
 
 VERSIONS = ("galgen", "torch", "numpy")

@@ -207,6 +207,12 @@ def _cumulated(values: np.ndarray, radius: np.ndarray, width, bins: int) -> np.n
     return np.concatenate([[0.0], np.cumsum(np.cumsum(begin - end))[:-1]])
 
 
+def edge_pixels(images: np.ndarray) -> np.ndarray:
+    """Return the outermost pixels of images (..., H, W), in one row each, (..., P)."""
+    sides = (images[..., 0, :], images[..., -1, :], images[..., 1:-1, 0], images[..., 1:-1, -1])
+    return np.concatenate(sides, axis=-1)
+
+
 def half_light_radius(images: np.ndarray) -> np.ndarray:
     """Return the radius of the circle around the centroid that holds half of the light, px.
 

@@ -99,18 +99,11 @@ class Evaluation:
         self._note_what_is_missing()
         self.report("measuring the survey's galaxies")
         training = _shuffled(np.arange(len(self.run.survey.parts["train"])))[: self.n]
-        for name, part, positions in (
-            ("real", "test", self.positions),
-            ("training", "train", training),
-        ):
-            images = self.observation.real(part, positions)
-            self._keep(self._measure(name, images, part, positions), images)
-            if name == "training":
-                self._learn(images)
-        if self.encoder:
-            self.samples["real"].features = self.encoder(
-                self.observation.real("test", self.positions)
-            )
+        images = self.observation.real("train", training)
+        self._keep(self._measure("training", images, "train", training), images)
+        self._learn(images, training)
+        images = self.observation.real("test", self.positions)
+        self._keep(self._measure("real", images, "test", self.positions), images)
         for prior in self.priors:
             self._score_prior(prior)
         self._score_controls()
@@ -202,8 +195,13 @@ class Evaluation:
         self.samples[sample.name], self.images[sample.name] = sample, images[:SHOWN].copy()
         self.spectra[sample.name] = power_spectrum(finite)[1].mean(axis=0)
 
-    def _learn(self, images: np.ndarray) -> None:
-        """Train the feature encoder and the redshift regression on the training part."""
+    def _learn(self, images: np.ndarray, positions: np.ndarray) -> None:
+        """Train the feature encoder and the redshift regression on galaxies of the training part.
+
+        Args:
+            images: (n, H, W), which the sample `training` measures.
+            positions: of these galaxies in the part, (n,).
+        """
         self.report("training the feature encoder and the redshift regression on the training part")
         names, training = self.observation.statistics, self.samples["training"]
         targets = training.table(names)
@@ -214,12 +212,12 @@ class Evaluation:
         if not self.observation.alike:
             return
         self.encoder = FeatureEncoder(images, targets)
-        training.features = self.encoder(images)
         part = np.arange(len(self.run.survey.parts["train"]))
         blocks = np.array_split(part, -(-len(part) // ENCODED_TOGETHER))
         self.training_features = np.concatenate(
             [self.encoder(self.observation.real("train", block)) for block in blocks]
         )
+        training.features = self.training_features[positions]
 
     def _neighbours(self, prior: str) -> np.ndarray:
         """Return the training galaxies whose features are nearest to those of generated ones."""

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from galgen.evaluation.adaptive_moments import MOMENTS, adaptive_moments
+from galgen.evaluation.apertures import edge_pixels
 from galgen.evaluation.galaxy import Galaxy
 from galgen.evaluation.segmentation import detect
 
@@ -147,7 +148,7 @@ def _measure_stamp(
     image = np.asarray(image, np.float32)
     if not np.isfinite(image).all():
         return {"flag": Flag.NOT_FINITE}
-    edge = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    edge = edge_pixels(image)
     image = image - np.float32(np.median(edge) if np.isnan(background) else background)
     noise = np.sqrt(noise_variance)
     if np.isnan(noise):

@@ -7,6 +7,7 @@ from scipy import fft
 
 from galgen.data.sources.noise import noise_image
 from galgen.data.transforms import crop
+from galgen.evaluation.apertures import edge_pixels
 from galgen.trained import PEAK, TrainedRun
 
 CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")
@@ -173,8 +174,6 @@ def convolve(images: np.ndarray, psfs: np.ndarray) -> np.ndarray:
 
 def edge_variance(images: np.ndarray) -> np.ndarray:
     """Estimate the noise variance of images (N, H, W) by the scatter of their edges, (N,)."""
-    edge = np.ones(images.shape[1:], bool)
-    edge[1:-1, 1:-1] = False
-    pixels = images[:, edge]
+    pixels = edge_pixels(images)
     away = np.abs(pixels - np.median(pixels, axis=1, keepdims=True))
     return (1.4826 * np.median(away, axis=1)) ** 2
