@@ -1,5 +1,6 @@
 """What happens around the training steps: checkpoints, seeds, guards, rates, pictures."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from galgen import figures
 from galgen.errors import GalgenError
+from galgen.preemption import SIGNALS
 from galgen.redshifts import SURVEY, Redshifts
 
 GALAXIES_IN_PICTURES = 8
@@ -47,10 +50,11 @@ class Checkpoint(ModelCheckpoint):
 
 
 class SeedSteps(Callback):
-    """Make the random numbers of each step a function of (seed, epoch, batch, rank).
+    """Make the random numbers of each step a function of (seed, epoch, batch).
 
     A resumed run then continues as the uninterrupted one would have, without any generator's
-    state in the checkpoint. Validation draws the same numbers in each epoch.
+    state in the checkpoint. Validation draws the same numbers in each epoch, and each of several
+    processes those of the whole batch.
 
     Args:
         seed: the run's.
@@ -61,11 +65,11 @@ class SeedSteps(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         """Seed a training step."""
-        self._seed(1, trainer.current_epoch, batch_idx, trainer.global_rank)
+        self._seed(1, trainer.current_epoch, batch_idx)
 
     def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
         """Seed a validation step."""
-        self._seed(2, batch_idx, trainer.global_rank)
+        self._seed(2, batch_idx)
 
     def _seed(self, *counters: int) -> None:
         state = np.random.SeedSequence([self.seed, *counters]).generate_state(1, np.uint64)
@@ -121,16 +125,65 @@ class StopOnNonFinite(Callback):
         )
 
 
+class SaveOnSignal(Callback):
+    """Write a checkpoint between two steps when a signal has come, then leave.
+
+    A validation that has begun is finished first. Of several processes, all stop at one step, and
+    it is enough if one gets the signal.
+
+    Args:
+        path: the checkpoint.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.received = path, False
+
+    def on_train_start(self, trainer, pl_module):
+        """Take the signals over from Lightning, which would cut a validation."""
+        for number in SIGNALS:
+            signal.signal(number, self._remember)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Stop in the middle of an epoch, when no gradients wait for the next step."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and not trainer.is_last_batch and self._any_received(trainer):
+            raise SIGTERMException
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        """Have Lightning stop after this epoch's checkpoints, unless it is the last epoch."""
+        more = trainer.current_epoch + 1 < trainer.max_epochs
+        trainer._signal_connector.received_sigterm = more and self._any_received(trainer)
+
+    def on_exception(self, trainer, pl_module, exception):
+        """Write the checkpoint of an epoch that has not ended."""
+        if isinstance(exception, SIGTERMException) and not trainer.is_last_batch:
+            trainer.save_checkpoint(self.path)
+
+    def _remember(self, number: int, frame) -> None:
+        self.received = True
+
+    def _any_received(self, trainer) -> bool:
+        if trainer.world_size == 1:
+            return self.received
+        received = torch.tensor(int(self.received), device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
+        return bool(received)
+
+
 class LogRates(Callback):
     """Log the learning rate and the images per second of each epoch, and print a line."""
 
+    def on_train_start(self, trainer, pl_module):
+        """Start the clock, in the middle of an epoch too."""
+        self.images, self.started = 0, time.perf_counter()
+
     def on_train_epoch_start(self, trainer, pl_module):
-        """Start the clock."""
+        """Start the clock anew."""
         self.images, self.started = 0, time.perf_counter()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Count the images of a batch."""
-        self.images += len(batch.index) * trainer.world_size
+        self.images += batch.share.total
         self.seconds = time.perf_counter() - self.started
 
     def on_train_epoch_end(self, trainer, pl_module):
@@ -140,8 +193,9 @@ class LogRates(Callback):
             "images_per_second": self.images / self.seconds,
         }
         pl_module.log_dict(rates, rank_zero_only=True)
+        means = pl_module.means["train"].over_ranks(trainer.strategy)
         if trainer.is_global_zero:
-            metrics = trainer.callback_metrics
+            metrics = {**trainer.callback_metrics, "train/loss": means["loss"]}
             losses = [f"{k} {metrics[k]:.4g}" for k in ("train/loss", "val/loss") if k in metrics]
             print(
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(losses)}, "

@@ -3,12 +3,13 @@
 import hashlib
 import io
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from galgen.errors import GalgenError
+from galgen.errors import DamagedCheckpoint, GalgenError
 from galgen.files import written_whole
 
 
@@ -35,7 +36,8 @@ def read_checkpoint(path: Path, map_location=None) -> dict:
         map_location: device for the tensors.
 
     Raises:
-        GalgenError: if the file is missing, damaged, or holds anything else.
+        DamagedCheckpoint: if the file is damaged or truncated.
+        GalgenError: if it is missing, or holds anything else.
     """
     return read_and_hash(path, map_location)[0]
 
@@ -44,6 +46,9 @@ def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
     """Read a checkpoint as `read_checkpoint` does, and hash the file."""
     try:
         content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if archive.testzip():  # torch does not look at the checksums
+                raise zipfile.BadZipFile
         checkpoint = torch.load(
             io.BytesIO(content), map_location=map_location or "cpu", weights_only=True
         )
@@ -54,7 +59,7 @@ def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
             f"{path}: refused, it is no checkpoint or holds more than tensors and plain values"
         ) from error
     except Exception as error:  # damaged pickles raise nearly anything
-        raise GalgenError(f"{path}: the checkpoint is damaged or truncated") from error
+        raise DamagedCheckpoint(f"{path}: the checkpoint is damaged or truncated") from error
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
         raise GalgenError(f"{path}: no checkpoint, it has no state_dict")
     return checkpoint, hashlib.sha256(content).hexdigest()

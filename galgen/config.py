@@ -11,9 +11,10 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -58,7 +59,11 @@ SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
 def command(
-    config_name: str, resumes: bool = True, words: str | None = None, lists: Iterable[str] = ()
+    config_name: str,
+    resumes: bool = True,
+    words: str | None = None,
+    lists: Iterable[str] = (),
+    watched: Callable[[], AbstractContextManager] = nullcontext,
 ) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Make a function of a config into a command; its errors become a sentence.
 
@@ -67,6 +72,7 @@ def command(
         resumes: whether the command, when it was cut, goes on where it was.
         words: the key that is given, as a list, what on the command line is no `key=value`.
         lists: keys whose values may be listed without brackets, `key=a,b`.
+        watched: makes a context in which the whole of it runs, all jobs of a sweep.
 
     Returns:
         A decorator. The decorated function takes no arguments and reads the command line. It
@@ -77,16 +83,16 @@ def command(
         show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
         @functools.wraps(task)
-        def run_task(config: DictConfig) -> None:
+        def run_task(config: DictConfig):
             if not show_traceback:  # of child processes either
                 os.environ.pop("HYDRA_FULL_ERROR", None)
             try:
-                task(config)
+                return task(config)
             except Exception as error:
                 if show_traceback:
                     raise
                 if HydraConfig.get().mode != RunMode.MULTIRUN:
-                    sys.exit(f"galgen: {explain(error)}")
+                    leave(error)
                 # The other jobs of a sweep go on, and Hydra raises this one's error at the end.
                 print(f"galgen: {explain(error)}", file=sys.stderr)
                 raise GalgenError("a job of the sweep failed, for the reason above") from error
@@ -100,16 +106,17 @@ def command(
                 if words:
                     sys.argv[1:] = name_words(sys.argv[1:], words)
                 sys.argv[1:] = bracketed(sys.argv[1:], lists)
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
-                    run_task
-                )()
+                with watched():
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
+                        run_task
+                    )()
             except BrokenPipeError:  # of `--cfg job | head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 sys.exit(1)
             except Exception as error:
                 if show_traceback:
                     raise
-                sys.exit(f"galgen: {explain(error)}")
+                leave(error)
             except KeyboardInterrupt:
                 then = "; the same command goes on from here" if resumes else ""
                 print(f"galgen: interrupted{then}", file=sys.stderr)
@@ -118,6 +125,12 @@ def command(
         return main
 
     return decorate
+
+
+def leave(error: Exception) -> NoReturn:
+    """Say what went wrong, and exit."""
+    print(f"galgen: {explain(error)}", file=sys.stderr)
+    sys.exit(getattr(error, "exit_code", 1))
 
 
 def name_words(arguments: list[str], key: str) -> list[str]:
@@ -295,10 +308,14 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if error.options is None or not group:
         return " ".join(str(error).split())
-    return (
-        f"{group}={option}: there is no such option{_did_you_mean(option, error.options)}; "
-        f"there are {', '.join(o for o in error.options if not o.startswith('_'))}"
-    )
+    known = ", ".join(o for o in error.options if not o.startswith("_"))
+    if group.startswith("hydra/"):
+        return (
+            f"{group}={option} is a plugin that is not installed (there are {known}); "
+            "pip install 'galgen[sweeps,slurm]'"
+        )
+    close = _did_you_mean(option, error.options)
+    return f"{group}={option}: there is no such option{close}; there are {known}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:

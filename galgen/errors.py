@@ -1,5 +1,12 @@
-"""The one exception that commands show to the user as a sentence."""
+"""The exceptions that commands show to the user as a sentence."""
 
 
 class GalgenError(Exception):
     """Says what was wrong, where, and what to do about it."""
+
+    exit_code = 1
+    """Of a command that it ends."""
+
+
+class DamagedCheckpoint(GalgenError):
+    """A checkpoint is no longer what was written."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -12,16 +13,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from galgen import records, runs
 from galgen.config import check_arguments, check_targets, command, instantiate
-from galgen.errors import GalgenError
+from galgen.errors import DamagedCheckpoint, GalgenError
+from galgen.files import written_whole
+from galgen.preemption import Preempted, preemptible
 from galgen.rules import check_fit, check_rules
+from galgen.sweep_table import watched
+from galgen.sweeps import do_job
 
 # torch and Lightning are imported where they are needed: composing, --help and the second call of
 # a finished run take less than a second without them.
 
 
-@command("train")
-def main(config: DictConfig) -> None:
+@command("train", watched=watched)
+def main(config: DictConfig) -> float | None:
     """Train, or go on training, or say what a finished training arrived at."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return do_job(config)
     check_rules(config)
     run = runs.Run(config)
     if not config.overwrite:
@@ -29,8 +36,10 @@ def main(config: DictConfig) -> None:
     if run.result is None or config.overwrite:
         check_targets(config)
         check_arguments(config)
-        train(config, run)
+        with preemptible():
+            train(config, run)
     report(run)
+    return None
 
 
 def train(config: DictConfig, run: runs.Run) -> None:
@@ -46,11 +55,7 @@ def train(config: DictConfig, run: runs.Run) -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # batches are cached
     warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a resume
-    if HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.strategy != "auto":
-        raise GalgenError(
-            "several processes inside a sweep are not supported yet: they would repeat the whole "
-            "sweep; give each job a command of its own"
-        )
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # its module is
     seed_everything(config.seed, verbose=False)
     datamodule = instantiate(config.data)
     model = instantiate(config.model)
@@ -101,14 +106,16 @@ def start_from(model, other: str) -> None:
 
 def make_trainer(config: DictConfig):
     """Make Lightning's Trainer and its callbacks; it writes nothing yet."""
+    from galgen.callbacks import SaveOnSignal
     from galgen.checkpoints import AtomicCheckpointIO
 
     callbacks = {name: node for name, node in config.callbacks.items() if node}
     if not sys.stdout.isatty():  # a log file gets a line an epoch
         callbacks.pop("progress", None)
+    last = Path(config.run_dir) / "checkpoints" / "last.ckpt"
     return instantiate(
         config.trainer,
-        callbacks=[instantiate(node) for node in callbacks.values()],
+        callbacks=[SaveOnSignal(last), *(instantiate(node) for node in callbacks.values())],
         logger=False,
         plugins=[AtomicCheckpointIO()],
         enable_progress_bar="progress" in callbacks,
@@ -116,13 +123,22 @@ def make_trainer(config: DictConfig):
 
 
 def fit(trainer, model, datamodule, run: runs.Run) -> None:
-    """Train from the last checkpoint, where there is one."""
-    resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
+    """Train from the last checkpoint, where there is one.
+
+    Raises:
+        Preempted: if a signal stopped the training, after a checkpoint.
+    """
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    resume = resumable(model, run)
     if resume:
-        check_resumable(model, resume)
         print(f"going on from {resume}")
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
+    except SIGTERMException:
+        if not trainer.is_global_zero:
+            sys.exit(0)  # what the first process says and exits with is enough
+        raise Preempted("stopped by a signal; the same command goes on from here") from None
     except SystemExit:
         if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
@@ -131,18 +147,30 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
         finish_tracking(failed=trainer.interrupted)
 
 
-def check_resumable(model, path: Path) -> None:
-    """Check that a checkpoint holds a training of this model.
+def resumable(model, run: runs.Run) -> Path | None:
+    """Return the checkpoint to go on from, if any: the last or, where that is damaged, the best.
 
     Raises:
-        GalgenError: if it does not.
+        GalgenError: if both are damaged, or one is of another model or no training.
     """
     from galgen.checkpoints import load_weights, read_checkpoint
 
-    checkpoint = read_checkpoint(path)
+    path, best = (run.last_checkpoint.with_stem(name) for name in ("last", "best"))
+    if not path.is_file():
+        return None
+    try:
+        checkpoint = read_checkpoint(path)
+    except DamagedCheckpoint as error:
+        if not best.is_file():
+            raise
+        checkpoint = read_checkpoint(best)
+        with written_whole(path) as part:
+            shutil.copyfile(best, part)
+        print(f"galgen: {error}; going back to the best epoch", file=sys.stderr)
     if "loops" not in checkpoint:
         raise GalgenError(f"{path}: holds weights, but no training to go on with")
     load_weights(model, checkpoint["state_dict"], path)
+    return path
 
 
 def make_loggers(config: DictConfig, run: runs.Run) -> list:

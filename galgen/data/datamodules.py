@@ -108,6 +108,8 @@ class SurveyDataModule(LightningDataModule):
         self.max_shift, self.psf = max_shift, psf
         self.without_redshift = 0
         self.parts: dict[str, Part] = {}
+        self.reached = (0, 0)
+        """Epoch that the training is to go on in, and the batches of it that have been seen."""
 
     def default_file(self) -> Path:
         """Return where the survey lies when no file is given."""
@@ -228,13 +230,21 @@ class SurveyDataModule(LightningDataModule):
         """Return the validation batches in order."""
         return self._loader("val", shuffle=False)
 
+    def state_dict(self) -> dict[str, int]:
+        """Say how far the training has come, for its checkpoint."""
+        return {"epoch": self.trainer.current_epoch, "batches": self.trainer.fit_loop.batch_idx + 1}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from where a checkpoint was written."""
+        self.reached = state_dict["epoch"], state_dict["batches"]
+
     def first(self, part: str, n: int) -> Batch:
         """Return the first n galaxies of a part, or all of fewer, normalised, on its device."""
         return self.batch(part, np.arange(min(n, len(self.parts[part]))))
 
     def batch(self, part: str, positions: np.ndarray) -> Batch:
         """Return galaxies of a part, normalised, by their positions (n,) in it, from 0."""
-        return self._finished(self.parts[part][torch.from_numpy(positions)])
+        return self._finished(self.parts[part].batch(torch.from_numpy(positions)))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Crop and normalise a batch on its device, and augment it in training."""
@@ -317,7 +327,7 @@ class SurveyDataModule(LightningDataModule):
         """Measure what an all-zero prediction scores, per galaxy."""
         total, n = 0.0, min(len(part), BASELINE_STAMPS)
         for start in range(0, n, READ_TOGETHER):
-            batch = self._finished(part[torch.arange(start, min(start + READ_TOGETHER, n))])
+            batch = self._finished(part.batch(torch.arange(start, min(start + READ_TOGETHER, n))))
             total += float(batch.image.double().square().sum())
         return total / n
 
@@ -348,16 +358,14 @@ class SurveyDataModule(LightningDataModule):
 
     def _loader(self, name: str, shuffle: bool) -> DataLoader:
         part, trainer = self.parts[name], self.trainer
+        ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         if self.cache == "device" and trainer is not None:
-            part.move_to(trainer.strategy.root_device)
+            part.move_to(trainer.strategy.root_device, *ranks)
         batches = EpochBatches(
-            len(part),
-            self.batch_size,
-            self.seed,
-            shuffle,
-            trainer.global_rank if trainer else 0,
-            trainer.world_size if trainer else 1,
+            len(part), self.batch_size, self.seed, shuffle, *ranks, sharded=part.sharded
         )
+        if name == "train":
+            batches.go_on(*self.reached)
         workers = 0 if part.cached else self.num_workers
         return DataLoader(
             part,

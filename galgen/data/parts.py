@@ -1,7 +1,8 @@
 """Parts of a survey: which rows are in them, what a batch holds, in which order batches come."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,30 @@ from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
 
 PARTS = ("train", "val", "test")
+
+
+class Share(NamedTuple):
+    """What a process has of a batch that several divide: every ranks-th galaxy, from its rank."""
+
+    rank: int
+    ranks: int
+    total: int
+    """Galaxies of the whole batch."""
+
+    @classmethod
+    def whole(cls, batch: "Batch") -> "Share":
+        """Return the share of a process that has a batch alone."""
+        return cls(0, 1, len(batch.index))
+
+    @property
+    def galaxies(self) -> int:
+        """Number of galaxies in the share; 0 where the process got one only to take part."""
+        return len(range(self.rank, self.total, self.ranks))
+
+    @property
+    def weight(self) -> float:
+        """What the share's mean counts in a plain average over the processes."""
+        return self.galaxies * self.ranks / self.total
 
 
 @dataclass
@@ -32,15 +57,17 @@ class Batch:
     """(N, h, w), sums to 1."""
     weight: Tensor | None = None
     """(N, H, W), 0 where a pixel is not to count, else 1."""
+    share: Share | None = None
+    """Of a training's batch."""
 
     def pin_memory(self) -> "Batch":
         """Move the tensors to memory that a GPU reads on its own."""
-        tensors = {name: value for name, value in vars(self).items() if value is not None}
-        return Batch(**{name: tensor.pin_memory() for name, tensor in tensors.items()})
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: tensor.pin_memory() for name, tensor in tensors.items()})
 
 
 class Part(Dataset):
-    """One part of a survey; indexed by a tensor of positions, it gives a whole batch.
+    """One part of a survey; indexed by what `EpochBatches` gives, it gives a whole batch.
 
     Args:
         stamps: the stamp file.
@@ -65,12 +92,19 @@ class Part(Dataset):
         self.cached: dict[str, Tensor] = {}
         """Stacks in memory: a row a galaxy, but of PSFs a row for each that differs."""
         self.place = torch.arange(len(rows))
-        """Rows of the galaxies in them."""
+        """Rows of the galaxies in them, -1 where another process has them."""
+        self.sharded = False
+        """Whether other processes have some of the galaxies."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, positions: Tensor) -> Batch:
+    def __getitem__(self, item: tuple[Tensor, Share]) -> Batch:
+        positions, share = item
+        return replace(self.batch(positions), share=share)
+
+    def batch(self, positions: Tensor) -> Batch:
+        """Return the galaxies at positions (N,) of the part."""
         positions = positions.to(self.index.device)
         columns = {name: column[positions] for name, column in self.columns.items()}
         stacks = {name: self._stack(name, positions) for name in self.stacks}
@@ -116,10 +150,23 @@ class Part(Dataset):
         if self.psf_index is not None:
             self.psf_index = self.psf_index[chosen]
 
-    def move_to(self, device: torch.device) -> None:
-        """Move cached stacks and columns to a device."""
+    def move_to(self, device: torch.device, rank: int = 0, ranks: int = 1) -> None:
+        """Move cached stacks and columns to a device; of the images, what the rank needs.
+
+        Args:
+            device: where to.
+            rank: number of this process.
+            ranks: number of processes; each holds the images of every ranks-th galaxy.
+        """
         if self.cached:
+            own = torch.arange(len(self))[rank::ranks]
+            for name in self.stacks:
+                self.cached[name] = self.cached[name][self.place[own]]
+            self.place = torch.full((len(self),), -1)
+            self.place[own] = torch.arange(len(own))
+            self.sharded = ranks > 1
             self.cached = {name: stack.to(device) for name, stack in self.cached.items()}
+            self.place = self.place.to(device)
             self.columns = {name: column.to(device) for name, column in self.columns.items()}
             self.index, self.place = self.index.to(device), self.place.to(device)
             if self.psf_index is not None:
@@ -127,8 +174,12 @@ class Part(Dataset):
 
     def _stack(self, name: str, positions: Tensor) -> Tensor:
         if self.cached:
-            return self.cached[name][self.place[positions]]
-        rows = self.rows[positions.numpy()]  # a tensor of one number would index as that number
+            place = self.place[positions]
+            if not self.sharded or (place >= 0).all():
+                return self.cached[name][place]
+        rows = self.rows[
+            positions.cpu().numpy()
+        ]  # a tensor of one number would index as that number
         return torch.from_numpy(self.stamps.read(rows, self.stacks[name], name))
 
     def _psf(self, rows: Tensor) -> Tensor:
@@ -143,7 +194,7 @@ class Part(Dataset):
         return torch.from_numpy(index[self.rows].astype(np.int64))
 
 
-class EpochBatches(Sampler[Tensor]):
+class EpochBatches(Sampler[tuple[Tensor, Share]]):
     """Positions of each batch; the order is a function of (seed, epoch) alone.
 
     Args:
@@ -153,29 +204,51 @@ class EpochBatches(Sampler[Tensor]):
         shuffle: whether there is an order other than 0 to n - 1.
         rank: number of this process.
         ranks: number of processes; each takes every ranks-th stamp of a common batch.
+        sharded: whether a rank gets none but every ranks-th stamp of the part in all epochs.
     """
 
     def __init__(
-        self, n: int, batch_size: int, seed: int, shuffle: bool, rank: int = 0, ranks: int = 1
+        self,
+        n: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        ranks: int = 1,
+        sharded: bool = False,
     ):
-        self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
-        self.rank, self.ranks, self.epoch = rank, ranks, 0
+        self.n, self.seed, self.shuffle = n, seed, shuffle
+        self.rank, self.ranks, self.shards = rank, ranks, ranks if sharded else 1
+        self.together = batch_size * ranks
+        self.epoch, self.first = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next (Lightning calls this)."""
-        self.epoch = epoch
+        if epoch != self.epoch:
+            self.epoch, self.first = epoch, 0
+
+    def go_on(self, epoch: int, batches: int) -> None:
+        """Go on in an epoch of which some batches have been given."""
+        ended = batches >= len(self)
+        self.epoch, self.first = (epoch + 1, 0) if ended else (epoch, batches)
 
     def __len__(self) -> int:
-        return -(-self.n // (self.batch_size * self.ranks))
+        return -(-self.n // self.together)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Share]]:
         order = np.arange(self.n)
         if self.shuffle:
-            np.random.default_rng([self.seed, self.epoch]).shuffle(order)
-        for batch in torch.from_numpy(order).split(self.batch_size * self.ranks):
+            rng = np.random.default_rng([self.seed, self.epoch])
+            for shard in range(self.shards):
+                rng.shuffle(order[shard :: self.shards])
+        for batch in torch.from_numpy(order).split(self.together)[self.first :]:
             share = batch[self.rank :: self.ranks]
             # A last batch of fewer stamps than ranks: all ranks must take part in a step.
-            yield share if len(share) else batch[:1]
+            yield share if len(share) else self._any(), Share(self.rank, self.ranks, len(batch))
+
+    def _any(self) -> Tensor:
+        """Return the position of a stamp that the rank has."""
+        return torch.tensor([self.rank % self.n])
 
 
 def split_by_parent(

@@ -132,7 +132,7 @@ class Observation:
 
     def normalised(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:
         """Return noiseless light (n, H, W) as the run's transform leaves it, in the run's unit."""
-        batch = self.survey.parts[part][torch.from_numpy(positions)]
+        batch = self.survey.parts[part].batch(torch.from_numpy(positions))
         batch.image = crop(torch.from_numpy(images), self.run.model.image_size)
         return self.run.physical(self.survey.transform(batch).image)
 

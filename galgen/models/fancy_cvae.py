@@ -4,7 +4,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from galgen.models.cvae import CVAE
-from galgen.models.vae import Loss, kl_to_standard_normal
+from galgen.models.losses import Loss
+from galgen.models.vae import draw, kl_to_standard_normal
 
 
 class FancyCVAE(CVAE):
@@ -50,7 +51,7 @@ class FancyCVAE(CVAE):
             beta: weight of the KL.
         """
         q = self.encode(batch.image, batch.redshift)
-        prediction, redshift = self.predict(q.rsample(), batch.redshift)
+        prediction, redshift = self.predict(draw(q, batch.share), batch.redshift)
         reconstruction = self.likelihood(prediction, batch).mean()
         kl = kl_to_standard_normal(q).mean()
         error = (redshift - batch.redshift).square().mean()

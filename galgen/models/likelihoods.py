@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 
@@ -98,7 +99,8 @@ class LearnedSigma(nn.Module):
         variance = self.variance
         if self.training or not self.variance > 0:
             error = squared_error(prediction.detach(), batch).sum()
-            variance = (error / _pixels(batch).sum()).clamp_min(1e-12)
+            error, pixels = _over_ranks(torch.stack([error, _pixels(batch).sum()]), batch)
+            variance = (error / pixels).clamp_min(1e-12)
         if self.training:
             started = (self.variance > 0).to(variance.dtype)
             weight = 1 - (1 - self.momentum) * started
@@ -112,6 +114,14 @@ def squared_error(prediction: Tensor, batch) -> Tensor:
     if batch.weight is not None:
         error = error * batch.weight
     return error.sum(dim=(1, 2))
+
+
+def _over_ranks(sums: Tensor, batch) -> Tensor:
+    """Add up what processes sum over their shares of a batch."""
+    if dist.is_available() and dist.is_initialized() and batch.share:
+        sums = sums * (batch.share.galaxies > 0)
+        dist.all_reduce(sums)
+    return sums
 
 
 def _pixels(batch) -> Tensor:

@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -15,8 +14,10 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from galgen.beta_schedules import Constant
+from galgen.data.parts import Share
 from galgen.draws import LATENT, uniform
 from galgen.models.likelihoods import SquaredError
+from galgen.models.losses import EpochMeans, Loss
 from galgen.models.networks import Decoder, Encoder
 
 OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "none": nn.Identity}
@@ -33,20 +34,6 @@ MADE_TOGETHER = 256
 """`sample` draws latents from fitted priors in blocks of this size, for the same reason."""
 NORMAL = "normal"
 """The prior that needs no fit."""
-
-
-@dataclass
-class Loss:
-    """Terms of the loss, each averaged over the galaxies of a batch."""
-
-    total: Tensor
-    """What is minimised: the terms, weighted."""
-    reconstruction: Tensor
-    """Summed over pixels; the likelihood's."""
-    kl: Tensor
-    """Summed over latent dimensions, nats."""
-    redshift: Tensor | None = None
-    """Squared error of the predicted redshift, unweighted (fancy_cvae alone)."""
 
 
 class VAE(LightningModule):
@@ -152,6 +139,7 @@ class VAE(LightningModule):
         self.beta_schedule = beta_schedule or Constant(0.1)
         self.make_optimizer = optimizer
         self.make_lr_schedule = lr_schedule
+        self.means = {"train": EpochMeans(), "val": EpochMeans()}
 
     def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
         """Return the posterior q(z | image), batch shape (N, latent_dim).
@@ -343,7 +331,7 @@ class VAE(LightningModule):
             beta: weight of the KL.
         """
         q = self.encode(batch.image, batch.redshift)
-        prediction = self.decode(q.rsample(), batch.redshift)
+        prediction = self.decode(draw(q, batch.share), batch.redshift)
         reconstruction = self.likelihood(prediction, batch).mean()
         kl = kl_to_standard_normal(q).mean()
         return Loss(reconstruction + beta * kl, reconstruction, kl)
@@ -353,30 +341,41 @@ class VAE(LightningModule):
         self.total_steps = int(self.trainer.estimated_stepping_batches)
 
     def training_step(self, batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch at the schedule's beta."""
+        """Return the loss of a batch at the schedule's beta, as this process counts in it."""
         beta = self.beta_schedule(self.global_step, self.total_steps)
         loss = self.loss(batch, beta)
-        self._log("train", loss, beta, len(batch.index))
-        return loss.total
+        share = batch.share or Share.whole(batch)
+        self.means["train"].add(loss, beta, share.galaxies)
+        return loss.total * share.weight
 
     def validation_step(self, batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch at the schedule's last beta."""
         beta = self.beta_schedule.beta
         loss = self.loss(batch, beta)
-        self._log("val", loss, beta, len(batch.index))
+        self.means["val"].add(loss, beta, (batch.share or Share.whole(batch)).galaxies)
         return loss.total
 
-    def _log(self, part: str, loss: Loss, beta: float, galaxies: int) -> None:
-        terms = {"loss": loss.total, "reconstruction": loss.reconstruction, "kl": loss.kl}
-        if loss.redshift is not None:
-            terms["redshift"] = loss.redshift
-        self.log_dict(
-            {f"{part}/{name}": term for name, term in {**terms, "beta": beta}.items()},
-            on_step=False,
-            on_epoch=True,
-            batch_size=galaxies,
-            sync_dist=True,
-        )
+    def on_validation_epoch_end(self):
+        """Log the means over the validation part."""
+        self._log("val")
+
+    def on_train_epoch_end(self):
+        """Log the means over the training part."""
+        self._log("train")
+
+    def _log(self, part: str) -> None:
+        means = self.means[part].over_ranks(self.trainer.strategy)
+        self.log_dict({f"{part}/{name}": value for name, value in means.items()})
+        self.means[part] = EpochMeans()
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Keep the means of an epoch that has not ended."""
+        checkpoint["means"] = self.means["train"].state_dict(self.trainer.strategy)
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Take up the means of an epoch that had not ended."""
+        if self.trainer.is_global_zero:
+            self.means["train"].load_state_dict(checkpoint.get("means", {}))
 
     def configure_optimizers(self):
         """Return the optimizer and, where there is one, its schedule, stepped each epoch."""
@@ -391,6 +390,20 @@ def posterior(mean: Tensor, log_variance: Tensor) -> Normal:
     """Make the posterior of a mean and a clamped log-variance, each (N, latent_dim), in float32."""
     std = (0.5 * log_variance.float().clamp(*LOG_VARIANCE)).exp()
     return Normal(mean.float(), std, validate_args=False)
+
+
+def draw(q: Normal, share: Share | None = None) -> Tensor:
+    """Draw a latent of each galaxy by reparameterisation, (N, latent_dim).
+
+    Args:
+        q: the posterior, batch shape (N, latent_dim).
+        share: the galaxies' place in a batch that several processes divide: the noise of a batch
+            does not depend on how many they are.
+    """
+    n, latent_dim = q.mean.shape
+    rank, ranks, total = share or Share(0, 1, n)
+    noise = torch.randn(max(total, rank + 1), latent_dim, device=q.mean.device)[rank::ranks]
+    return q.mean + q.stddev * noise
 
 
 def kl_to_standard_normal(q: Normal) -> Tensor:

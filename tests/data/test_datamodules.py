@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric.utilities import move_data_to_device
+from torch.distributions import Normal
 
 from galgen.config import CONF, instantiate
-from galgen.data.parts import Batch, EpochBatches, split_by_parent
+from galgen.data.parts import Batch, EpochBatches, Share, split_by_parent
 from galgen.data.stamp_writing import write_stamps
 from galgen.data.surveys import CosmosDataModule, DeepFieldDataModule
 from galgen.data.transforms import Peak, dihedral
 from galgen.errors import GalgenError
+from galgen.models.vae import draw
 from tests.conftest import discs
 
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
@@ -93,7 +95,7 @@ def test_shuffling_is_a_function_of_seed_and_epoch():
         result = []
         for epoch in (0, 1, 0):
             batches.set_epoch(epoch)
-            result.append(torch.cat(list(batches)).tolist())
+            result.append(torch.cat([positions for positions, _ in batches]).tolist())
         return result
 
     first, second, again = orders(0)
@@ -102,18 +104,67 @@ def test_shuffling_is_a_function_of_seed_and_epoch():
 
 
 def test_ranks_share_the_batches_of_one_process():
-    alone = list(EpochBatches(48, 8, seed=3, shuffle=True))
-    ranks = [list(EpochBatches(48, 4, 3, True, rank, ranks=2)) for rank in range(2)]
-    for batch, *parts in zip(alone, *ranks, strict=True):
-        assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())
+    alone = list(EpochBatches(45, 8, seed=3, shuffle=True))
+    ranks = [list(EpochBatches(45, 4, 3, True, rank, ranks=2)) for rank in range(2)]
+    for (batch, _), *parts in zip(alone, *ranks, strict=True):
+        both = torch.empty_like(batch)
+        for positions, (rank, of, total) in parts:
+            both[rank::of] = positions
+            assert total == len(batch)
+        assert torch.equal(both, batch)
+        assert sum(share.galaxies for _, share in parts) == len(batch)
+        assert sum(share.weight for _, share in parts) == 2
+
+
+def test_a_rank_of_a_sharded_survey_gets_its_own_galaxies_in_every_epoch():
+    seen = []
+    for rank in range(3):
+        batches = EpochBatches(32, 4, 3, True, rank, 3, sharded=True)
+        for epoch in range(2):
+            batches.set_epoch(epoch)
+            seen.append(torch.cat([positions for positions, _ in batches]))
+            assert set((seen[-1] % 3).tolist()) == {rank}
+            assert len(seen[-1]) == len(set(seen[-1].tolist())) == len(range(rank, 32, 3))
+    assert not torch.equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_device_cache_holds_the_galaxies_of_its_rank_and_reads_others(survey, rank):
+    whole, mine = module(survey, cache="none"), module(survey, cache="device")
+    for datamodule in (whole, mine):
+        datamodule.setup()
+    mine.trainer = SimpleNamespace(
+        strategy=SimpleNamespace(root_device=torch.device("cpu")), global_rank=rank, world_size=2
+    )
+    batches = list(mine.train_dataloader())
+    assert len(mine.parts["train"].cached["image"]) == 32
+    assert sum(len(batch.index) for batch in batches) == 32
+    for batch in batches:
+        rows = whole.parts["train"].rows.tolist()
+        positions = torch.tensor([rows.index(row) for row in batch.index.tolist()])
+        assert torch.equal(batch.image, whole.parts["train"].batch(positions).image)
+    everything = np.arange(10)
+    assert torch.equal(
+        mine.batch("train", everything).image, whole.batch("train", everything).image
+    )
+
+
+def test_a_share_gives_the_noise_of_the_whole_batch():
+    q, noise = Normal(torch.zeros(5, 2), torch.ones(5, 2)), []
+    for share in (None, Share(0, 2, 5), Share(1, 2, 5)):
+        torch.manual_seed(0)
+        mine = slice(share.rank, None, share.ranks) if share else slice(None)
+        noise.append(draw(Normal(q.mean[mine], q.stddev[mine]), share))
+    assert torch.equal(noise[0][::2], noise[1])
+    assert torch.equal(noise[0][1::2], noise[2])
 
 
 def test_no_rank_is_left_without_a_batch():
     ranks = [list(EpochBatches(9, 2, 0, True, rank, ranks=4)) for rank in range(4)]
     assert [len(batches) for batches in ranks] == [2] * 4
-    assert all(len(batch) for batches in ranks for batch in batches)
-    seen = {int(i) for batches in ranks for batch in batches for i in batch}
-    assert seen == set(range(9))
+    assert all(len(positions) for batches in ranks for positions, _ in batches)
+    seen = [int(i) for batches in ranks for p, share in batches for i in p[: share.galaxies]]
+    assert sorted(seen) == list(range(9))
 
 
 def test_validation_is_in_order(survey):
@@ -229,7 +280,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_galaxy(augmented):
 
     def augmented_images(positions, epoch=0):
         datamodule.trainer.current_epoch = epoch
-        batch = datamodule.parts["train"][torch.tensor(positions)]
+        batch = datamodule.parts["train"].batch(torch.tensor(positions))
         return datamodule.on_after_batch_transfer(batch, 0).image
 
     positions = list(range(16))
@@ -337,7 +388,7 @@ def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
     datamodule.setup()
     assert datamodule.margin == 4  # as far as the stamps reach
     datamodule.trainer = SimpleNamespace(training=True, current_epoch=0)
-    batch = datamodule.on_after_batch_transfer(datamodule.parts["train"][torch.arange(20)], 0)
+    batch = datamodule.on_after_batch_transfer(datamodule.parts["train"].batch(torch.arange(20)), 0)
     with h5py.File(galaxies) as file:
         images, psfs, weights = (file[name][:] for name in ("image", "psf", "weight"))
     symmetry, shift = (numbers.numpy() for numbers in datamodule._draws(batch.index))
@@ -355,7 +406,7 @@ def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
         turned = dihedral(torch.tensor(psfs[row % 3])[None], torch.tensor(symmetry[[i]]))[0]
         torch.testing.assert_close(batch.psf[i], turned)
     datamodule.trainer.training = False
-    plain = datamodule.on_after_batch_transfer(datamodule.parts["train"][torch.arange(20)], 0)
+    plain = datamodule.on_after_batch_transfer(datamodule.parts["train"].batch(torch.arange(20)), 0)
     np.testing.assert_allclose(plain.image, images[batch.index.numpy(), 4:36, 4:36], rtol=1e-6)
 
 

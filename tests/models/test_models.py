@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch.distributions import Normal, kl_divergence
 
 from galgen.config import CONF, instantiate
@@ -153,12 +154,10 @@ def test_unknown_prior_is_refused():
 def test_beta_in_training_follows_the_schedule_and_validation_its_end():
     model = VAE(image_size=32, width=4)
     model.beta_schedule = SimpleNamespace(beta=0.9)
-    logged = {}
-    model.log_dict = lambda metrics, **_: logged.update(metrics)
     model.eval().validation_step(batch_of(4, 32), 0)
-    assert logged["val/beta"] == 0.9
-    expected = logged["val/reconstruction"] + 0.9 * logged["val/kl"]
-    torch.testing.assert_close(logged["val/loss"], expected)
+    means = model.means["val"].over_ranks(SingleDeviceStrategy())
+    assert means["beta"] == pytest.approx(0.9)
+    torch.testing.assert_close(means["loss"], means["reconstruction"] + 0.9 * means["kl"])
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])

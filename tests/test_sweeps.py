@@ -1,0 +1,128 @@
+"""Sweeps: jobs in processes of their own, by every launcher that runs here."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from galgen import devices
+from galgen.devices import hold_gpus, jobs_at_once
+from galgen.records import read_metrics
+from galgen.runs import find_runs
+from galgen.sweep_table import summary
+from galgen.sweeps import Record
+
+
+@pytest.fixture
+def tiny(small, monkeypatch, tmp_path) -> list[str]:
+    """Overrides of a sweep, whose jobs find the cache of the test."""
+    monkeypatch.setenv("GALGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return ["-m", *small, "trainer.max_epochs=1"]
+
+
+def test_a_failed_job_is_reported_the_others_go_on_and_what_is_done_is_skipped(command, tiny):
+    code, printed = command("train", *tiny, "model.norm=layer,batch")
+    assert code == 1
+    assert "galgen: job 0 failed: model: norm is 'layer', it can be 'batch' or 'group'" in printed
+    assert "1 done, 1 failed; best so far" in printed
+    (run,) = find_runs([Path("runs")])
+    before = (run / "metrics.csv").stat().st_mtime_ns
+    code, printed = command("train", *tiny, "model.norm=batch")
+    assert code == 0
+    assert "1 done, 1 of them before" in printed
+    assert (run / "metrics.csv").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers_run_the_jobs_at_once(command, tiny, launcher):
+    code, printed = command(
+        "train", *tiny, f"launcher={launcher}", "beta_schedule.beta=0.1,1", "run_root=sweep"
+    )
+    assert code == 0, printed
+    names = sorted(run.name for run in find_runs([Path("sweep")]))
+    assert ["beta0.1-" in names[0], "beta1-" in names[1]] == [True, True]
+    assert "sweep: 2 done" in printed
+
+
+def test_processes_of_one_training_inside_a_sweep_make_one_directory(command, tiny):
+    code, printed = command("train", *tiny, "trainer=ddp_cpu", "model.norm=group")
+    assert code == 0, printed
+    (run,) = find_runs([Path("runs")])
+    assert [path for path in Path("runs").iterdir() if path.is_dir()] == [run]
+    assert len(read_metrics(run)) == 1
+
+
+def test_a_search_proposes_values_and_goes_by_the_loss(command, tiny):
+    arguments = [*tiny, "search=optuna", "hydra.sweeper.n_trials=2"]
+    arguments += ["beta_schedule.beta=tag(log, interval(0.01, 1))"]
+    code, printed = command("train", *arguments)
+    assert code == 0, printed
+    result = Path("runs/optimization_results.yaml").read_text()
+    losses = [
+        json.loads((run / "DONE").read_text())["best"]["val/loss"]
+        for run in find_runs([Path("runs")])
+    ]
+    assert len(losses) == 2
+    assert f"best_value: {min(losses)}" in result
+    code, printed = command("train", *arguments)
+    assert "2 done, 2 of them before" in printed
+
+
+def test_a_job_that_is_killed_is_reported_and_one_that_is_told_to_leave_goes_on(tiny):
+    words = [sys.executable, "-m", "galgen.train", *tiny, "trainer.max_epochs=40", "seed=0,1"]
+    sweep = subprocess.Popen(
+        [*words, "launcher=joblib"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines = iter(sweep.stdout.readline, "")
+    assert sum("running" in next(lines) for _ in range(2)) == 2
+    while not all(record["pid"] for record in records_of(sweep.pid)):
+        pass
+    os.kill(records_of(sweep.pid)[0]["pid"], signal.SIGKILL)
+    assert "failed" in next(lines)
+    sweep.send_signal(signal.SIGTERM)
+    printed = "".join(lines)
+    sweep.wait()
+    assert sweep.returncode == 75, printed
+    assert "killed by SIGKILL" in printed
+    assert "the same command goes on" in printed
+    assert "Traceback" not in printed
+    assert records_of(sweep.pid)[1]["state"] == "cut"
+
+
+def records_of(pid: int) -> list[dict]:
+    folder = Path(os.environ["GALGEN_CACHE"]) / "sweeps"
+    return [json.loads(path.read_text()) for path in folder.glob(f"*-{pid}/*.json")]
+
+
+def test_gpus_are_handed_out_to_as_many_jobs_as_they_take(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert jobs_at_once(3) == 6
+    with hold_gpus(1, 1) as first, hold_gpus(1, 1) as second:
+        assert (first, second) == (["4"], ["7"])
+        monkeypatch.setattr(devices.time, "sleep", lambda seconds: 1 / 0)
+        with pytest.raises(ZeroDivisionError), hold_gpus(1, 1):
+            pass
+    with hold_gpus(2, 1) as both:
+        assert both == ["4", "7"]
+    with hold_gpus(1, 2) as one, hold_gpus(1, 2) as two, hold_gpus(1, 2) as three:
+        assert (one, two, three) == (["4"], ["4"], ["7"])
+    with hold_gpus(3, 1) as more, FileLock(tmp_path / f"galgen-{os.getuid()}" / "gpu4-0.lock"):
+        assert more == []
+
+
+def test_the_summary_counts_and_names_the_best():
+    records = [
+        Record(0, [], "done", "runs/a", best=2.0),
+        Record(1, [], "done", "runs/b", best=1.0, skipped=True),
+        Record(2, [], "done", "runs/c", best=float("nan")),
+        Record(3, ["x=1"], "failed"),
+    ]
+    said = summary(records)
+    assert said == "sweep: 3 done, 1 failed, 1 of them before; best so far 1 in runs/b"
