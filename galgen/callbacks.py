@@ -18,6 +18,8 @@ from galgen.redshifts import SURVEY, Redshifts
 
 GALAXIES_IN_PICTURES = 8
 REDSHIFTS_IN_PICTURES = 6
+SAMPLES = "galaxies generated from N(0, 1)"
+"""Caption."""
 
 
 class Checkpoint(ModelCheckpoint):
@@ -238,46 +240,54 @@ class Pictures(Callback):
     def _draw(self, trainer, pl_module, epoch: int) -> None:
         self.drawn = epoch
         datamodule = trainer.datamodule
-        for name, figure in {
+        for name, (figure, caption) in {
             "figures/reconstruction": draw_reconstruction(pl_module, datamodule),
             "samples/samples": draw_samples(pl_module, datamodule),
         }.items():
             path = self.directory / f"{name}_epoch{epoch:04d}.png"
             figures.save(figure, path)
-            for logger in trainer.loggers:  # W&B has log_image, TensorBoard an experiment
-                if hasattr(logger, "log_image"):
-                    caption = [f"{path.stem}, epoch {epoch}"]
-                    logger.log_image(Path(name).name, [str(path)], caption=caption)
-                elif hasattr(logger, "experiment"):
-                    logger.experiment.add_figure(name, figure, trainer.global_step)
+            told = f"epoch {epoch}: {caption}"
+            for logger in trainer.loggers:  # metrics.csv's takes no pictures
+                if hasattr(logger, "log_picture"):
+                    key = f"pictures/{Path(name).name}"
+                    logger.log_picture(key, path, told, epoch, trainer.global_step)
 
 
 def draw_reconstruction(model, datamodule):
-    """Draw validation galaxies over their reconstructions; see `figures.reconstruction`."""
+    """Draw validation galaxies over their reconstructions; return the figure and its caption."""
     batch = datamodule.first("val", GALAXIES_IN_PICTURES)
     image = batch.image.to(model.device)
     redshift = batch.redshift.to(model.device) if model.conditional else None
     reconstruction = model.reconstruct(image, redshift)
-    return figures.reconstruction(
+    known = None if batch.redshift is None else batch.redshift.cpu().numpy()
+    figure = figures.reconstruction(
         image.cpu().numpy(),
         reconstruction.float().cpu().numpy(),
-        None if batch.redshift is None else batch.redshift.cpu().numpy(),
+        known,
         display=display_of(datamodule),
     )
+    caption = "validation galaxies, reconstructions, residuals"
+    return figure, caption if known is None else f"{caption}; redshifts {listed(known)}"
 
 
 def draw_samples(model, datamodule):
-    """Draw generated galaxies, each at several redshifts where the model is conditional."""
+    """Draw generated galaxies, of several redshifts where the model has any; with a caption."""
     peak = 1.0 if datamodule.value_range[1] == 1.0 else None
     if not model.conditional:
         n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
         images = model.sample(n).float().cpu().numpy()
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
-        return figures.samples(grid, peak=peak, display=display_of(datamodule))
+        return figures.samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
     redshifts = Redshifts(SURVEY).steps(REDSHIFTS_IN_PICTURES, datamodule.training_redshifts())
     columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
     grid = torch.stack(columns, dim=1).float().cpu().numpy()
-    return figures.samples(grid, redshifts, peak, display_of(datamodule))
+    figure = figures.samples(grid, redshifts, peak, display_of(datamodule))
+    return figure, f"{SAMPLES}; columns at redshift {listed(redshifts)}"
+
+
+def listed(redshifts: np.ndarray) -> str:
+    """Write redshifts in a row; those that are not known as a question mark."""
+    return ", ".join(f"{z:.2f}" if np.isfinite(z) else "?" for z in redshifts)
 
 
 def display_of(datamodule) -> figures.Display:

@@ -82,30 +82,21 @@ def draw(run, result) -> dict[str, Path]:
 
 
 def log(run, facts: dict, pictures: dict[str, Path]) -> None:
-    """Log scores and pictures to the W&B run of the training, if there is one."""
-    node = run.config.get("logger")
-    if not node or not str(node._target_).endswith("WandbLogger"):
-        return
-    import wandb
+    """Log scores and pictures to where the training was logged, W&B or TensorBoard, if it was."""
+    from galgen.tracking import reopen
 
-    identity = (run.directory / "wandb_id.txt").read_text().strip()
-    tracked = wandb.init(
-        project=node.project,
-        id=identity,
-        name=run.name,
-        dir=str(run.directory),
-        mode=node.mode,
-        resume="allow",
+    logger = reopen(run.directory, run.config.get("logger"))
+    if logger is None:
+        return
+    compared = (
+        f"{facts['n']} generated against {facts['real']} galaxies of '{facts['survey']}', split "
+        f"{facts['split']}; {facts['compared']}"
     )
-    rows = [
-        [name, *(scores.get(key) for key in COLUMNS)] for name, scores in facts["scores"].items()
-    ]
-    tracked.log({"evaluation/scores": wandb.Table(["sample", *COLUMNS], rows)})
-    tracked.log({f"evaluation/{name}": wandb.Image(str(path)) for name, path in pictures.items()})
-    for name, scores in facts["scores"].items():
-        for key, value in scores.items():
-            tracked.summary[f"evaluation/{name}/{key}"] = value
-    tracked.finish()
+    captioned = {}
+    for name, path in pictures.items():
+        kind = name.removeprefix("evaluation_")
+        captioned[kind] = (path, f"{kind.replace('_', ' ')}: {compared}")
+    logger.log_evaluation(without_nan(facts["scores"]), captioned)
 
 
 def without_nan(value):

@@ -153,13 +153,6 @@ class Run:
         write_text(self.directory / "environment.json", json.dumps(environment(), indent=2))
         write_text(self.directory / "config.yaml", OmegaConf.to_yaml(stored_form(self.config)))
 
-    def tracking_id(self) -> str:
-        """Return the id under which a tracking service knows this run, made at first use."""
-        path = self.directory / "wandb_id.txt"
-        if not path.is_file():
-            write_text(path, os.urandom(8).hex())
-        return path.read_text().strip()
-
     def finish(self, result: dict) -> None:
         """Mark the training as finished.
 

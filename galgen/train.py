@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from galgen import records, runs
 from galgen.config import check_arguments, check_targets, command, instantiate
@@ -176,13 +176,12 @@ def resumable(model, run: runs.Run) -> Path | None:
 def make_loggers(config: DictConfig, run: runs.Run) -> list:
     """Make metrics.csv's logger, and the one that `logger` chooses."""
     from galgen.loggers import MetricsCSV
+    from galgen.tracking import flat_config
 
     loggers = [MetricsCSV(run.directory)]
     if config.logger:
-        tracked = config.logger._target_.endswith("WandbLogger")
-        arguments = {"id": run.tracking_id()} if tracked else {}
-        loggers.append(instantiate(config.logger, **arguments))
-        loggers[-1].log_hyperparams(OmegaConf.to_container(runs.stored_form(config)))
+        loggers.append(instantiate(config.logger))
+        loggers[-1].log_hyperparams(flat_config(config))
     return loggers
 
 

@@ -9,7 +9,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.conftest import discs, run_command, train_once
-from tests.test_loggers import histories, wandb_records
+from tests.test_loggers import (
+    captions,
+    events_of,
+    of_kind,
+    summary_of,
+    texts,
+    wandb_records,
+)
 
 SCORES = {"mean_w1", "mean_w1_floor", "c2st", "coverage", "frechet_encoder", "memorisation"}
 
@@ -109,25 +116,50 @@ def test_more_galaxies_than_the_test_part_has_are_said(fitted, command, tmp_path
     assert "n=260 is more than the test part has: 200 real galaxies" in found["left_out"][0]
 
 
+def tracked(fitted: Path, folder: Path, node: dict) -> Path:
+    """Copy a run, as if it had been trained with a logger."""
+    shutil.copytree(fitted, folder)
+    config = OmegaConf.load(folder / "config.yaml")
+    config.logger = {"save_dir": ".", **node}
+    OmegaConf.save(config, folder / "config.yaml")
+    return folder
+
+
 def test_scores_and_figures_go_to_the_run_s_wandb(fitted, command, tmp_path):
-    run = tmp_path / "tracked"
-    shutil.copytree(fitted, run)
-    config = OmegaConf.load(run / "config.yaml")
-    target = "pytorch_lightning.loggers.WandbLogger"
-    config.logger = {"_target_": target, "project": "p", "mode": "offline"}
-    OmegaConf.save(config, run / "config.yaml")
+    node = {"_target_": "galgen.tracking.WandbLogger", "project": "p", "mode": "offline"}
+    run = tracked(fitted, tmp_path / "tracked", {**node, "job_type": "train"})
     (run / "wandb_id.txt").write_text("abc123")
     code, printed = command("evaluate", f"run={run}", "n=200", "seeds=1", "prior=normal")
     assert code == 0, printed
     (file,) = run.glob("wandb/offline-run-*/*.wandb")
     records = wandb_records(file)
-    (started,) = (r.run for r in records if r.WhichOneof("record_type") == "run")
-    assert started.run_id == "abc123"
-    logged = {key for row in histories(records) for key in row}
-    for name in ("evaluation/scores", "evaluation/evaluation_statistics"):
-        assert any(key.startswith(name) for key in logged), name
-    summary = [item for r in records for item in r.summary.update]
-    assert "mean_w1" in str(summary)
+    (started,) = of_kind(records, "run")
+    assert (started.run_id, started.job_type) == ("abc123", "train")
+    told = captions(records, "evaluation/statistics")
+    assert "200 generated against 200 galaxies of 'simulated'" in told[0]
+    found = json.loads((run / "evaluation.json").read_text())["scores"]
+    summary = summary_of(records)
+    assert summary["evaluation/normal/mean_w1"] == pytest.approx(found["normal"]["mean_w1"])
+    (file,) = run.glob("wandb/offline-run-*/files/media/table/evaluation/scores*.json")
+    table = json.loads(file.read_text())
+    assert [row[0] for row in table["data"]] == list(found)
+    column = table["columns"].index("c2st")
+    assert table["data"][0][column] == pytest.approx(found["normal"]["c2st"])
+
+
+def test_scores_and_figures_go_to_the_run_s_tensorboard(fitted, command, tmp_path):
+    target = "galgen.tracking.TensorBoardLogger"
+    node = {"_target_": target, "name": "tensorboard", "version": ""}
+    run = tracked(fitted, tmp_path / "tracked", node)
+    code, printed = command("evaluate", f"run={run}", "n=200", "seeds=1", "prior=normal")
+    assert code == 0, printed
+    events = events_of(run)
+    found = json.loads((run / "evaluation.json").read_text())["scores"]["normal"]
+    (logged,) = events.Scalars("evaluation/normal/mean_w1")
+    assert logged.value == pytest.approx(found["mean_w1"])
+    assert events.Images("evaluation/statistics")
+    (caption,) = texts(events, "evaluation/statistics/caption")
+    assert caption.startswith("statistics: 200 generated against 200 galaxies")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Run directories: names, facts, locks."""
 
 import json
-from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -73,11 +72,3 @@ def test_the_lock_keeps_others_out_and_leaves_no_empty_folder(composed, tmp_path
     run.directory.mkdir()
     with FileLock(run.directory / ".lock"), pytest.raises(GalgenError, match="in use"), run.lock():
         pass
-
-
-def test_the_tracking_id_is_kept(composed, tmp_path):
-    run = Run(composed(f"run_root={tmp_path}"))
-    run.directory.mkdir()
-    assert run.tracking_id() == run.tracking_id()
-    assert len(run.tracking_id()) == 16
-    assert Path(run.directory / "wandb_id.txt").read_text() == run.tracking_id()
