@@ -21,8 +21,11 @@ from galgen.files import write_text
 
 PARTS_OF_CONFIG = ("model", "data", "transform")
 """Nodes that every run's config has."""
-NOT_CONTENT = ("run_root", "run_name", "run_dir", "resume", "overwrite", "launcher", "search")
-"""Keys that say where and how a run is kept, not what it is."""
+NOT_CONTENT = (
+    *("run_root", "run_name", "run_dir", "resume", "overwrite"),
+    *("launcher", "search", "logger"),
+)
+"""Keys that say where and how a run is made, kept and tracked, not what it is."""
 REPORTED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "h5py", "wandb")
 """Packages whose versions a run remembers, beside galgen's own."""
 

@@ -21,8 +21,6 @@ FINISH_TIMEOUT = 60
 """Seconds that W&B has to send what is left when a run ends; the rest stays on disk."""
 SUMMARIES = {"val/loss": "min", "val/reconstruction": "min", "images_per_second": "max"}
 """What W&B's summary keeps of metrics whose last value is not the one to compare."""
-UNTOLD = ("logger", *runs.NOT_CONTENT)
-"""Keys that say how a run is tracked and kept, not what it is."""
 AGENT = "WANDB_SWEEP_ID"
 """Environment variable that a W&B agent sets for the trials of its sweep."""
 
@@ -199,7 +197,11 @@ def flat_config(config: DictConfig) -> dict:
     Args:
         config: composed train config.
     """
-    told = {key: node for key, node in OmegaConf.to_container(config).items() if key not in UNTOLD}
+    told = {
+        key: node
+        for key, node in OmegaConf.to_container(config).items()
+        if key not in runs.NOT_CONTENT
+    }
     flat = {}
     for key, value in runs.flatten(told).items():
         text = isinstance(value, str)
