@@ -33,8 +33,9 @@ STYLES = {"done": "green", "running": "cyan", "failed": "red", "cut": "yellow"}
 def watched() -> Iterator[None]:
     """Show the jobs of a sweep while the block runs, if the command line asks for one.
 
+    In the end the process exits with 1 if a job failed.
+
     Raises:
-        SystemExit: in the end, if a job failed.
         GalgenError: if a process that starts jobs was killed.
     """
     if not MULTIRUN.intersection(sys.argv[1:]):
