@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import warnings
@@ -56,6 +57,7 @@ def train(config: DictConfig, run: runs.Run) -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # batches are cached
     warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a resume
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # its module is
+    warnings.filterwarnings("ignore", message=".*sync_dist=True")  # means are joined before
     seed_everything(config.seed, verbose=False)
     datamodule = instantiate(config.data)
     model = instantiate(config.model)
@@ -72,8 +74,9 @@ def train(config: DictConfig, run: runs.Run) -> None:
             begin(config, run, datamodule)
         trainer.loggers = make_loggers(config, run) if first_rank else []
         fit(trainer, model, datamodule, run)
-        if first_rank:
-            finish(run)
+        if not first_rank:
+            sys.exit(0)
+        finish(run)
 
 
 def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
@@ -117,9 +120,29 @@ def make_trainer(config: DictConfig):
         config.trainer,
         callbacks=[SaveOnSignal(last), *(instantiate(node) for node in callbacks.values())],
         logger=False,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *cluster()],
         enable_progress_bar="progress" in callbacks,
     )
+
+
+def cluster() -> list:
+    """Return what tells Lightning who has started the processes, where it is not Lightning.
+
+    Under SLURM that is SLURM, if there are several tasks. Lightning would put the job back into
+    the queue too, which is left to who put it there.
+    """
+    from pytorch_lightning.plugins.environments import (
+        LightningEnvironment,
+        SLURMEnvironment,
+        TorchElasticEnvironment,
+    )
+
+    if TorchElasticEnvironment.detect():
+        return [TorchElasticEnvironment()]
+    if not SLURMEnvironment.detect():
+        return []
+    several = int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    return [SLURMEnvironment(auto_requeue=False) if several else LightningEnvironment()]
 
 
 def fit(trainer, model, datamodule, run: runs.Run) -> None:
