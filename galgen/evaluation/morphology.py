@@ -14,9 +14,9 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from galgen.evaluation.adaptive_moments import MOMENTS, adaptive_moments
-from galgen.evaluation.apertures import edge_pixels
 from galgen.evaluation.galaxy import Galaxy
 from galgen.evaluation.segmentation import detect
+from galgen.evaluation.whole_stamps import edge_pixels
 
 BLOCK = 64
 """Stamps that are given to a process at once."""
