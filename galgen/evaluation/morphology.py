@@ -145,11 +145,11 @@ def _measure_stamp(
     image: np.ndarray, background: float, noise_variance: float, hsm: bool
 ) -> dict[str, float]:
     """Measure one stamp (H, W); leave out what cannot be measured."""
-    image = np.asarray(image, np.float32)
-    if not np.isfinite(image).all():
-        return {"flag": Flag.NOT_FINITE}
+    image = np.ascontiguousarray(image, np.float32)
     edge = edge_pixels(image)
     image = image - np.float32(np.median(edge) if np.isnan(background) else background)
+    if not np.isfinite(image).all():
+        return {"flag": Flag.NOT_FINITE}
     noise = np.sqrt(noise_variance)
     if np.isnan(noise):
         noise = 1.4826 * np.median(np.abs(edge - np.median(edge)))
