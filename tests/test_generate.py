@@ -24,7 +24,7 @@ import galgen
 from galgen.catalogue import partial
 from galgen.catalogue.galaxies import Catalogue, above_floor
 from galgen.data.stamps import StampFile
-from galgen.evaluation.apertures import half_light_radius
+from galgen.evaluation.whole_stamps import half_light_radius
 
 ENDINGS = (".fits", ".h5", ".zarr")
 

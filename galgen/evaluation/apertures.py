@@ -1,8 +1,12 @@
 """Light within ellipses, and the radii that follow from it."""
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+from galgen.evaluation.compiled import compiled
 
 STEP = 0.1
 """Distance of the radii at which curves of growth are tabulated, px."""
@@ -19,96 +23,62 @@ ETA = 0.2
 
 
 @dataclass
-class Ellipse:
-    """The shape of concentric ellipses: minor over major axis, and the major axis' angle, radian.
-
-    Angles run from the x axis to the y axis.
-    """
-
-    ratio: float = 1.0
-    angle: float = 0.0
-
-    def radius(self, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
-        """Return the semi-major axis of the ellipse through each place, and its gradient.
-
-        Args:
-            y: distance from the centre along the rows' axis, (h, 1), px.
-            x: distance from the centre along the columns' axis, (w,), px.
-
-        Returns:
-            Semi-major axes, (h, w), px, and by how much they change within a pixel.
-        """
-        if self.ratio == 1:
-            return np.sqrt(y**2 + x**2), 1.0
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        along, across = (cos * x + sin * y) ** 2, ((cos * y - sin * x) / self.ratio) ** 2
-        radius = np.sqrt(along + across)
-        steep = np.sqrt(along + across / self.ratio**2)
-        return radius, np.maximum(steep / np.maximum(radius, 1e-9), 1.0)
-
-
-CIRCLE = Ellipse()
-
-
-@dataclass
 class Cutout:
     """A square of pixels around one.
 
     Attributes:
-        image: (h, h), zero outside the stamp.
-        covered: which of its pixels lie on the stamp, 0 or 1.
+        pixels: (2, h, h): the image, zero outside the stamp, and which pixels lie on it, 0 or 1.
         corner: its first pixel's place on the stamp, (y, x).
         whole: whether all of it lies on the stamp.
     """
 
-    image: np.ndarray
-    covered: np.ndarray
+    pixels: np.ndarray
     corner: np.ndarray
     whole: bool
 
     @classmethod
     def around(cls, image: np.ndarray, middle: np.ndarray, half: int) -> "Cutout":
         """Cut 2 half + 1 px around the pixel (y, x) out of a stamp."""
-        corner = middle - half
-        low, high = np.maximum(corner, 0), np.minimum(middle + half + 1, image.shape)
-        out, into = (tuple(map(slice, low - at, high - at)) for at in (0, corner))
-        cut, covered = np.zeros((2, 2 * half + 1, 2 * half + 1), np.float32)
-        cut[into], covered[into] = image[out], 1
-        return cls(cut, covered, corner, whole=bool((high - low == 2 * half + 1).all()))
+        corner, side = middle - half, 2 * half + 1
+        whole = bool((corner >= 0).all() and (corner + side <= image.shape).all())
+        return cls(_cut(image, *corner.tolist(), side), corner, whole)
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image, (h, h), zero outside the stamp."""
+        return self.pixels[0]
+
+    @property
+    def covered(self) -> np.ndarray:
+        """Which pixels lie on the stamp, 0 or 1, (h, h)."""
+        return self.pixels[1]
 
 
-class Apertures:
-    """Concentric ellipses on a cutout.
-
-    Args:
-        side: of the cutout, px.
-        centre: of the ellipses, (y, x), px.
-        ellipse: their shape.
+class Apertures(NamedTuple):
+    """Concentric ellipses.
 
     Attributes:
-        radius: semi-major axes of the ellipses through the pixels' centres, (h, h), px.
-        gradient: how much the semi-major axis changes within a pixel, (h, h) or a number, px.
+        y: row of their centre, px.
+        x: its column, px.
+        ratio: minor over major axis.
+        cos: of the angle from the x axis to the major axis, towards the y axis.
+        sin: of that angle.
     """
 
-    def __init__(self, side: int, centre: np.ndarray, ellipse: Ellipse = CIRCLE):
-        self.centre, self.ellipse = centre, ellipse
-        y, x = ((np.arange(side) - place).astype(np.float32) for place in centre)
-        self.radius, self.gradient = ellipse.radius(y[:, None], x)
-        self.nearest_edge = min(-y[0], -x[0], y[-1], x[-1])
-        self.core = tuple(
-            slice(max(round(place) - CORE, 0), round(place) + CORE + 1) for place in centre
-        )
-        parts = ((np.arange(SPLIT) + 0.5) / SPLIT - 0.5).astype(np.float32)
-        y, x = (
-            np.add.outer(axis[near], parts).ravel()
-            for axis, near in zip((y, x), self.core, strict=True)
-        )
-        self.split_radius, gradient = ellipse.radius(y[:, None], x)
-        self.split_gradient = gradient / SPLIT
+    y: float
+    x: float
+    ratio: float = 1.0
+    cos: float = 1.0
+    sin: float = 0.0
 
-    def cover(self, reach: float) -> np.ndarray:
-        """Return which part of each pixel an ellipse covers, (h, h), by its semi-major axis, px."""
-        return np.minimum(np.maximum((reach - self.radius) / self.gradient + 0.5, 0), 1)
+    def cover(self, side: int, reach: float) -> np.ndarray:
+        """Return which part of each pixel an ellipse covers, (side, side).
+
+        Args:
+            side: of the square of pixels, px.
+            reach: the ellipse's semi-major axis, px.
+        """
+        return _cover(self, side, float(reach))
 
 
 class CurveOfGrowth:
@@ -128,25 +98,11 @@ class CurveOfGrowth:
     """
 
     def __init__(self, cutout: Cutout, apertures: Apertures):
-        self.ellipse = apertures.ellipse
-        whole = cutout.whole
-        reach = apertures.nearest_edge if whole else apertures.radius.max()
-        self.radius = STEP * np.arange(int(reach / STEP))
-        self.light = self._grow(cutout.image, apertures)
-        if whole:
-            self.area = np.pi * self.ellipse.ratio * self.radius**2
-        else:
-            self.area = self._grow(cutout.covered, apertures)
-
-    def _grow(self, values: np.ndarray, apertures: Apertures) -> np.ndarray:
-        rest, bins = values.copy(), len(self.radius)
-        rest[apertures.core] = 0
-        split = np.repeat(np.repeat(values[apertures.core], SPLIT, axis=0), SPLIT, axis=1)
-        growth = _cumulated(rest, apertures.radius, apertures.gradient, bins)
-        growth += _cumulated(
-            split / SPLIT**2, apertures.split_radius, apertures.split_gradient, bins
-        )
-        return growth
+        self.ratio = apertures.ratio
+        self.light, self.area = _growth(cutout.pixels, apertures, cutout.whole)
+        self.radius = STEP * np.arange(len(self.light))
+        if cutout.whole:
+            self.area = np.pi * self.ratio * self.radius**2
 
     def within(self, radius):
         """Return the light within some radii, px."""
@@ -160,20 +116,7 @@ class CurveOfGrowth:
         Returns:
             Semi-major axis, px; NaN where the image does not reach so far.
         """
-        bins = np.arange(ANNULUS, self.radius[-1] - ANNULUS, SCAN / self.ellipse.ratio) / STEP
-        bins, half = np.round(bins).astype(int), round(0.5 * ANNULUS / STEP)
-        light, area = (
-            (growth[bins + half] - growth[bins - half]) / growth[bins]
-            for growth in (self.light, self.area)
-        )
-        excess = np.abs(light / area) - ETA
-        after = int(np.argmax(excess < 0))
-        if not excess[after] < 0:
-            return np.nan
-        if after == 0:
-            return ANNULUS
-        pair = [after, after - 1]
-        return np.interp(0, excess[pair], self.radius[bins[pair]])
+        return _petrosian_radius(self.light, self.area, SCAN / self.ratio)
 
     def radius_of(self, light: float) -> float:
         """Return the first radius that holds an amount of light, px; NaN where none does."""
@@ -184,69 +127,125 @@ class CurveOfGrowth:
         return np.interp(light, self.light[pair], self.radius[pair])
 
 
-def _cumulated(values: np.ndarray, radius: np.ndarray, width, bins: int) -> np.ndarray:
-    """Cumulate light over radius.
+@compiled
+def _cut(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    pixels = np.zeros((2, side, side), np.float32)
+    for y in range(max(top, 0), min(top + side, image.shape[0])):
+        for x in range(max(left, 0), min(left + side, image.shape[1])):
+            pixels[0, y - top, x - left], pixels[1, y - top, x - left] = image[y, x], 1
+    return pixels
+
+
+@compiled
+def _semi_major_axis(apertures: Apertures, y: float, x: float) -> tuple[float, float]:
+    """Return that of the ellipse through a place, px, and by how much it changes within a pixel.
+
+    In single precision: its rounding brings radii that are multiples of STEP back to them.
+    """
+    y, x, one = np.float32(y - apertures.y), np.float32(x - apertures.x), np.float32(1)
+    if apertures.ratio == 1:
+        return np.sqrt(y * y + x * x), one
+    cos, sin = np.float32(apertures.cos), np.float32(apertures.sin)
+    ratio = np.float32(apertures.ratio)
+    along, across = cos * x + sin * y, (cos * y - sin * x) / ratio
+    radius = np.sqrt(along * along + across * across)
+    across /= ratio
+    steep = np.sqrt(along * along + across * across)
+    return radius, max(steep / max(radius, np.float32(1e-9)), one)
+
+
+@compiled
+def _cover(apertures: Apertures, side: int, reach: float) -> np.ndarray:
+    part = np.empty((side, side), np.float32)
+    for y in range(side):
+        for x in range(side):
+            radius, gradient = _semi_major_axis(apertures, y, x)
+            part[y, x] = min(max((reach - radius) / gradient + 0.5, 0.0), 1.0)
+    return part
+
+
+@compiled
+def _growth(pixels: np.ndarray, apertures: Apertures, whole: bool) -> np.ndarray:
+    """Return what of two images (2, h, h) lies within semi-major axes STEP apart, (2, bins).
+
+    They end where an ellipse touches an image that is whole, or reaches around one that is not.
+    """
+    bins = int(_reach(apertures, pixels.shape[1] - 1, whole) / STEP)
+    top = max(int(np.rint(apertures.y)) - CORE, 0)
+    left = max(int(np.rint(apertures.x)) - CORE, 0)
+    rest = pixels.copy()
+    core = rest[:, top : top + 2 * CORE + 1, left : left + 2 * CORE + 1]
+    parts = np.empty((2, SPLIT * core.shape[1], SPLIT * core.shape[2]), np.float32)
+    for kind in range(2):
+        for y in range(parts.shape[1]):
+            for x in range(parts.shape[2]):
+                parts[kind, y, x] = core[kind, y // SPLIT, x // SPLIT] / SPLIT**2
+    core[:] = 0
+    y, x = SPLIT * (apertures.y - top + 0.5) - 0.5, SPLIT * (apertures.x - left + 0.5) - 0.5
+    within = Apertures(y, x, apertures.ratio, apertures.cos, apertures.sin)
+    growth = np.zeros((2, bins + 1))
+    _spread(growth, rest, apertures, STEP)
+    _spread(growth, parts, within, STEP * SPLIT)
+    for kind in range(2):
+        for _ in range(2):
+            for step in range(1, bins):
+                growth[kind, step] += growth[kind, step - 1]
+    return growth[:, :bins]
+
+
+@compiled
+def _reach(apertures: Apertures, last: int, whole: bool) -> float:
+    """Return the semi-major axis of the ellipse that lies within a square, or around it.
 
     Args:
-        values: light of pixels, or parts of them, (h, w).
-        radius: of their centres, (h, w), px.
-        width: over how much of radius their light is spread, (h, w) or a number, px.
-        bins: number of radii, STEP apart.
-
-    Returns:
-        Array (bins,).
+        apertures: the ellipses.
+        last: row and column of the square's last pixel; the first one has 0.
+        whole: whether the ellipse lies within.
     """
-    width = np.maximum(np.rint(np.multiply(width, 1 / STEP)), 1)
-    first = np.maximum(radius * (1 / STEP) - 0.5 * (width - 1), 0).astype(np.intp)
-    slope = (values / width).ravel()
-    begin = np.bincount(first.ravel(), slope, bins)[:bins]
-    if width.ndim:
-        end = np.bincount((first + width.astype(np.intp)).ravel(), slope, bins)[:bins]
-    else:
-        end = np.concatenate([np.zeros(int(width)), begin])[:bins]
-    return np.concatenate([[0.0], np.cumsum(np.cumsum(begin - end))[:-1]])
+    if whole:
+        return min(apertures.y, apertures.x, last - apertures.y, last - apertures.x)
+    reach = 0.0
+    for y, x in ((0, 0), (0, last), (last, 0), (last, last)):
+        reach = max(reach, _semi_major_axis(apertures, y, x)[0])
+    return reach
 
 
-def edge_pixels(images: np.ndarray) -> np.ndarray:
-    """Return the outermost pixels of images (..., H, W), in one row each, (..., P)."""
-    sides = (images[..., 0, :], images[..., -1, :], images[..., 1:-1, 0], images[..., 1:-1, -1])
-    return np.concatenate(sides, axis=-1)
-
-
-def half_light_radius(images: np.ndarray) -> np.ndarray:
-    """Return the radius of the circle around the centroid that holds half of the light, px.
-
-    The light of a pixel counts as spread over one pixel in radius, which makes a Gaussian of
-    sigma 1.5 px 3.5 % too large; between whole radii the curve of growth is interpolated in area.
+@compiled
+def _spread(growth: np.ndarray, pixels: np.ndarray, apertures: Apertures, step: float) -> None:
+    """Add two images to curves of growth, each pixel spread over the radii that it reaches to.
 
     Args:
-        images: (N, H, W), without noise.
-
-    Returns:
-        Array (N,), float32; NaN where a stamp has no light.
+        growth: second differences of the curves, (2, bins + 1); the last takes what is beyond.
+        pixels: (2, h, w).
+        apertures: the ellipses, in pixels of these images.
+        step: distance of the radii, in such pixels.
     """
-    n, height, width = images.shape
-    light = images.astype(float)
-    total = light.sum(axis=(1, 2))
-    y, x = np.mgrid[:height, :width]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        centre = [(light * axis).sum(axis=(1, 2)) / total for axis in (y, x)]
-    bad = ~((total > 0) & np.isfinite(centre[0]) & np.isfinite(centre[1]))
-    centre = [np.where(bad, 0, axis)[:, None, None] for axis in centre]
-    reach = np.hypot(y - centre[0], x - centre[1]) + 0.5
-    steps = int(reach.max()) + 3
-    inner = np.floor(reach).astype(int)
-    outside = (reach - inner) * light
-    place = inner + steps * np.arange(n)[:, None, None]
-    growth = np.bincount(place.ravel(), (light - outside).ravel(), n * steps)
-    growth += np.bincount(place.ravel() + 1, outside.ravel(), n * steps)
-    growth = growth.reshape(n, steps).cumsum(axis=1)
-    growth[:, 0] = 0
-    half = 0.5 * total[:, None]
-    after = np.argmax(growth >= half, axis=1)
-    row, before = np.arange(n), np.maximum(after - 1, 0)
-    low, high = growth[row, before], growth[row, after]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(high > low, (half[:, 0] - low) / (high - low), 1.0)
-    radius = np.sqrt(before**2 + share * (after**2 - before**2))
-    return np.where(bad, np.nan, radius).astype(np.float32)
+    last, steps, one = growth.shape[1] - 1, np.float32(1 / step), np.float32(1)
+    first, width = np.empty((2, pixels.shape[2]), np.int64)
+    share = np.empty(pixels.shape[2], np.float32)
+    for y in range(pixels.shape[1]):
+        for x in range(pixels.shape[2]):  # a loop of its own becomes vector instructions
+            radius, gradient = _semi_major_axis(apertures, y, x)
+            spread = max(np.rint(gradient * steps), one)
+            first[x] = max(radius * steps - (spread - one) / 2, np.float32(0))
+            width[x], share[x] = spread, one / spread
+        for x in range(pixels.shape[2]):
+            begin, end = min(first[x] + 1, last), min(first[x] + 1 + width[x], last)
+            for kind in range(2):
+                light = pixels[kind, y, x] * share[x]
+                growth[kind, begin] += light
+                growth[kind, end] -= light
+
+
+@compiled
+def _petrosian_radius(light: np.ndarray, area: np.ndarray, scan: float) -> float:
+    half = round(0.5 * ANNULUS / STEP)
+    before, excess_before = round(ANNULUS / STEP), np.inf
+    for step in range(math.ceil((STEP * (len(light) - 1) - 2 * ANNULUS) / scan)):
+        at = round((ANNULUS + step * scan) / STEP)
+        brightness = (light[at + half] - light[at - half]) / (area[at + half] - area[at - half])
+        excess = abs(brightness * area[at] / light[at]) - ETA
+        if excess < 0:
+            return STEP * (at + excess * (at - before) / (excess_before - excess))
+        before, excess_before = at, excess
+    return np.nan

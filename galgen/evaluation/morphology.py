@@ -14,9 +14,9 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from galgen.evaluation.adaptive_moments import MOMENTS, adaptive_moments
-from galgen.evaluation.apertures import edge_pixels
 from galgen.evaluation.galaxy import Galaxy
 from galgen.evaluation.segmentation import detect
+from galgen.evaluation.whole_stamps import edge_pixels
 
 BLOCK = 64
 """Stamps that are given to a process at once."""
@@ -145,11 +145,11 @@ def _measure_stamp(
     image: np.ndarray, background: float, noise_variance: float, hsm: bool
 ) -> dict[str, float]:
     """Measure one stamp (H, W); leave out what cannot be measured."""
-    image = np.asarray(image, np.float32)
-    if not np.isfinite(image).all():
-        return {"flag": Flag.NOT_FINITE}
+    image = np.ascontiguousarray(image, np.float32)
     edge = edge_pixels(image)
     image = image - np.float32(np.median(edge) if np.isnan(background) else background)
+    if not np.isfinite(image).all():
+        return {"flag": Flag.NOT_FINITE}
     noise = np.sqrt(noise_variance)
     if np.isnan(noise):
         noise = 1.4826 * np.median(np.abs(edge - np.median(edge)))

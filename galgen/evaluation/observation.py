@@ -7,7 +7,7 @@ from scipy import fft
 
 from galgen.data.sources.noise import noise_image
 from galgen.data.transforms import crop
-from galgen.evaluation.apertures import edge_pixels
+from galgen.evaluation.whole_stamps import edge_pixels
 from galgen.trained import PEAK, TrainedRun
 
 CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")

@@ -1,42 +1,70 @@
-"""Sizes against closed forms."""
+"""Curves of growth and covered pixels against closed forms."""
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
-from galgen.evaluation.apertures import half_light_radius
+from galgen.evaluation.apertures import Apertures, CurveOfGrowth, Cutout
 
-Y, X = np.mgrid[:101, :101]
-
-
-def blob(width, y=50, x=50, power=2):
-    """A circular galaxy exp(-(r / width)^power)."""
-    return np.exp(-((np.hypot(Y - y, X - x) / width) ** power))
-
-
-@pytest.mark.parametrize("sigma", [1.5, 3, 6, 12])
-def test_half_of_a_gaussian_lies_within_1_1774_sigma(sigma):
-    images = np.array([blob(np.sqrt(2) * sigma), 7 * blob(np.sqrt(2) * sigma, 47.3, 52.8)])
-    np.testing.assert_allclose(half_light_radius(images), 1.17741 * sigma, rtol=0.06 / sigma)
+Y, X = np.mgrid[:121, :121]
+SHAPES = {"circle": (1.0, 0.0), "ellipse": (0.5, 0.7)}
+PETROSIAN = np.sqrt(2 * brentq(lambda a: a / np.expm1(a) - 0.2, 1, 5))
+"""Petrosian radius of a Gaussian, sigmas."""
 
 
-@pytest.mark.parametrize("scale", [2, 4, 7])
-def test_half_of_an_exponential_disc_lies_within_1_678_scale_lengths(scale):
-    radius = half_light_radius(blob(scale, power=1)[None])
-    np.testing.assert_allclose(radius, 1.678347 * scale, rtol=0.03)
+def apertures(y, x, shape):
+    ratio, angle = SHAPES[shape]
+    return Apertures(y, x, ratio, np.cos(angle).item(), np.sin(angle).item())
 
 
-def test_a_galaxy_does_not_depend_on_its_neighbours_in_the_array():
-    images = np.array([blob(w) for w in np.linspace(2, 20, 16)], np.float32)
-    together = half_light_radius(images)
-    alone = np.concatenate([half_light_radius(image[None]) for image in images])
-    np.testing.assert_array_equal(together, alone)
-    assert (np.diff(together) > 0).all()
+def gaussian(around, sigma):
+    """Light of 1 whose isophotes are the ellipses; sigma along the major axis, px."""
+    y, x = Y - around.y, X - around.x
+    along, across = around.cos * x + around.sin * y, around.cos * y - around.sin * x
+    radius = np.hypot(along, across / around.ratio)
+    light = np.exp(-0.5 * (radius / sigma) ** 2) / (2 * np.pi * sigma**2 * around.ratio)
+    return light.astype(np.float32)
 
 
-def test_a_stamp_without_light_has_no_size():
-    images = np.zeros((3, 9, 9))
-    images[1, 4, 4] = 1
-    images[2] = -1
-    radius = half_light_radius(images)
-    assert np.isnan(radius[[0, 2]]).all()
-    assert radius[1] == pytest.approx(0.5, abs=0.25)
+def curve(around, sigma, half=60):
+    cutout = Cutout.around(gaussian(around, sigma), np.array([60, 60]), half)
+    corner = cutout.corner.tolist()
+    return CurveOfGrowth(cutout, around._replace(y=around.y - corner[0], x=around.x - corner[1]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("half", [50, 60, 70])
+def test_growth_of_a_gaussian(shape, half):
+    found = curve(apertures(60.3, 59.6, shape), 8, half)
+    radius = np.array([2, 4, 8, 16, 32])
+    expected = 1 - np.exp(-0.5 * (radius / 8) ** 2)
+    np.testing.assert_allclose(found.within(radius), expected, rtol=0.01)
+    assert found.petrosian_radius() == pytest.approx(8 * PETROSIAN, rel=0.01)
+    assert found.radius_of(0.5) == pytest.approx(8 * np.sqrt(2 * np.log(2)), rel=0.01)
+    assert np.isnan(found.radius_of(1.1))
+
+
+def test_no_petrosian_radius_where_the_image_ends_before():
+    assert np.isnan(curve(apertures(60.0, 60.0, "circle"), 30, 40).petrosian_radius())
+
+
+def test_only_the_stamp_has_area():
+    cutout = Cutout.around(np.ones((121, 121), np.float32), np.array([0, 5]), 30)
+    assert not cutout.whole
+    found = CurveOfGrowth(cutout, Apertures(30.0, 30.0))
+    np.testing.assert_allclose(found.area, found.light)
+    assert found.area[-1] == pytest.approx(31 * 36, rel=0.01)
+    inside = np.count_nonzero(np.hypot(Y, X - 5) < 20)
+    assert np.interp(20, found.radius, found.area) == pytest.approx(inside, rel=0.02)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_covered_parts_are_those_of_the_ellipse(shape):
+    around = apertures(60.2, 59.7, shape)
+    part = around.cover(121, 30)
+    assert part.sum() == pytest.approx(np.pi * around.ratio * 30**2, rel=0.002)
+    fine = (np.arange(121 * 8) + 0.5) / 8 - 0.5
+    y, x = fine[:, None] - around.y, fine - around.x
+    along, across = around.cos * x + around.sin * y, around.cos * y - around.sin * x
+    inside = np.hypot(along, across / around.ratio) < 30
+    np.testing.assert_allclose(part, inside.reshape(121, 8, 121, 8).mean((1, 3)), atol=0.25)

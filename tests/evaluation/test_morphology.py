@@ -212,6 +212,37 @@ def test_every_cause_of_failure_has_a_flag():
     assert causes(draw(galsim.Gaussian(sigma=0.05)))[0] == {"small"}
 
 
+def nasty(height, width):
+    """Draw stamps that have hardly a galaxy, or one at an edge, or too much light."""
+    y, x = np.mgrid[:height, :width]
+    rng = np.random.default_rng(0)
+    pixel, row, broken = np.zeros((3, height, width))
+    pixel[height // 2, width // 2] = row[height // 2] = broken[:] = 1
+    broken[0, 0] = np.nan
+    places = [(0.5, 0.5), (0, 0), (1, 0.5), (0.3, 0.7)]
+    blobs = [
+        np.exp(-0.5 * ((y - up * height) ** 2 + (x - right * width) ** 2) / sigma**2)
+        for up, right in places
+        for sigma in (0.4, 2, width)
+    ]
+    noise = [rng.normal(size=(height, width)), rng.integers(0, 2, (height, width))]
+    extreme = [1e38 * blobs[1], 1e-38 * blobs[1], -blobs[1], 0 * pixel, x / width]
+    return np.array([pixel, -pixel, row, broken, *blobs, *noise, *extreme], np.float32)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("shape", [(3, 3), (4, 5), (8, 8), (20, 31), (40, 3), (64, 64)])
+@pytest.mark.parametrize("background", [None, 0, -0.1, np.inf])
+def test_no_stamp_is_too_nasty(shape, background):
+    images = nasty(*shape)
+    found = measure(images, SCALE, background=background)
+    assert found["flag"][3] == Flag.NOT_FINITE
+    measured = found["flag"] & (Flag.NOT_FINITE | Flag.FAINT) == 0
+    assert np.isfinite(found["centroid_y"]).sum() == measured.sum()
+    inside = (found["centroid_y"] >= 0) & (found["centroid_y"] < shape[0])
+    np.testing.assert_array_equal(inside, measured)
+
+
 def test_a_galaxy_in_a_hole_has_no_flux():
     radius = np.hypot(*np.mgrid[-60:61, -60:61])
     hole = np.exp(-0.5 * (radius - 5.5) ** 2)
