@@ -109,7 +109,7 @@ def measure(
     ]
     processes = (processes or os.cpu_count()) if n >= WORTHWHILE else 1
     work = (delayed(_measure_block)(*block, hsm) for block in blocks)
-    measured = Parallel(processes, max_nbytes=None)(work)
+    measured = Parallel(processes)(work)
     rows = [row for block in measured for row in block]
     names = (*STATISTICS, *(MOMENTS if hsm else ()))
     columns = {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
