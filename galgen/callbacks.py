@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from galgen import figures
 from galgen.errors import GalgenError
+from galgen.loggers import MetricsCSV
 from galgen.preemption import SIGNALS
 from galgen.redshifts import SURVEY, Redshifts
 
@@ -40,6 +41,15 @@ class Checkpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        """Save the epoch after its row of metrics.csv, which a resume would not make again."""
+        logged = trainer.logged_metrics
+        row = {name: logged[name] for name in logged if not name.startswith("val/")}
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsCSV):
+                logger.log_metrics({**row, "epoch": trainer.current_epoch})
+        super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Restore the best score, also in a run directory that has been moved."""
