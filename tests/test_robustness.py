@@ -89,7 +89,7 @@ def whole(tmp_path_factory) -> tuple[list[str], Path, int]:
     """Train without interruption; give the arguments, the run, and the number of moments."""
     folder = tmp_path_factory.mktemp("whole")
     arguments = small_training(write_discs(folder / "survey.h5"))
-    arguments += [f"trainer.max_epochs={EPOCHS}", "callbacks.pictures.times=1"]
+    arguments += [f"trainer.max_epochs={EPOCHS}", "callbacks.pictures.times=1", "lr_schedule=plateau", "lr_schedule.patience=0", "lr_schedule.factor=0.7", "+lr_schedule.threshold=0.05", "data.augment=true"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         code, printed = run(arguments, note_moments)
