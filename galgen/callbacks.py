@@ -1,6 +1,5 @@
 """What happens around the training steps: checkpoints, seeds, guards, rates, pictures."""
 
-import signal
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from galgen import figures
 from galgen.errors import GalgenError
 from galgen.loggers import MetricsCSV
-from galgen.preemption import SIGNALS
+from galgen.preemption import handle
 from galgen.redshifts import SURVEY, Redshifts
 
 GALAXIES_IN_PICTURES = 8
@@ -152,8 +151,7 @@ class SaveOnSignal(Callback):
 
     def on_train_start(self, trainer, pl_module):
         """Take the signals over from Lightning, which would cut a validation."""
-        for number in SIGNALS:
-            signal.signal(number, self._remember)
+        handle(self._remember)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Stop in the middle of an epoch, when no gradients wait for the next step."""
