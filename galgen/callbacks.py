@@ -1,6 +1,5 @@
 """What happens around the training steps: checkpoints, seeds, guards, rates, pictures."""
 
-import signal
 import time
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from galgen import figures
 from galgen.errors import GalgenError
-from galgen.preemption import SIGNALS
+from galgen.loggers import MetricsCSV
+from galgen.preemption import handle
 from galgen.redshifts import SURVEY, Redshifts
 
 GALAXIES_IN_PICTURES = 8
@@ -40,6 +40,15 @@ class Checkpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        """Save the epoch after its row of metrics.csv, which a resume would not make again."""
+        logged = trainer.logged_metrics
+        row = {name: logged[name] for name in logged if not name.startswith("val/")}
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsCSV):
+                logger.log_metrics({**row, "epoch": trainer.current_epoch})
+        super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Restore the best score, also in a run directory that has been moved."""
@@ -142,8 +151,7 @@ class SaveOnSignal(Callback):
 
     def on_train_start(self, trainer, pl_module):
         """Take the signals over from Lightning, which would cut a validation."""
-        for number in SIGNALS:
-            signal.signal(number, self._remember)
+        handle(self._remember)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Stop in the middle of an epoch, when no gradients wait for the next step."""

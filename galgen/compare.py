@@ -5,9 +5,9 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from galgen.comparison import compare, panels, read_runs
-from galgen.config import DISK_FULL, command
+from galgen.config import command
 from galgen.errors import GalgenError
-from galgen.files import write_text
+from galgen.files import DISK_FULL, write_text
 from galgen.pages import side_by_side
 from galgen.runs import find_runs
 

@@ -30,6 +30,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from galgen.errors import GalgenError
+from galgen.files import DISK_FULL
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
@@ -40,8 +41,6 @@ ALLOWED = ("galgen", "torch.nn", "torch.optim", "pytorch_lightning")
 REFUSED = ("pytorch_lightning.cli",)
 """Parts of them that run commands of their own."""
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of the operating system."""
 PLAIN = {
     bool: "true or false",
     int: "a whole number",
@@ -189,6 +188,8 @@ def explain(error: BaseException) -> str:
         return f"{error.full_key} has no value; give it one: {error.full_key}=..."
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
+        if error.errno == errno.EFBIG:
+            return f"files may not be so large here (ulimit -f){place}; the same command goes on"
         return f"the disk is full{place}; free some space and give the same command again"
     if isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
         return " ".join(str(error).split())

@@ -1,10 +1,14 @@
 """Files: written whole or not at all, their hash, and where prepared surveys are kept."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of the operating system: no space, none left of a quota, a limit on files."""
 
 
 @contextmanager
@@ -24,9 +28,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            error.filename = str(path)  # a write does not say where
         raise
 
 

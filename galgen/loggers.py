@@ -36,7 +36,10 @@ class MetricsCSV(Logger):
         epoch = int(metrics["epoch"]) + 1
         # Seven digits are all that a float32 has.
         row = {name: float(f"{value:.7g}") for name, value in metrics.items()}
-        self.rows[epoch] = {**self.rows.get(epoch, {}), **row, "epoch": epoch}
+        before = self.rows.get(epoch, {})
+        self.rows[epoch] = {**before, **row, "epoch": epoch}
+        if self.rows[epoch] == before:
+            return
         names = sorted({name for row in self.rows.values() for name in row} - {"epoch"})
         table = io.StringIO()
         writer = csv.DictWriter(table, ["epoch", *names])

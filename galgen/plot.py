@@ -5,8 +5,9 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from galgen import records
-from galgen.config import DISK_FULL, check_arguments, check_targets, command, instantiate
+from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
+from galgen.files import DISK_FULL
 
 
 @command("plot", resumes=False)

@@ -1,4 +1,4 @@
-"""Leaving in good order when the machine is taken away: SIGTERM and SIGUSR1."""
+"""Leaving in good order when the machine is taken away, or the terminal closed."""
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 from galgen.errors import GalgenError
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""The last is submitit's."""
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""SIGHUP is the closed terminal's, the last submitit's."""
 
 
 class Preempted(GalgenError):
@@ -16,6 +16,19 @@ class Preempted(GalgenError):
 
     exit_code = os.EX_TEMPFAIL
     """75, by which a scheduler tells a job that is to be started again."""
+
+
+def handle(handler: Callable) -> dict:
+    """Set the handler of the signals; one that is ignored, as nohup has it, stays so.
+
+    Args:
+        handler: as `signal.signal` takes it.
+
+    Returns:
+        The handlers before, by signal.
+    """
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
 
 
 @contextlib.contextmanager
@@ -31,7 +44,7 @@ def preemptible(before: Callable[[], None] = lambda: None) -> Iterator[None]:
         name = signal.Signals(number).name
         raise Preempted(f"stopped by {name}; the same command goes on from here")
 
-    kept = {number: signal.signal(number, leave) for number in SIGNALS}
+    kept = handle(leave)
     try:
         yield
     finally:

@@ -66,7 +66,7 @@ class Run:
         done = self.directory / "DONE"
         try:
             return json.loads(done.read_text()) or None
-        except (FileNotFoundError, ValueError):  # ValueError: damaged, so not to be believed
+        except (OSError, ValueError):  # ValueError: damaged, so not to be believed
             return None
 
     @property
@@ -99,10 +99,15 @@ class Run:
         """Keep other processes out of the directory, which is made if need be.
 
         Raises:
-            GalgenError: if another process is training in it.
+            GalgenError: if another process is training in it, or it cannot be made.
         """
         made = not self.directory.exists()
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GalgenError(
+                f"{self.directory} cannot be made, {error.strerror}; give another run_root"
+            ) from error
         lock = FileLock(self.directory / ".lock", timeout=0)
         try:
             lock.acquire()

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from galgen.errors import GalgenError
 from galgen.objectives import LOSS
-from galgen.preemption import preemptible
+from galgen.preemption import Preempted, preemptible
 from galgen.records import read_metrics
 from galgen.sweeps import Record, new_folder, read_records
 
@@ -36,25 +36,37 @@ def watched() -> Iterator[None]:
     In the end the process exits with 1 if a job failed.
 
     Raises:
-        GalgenError: if a process that starts jobs was killed.
+        GalgenError: if a process that starts jobs was killed, or a job told to leave.
     """
     if not MULTIRUN.intersection(sys.argv[1:]):
         yield
         return
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from joblib.externals.loky import process_executor
 
+    process_executor.kill_process_tree = kill_alone
     for name in ("hydra", "hydra_plugins"):
         logging.getLogger(name).setLevel(logging.WARNING)
     folder, console = new_folder(), Console(soft_wrap=True)
     try:
         with preemptible(before=lambda: stop_jobs(folder)), _shown(folder, console):
-            yield
-    except TerminatedWorkerError as error:
+            try:
+                yield
+            except BaseException:  # jobs outlive the processes that started them
+                stop_jobs(folder)
+                raise
+    except SystemExit as stop:  # of a job that was told to leave
+        if stop.code != Preempted.exit_code:
+            raise
+        raise Preempted("stopped by a signal; the same command goes on from here") from None
+    except process_executor.TerminatedWorkerError as error:
         raise GalgenError(
             "a process that starts jobs was killed, and the sweep with it; the same command goes on"
         ) from error
     finally:
         records = read_records(folder)
+        for record in filter(_here, records):
+            if record.state == "running":  # and what started it could not say how it ended
+                record.state = "cut"
         console.print(Group(summary(records), table(records, every=True)))
         for record in records:
             if record.state == "failed":
@@ -133,12 +145,18 @@ def _print_changes(folder: Path, over: threading.Event) -> None:
             return
 
 
+def kill_alone(process) -> None:
+    """Kill a process that starts jobs, as joblib does, but not the job: it is told, and leaves."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
 def stop_jobs(folder: Path) -> None:
     """Tell the jobs on this machine to write their checkpoints and leave, and wait for them."""
     running = [
         record.pid
         for record in read_records(folder)
-        if record.state == "running" and record.pid and record.host == platform.node()
+        if record.state == "running" and record.pid and _here(record)
     ]
     for pid in running:
         with contextlib.suppress(ProcessLookupError):
@@ -148,9 +166,15 @@ def stop_jobs(folder: Path) -> None:
         time.sleep(0.2)
 
 
+def _here(record: Record) -> bool:
+    return record.host == platform.node()
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat")
+        # A job that has ended is still there until what started it, if it can, asks how it ended.
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True

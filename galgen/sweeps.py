@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -69,7 +70,13 @@ def new_folder() -> Path:
     """Make a folder for the records of a sweep, and tell its jobs."""
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     folder = cache_folder().absolute() / "sweeps" / name
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise GalgenError(
+            f"{folder} cannot be made, {error.strerror}; say where records of sweeps and prepared "
+            "surveys may lie: GALGEN_CACHE=<folder> in the environment"
+        ) from error
     os.environ[FOLDER] = str(folder)
     return folder
 
@@ -92,13 +99,15 @@ def do_job(config: DictConfig) -> float:
         GalgenError: of a job that failed, where a search must know.
     """
     job, folder = HydraConfig.get(), Path(os.environ[FOLDER])
-    task = [word for word in job.overrides.task if word.split("=")[0] not in OF_THE_SWEEP]
+    task = [word for word in job.overrides.task if _group(word) not in OF_THE_SWEEP]
     record = Record(job.job.num, task, host=platform.node())
     record.save(folder)
     try:
         check_rules(config)
         run = Run(config)
         record.save(folder, run=str(run.directory))
+        if not config.overwrite:
+            run.check_config()
         record.skipped = run.result is not None and not config.overwrite
         if not record.skipped:
             rooms = config.launcher.get("jobs_per_gpu", 0)
@@ -117,6 +126,11 @@ def do_job(config: DictConfig) -> float:
         record.save(folder, state="cut", reason="interrupted")
         raise
     return record.best
+
+
+def _group(override: str) -> str:
+    """Return the first part of an override's key."""
+    return re.split(r"[.=]", override.lstrip("+~"))[0]
 
 
 def _signals(job: DictConfig) -> contextlib.AbstractContextManager:

@@ -41,19 +41,16 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
 
-@pytest.fixture
-def survey(tmp_path) -> Path:
+def write_discs(path: Path) -> Path:
     """Write a survey of 80 discs of 32 px with redshifts, in the original layout."""
-    path = tmp_path / "survey.h5"
     with h5py.File(path, "w") as file:
         file["images"] = discs(80)
         file["zphot"] = np.linspace(0.1, 3, 80, dtype=np.float32)
     return path
 
 
-@pytest.fixture
-def small(survey) -> list[str]:
-    """Overrides of a training that takes a second."""
+def small_training(survey: Path) -> list[str]:
+    """Give the overrides of a training that takes a second."""
     return [
         "data=cosmos",
         f"data.file={survey}",
@@ -65,6 +62,18 @@ def small(survey) -> list[str]:
         "trainer.accelerator=cpu",
         "callbacks.progress=null",
     ]
+
+
+@pytest.fixture
+def survey(tmp_path) -> Path:
+    """Write a survey for a test."""
+    return write_discs(tmp_path / "survey.h5")
+
+
+@pytest.fixture
+def small(survey) -> list[str]:
+    """Give the overrides of a training on it."""
+    return small_training(survey)
 
 
 def run_command(name: str, *arguments: str) -> None:
@@ -91,10 +100,7 @@ def train_once(folder: Path, *overrides: str) -> Path:
 def trained(tmp_path_factory) -> Path:
     """Train a fancy_cvae on 80 discs of peak 1, redshifts 0.1 to 3; tests leave it as it is."""
     folder = tmp_path_factory.mktemp("trained")
-    with h5py.File(folder / "survey.h5", "w") as file:
-        file["images"] = discs(80)
-        file["zphot"] = np.linspace(0.1, 3, 80, dtype=np.float32)
-    data = ["data=cosmos", f"data.file={folder / 'survey.h5'}"]
+    data = ["data=cosmos", f"data.file={write_discs(folder / 'survey.h5')}"]
     return train_once(folder, *data, "model=fancy_cvae")
 
 

@@ -39,6 +39,14 @@ def test_a_failed_job_is_reported_the_others_go_on_and_what_is_done_is_skipped(c
     assert (run / "metrics.csv").stat().st_mtime_ns == before
 
 
+def test_jobs_that_would_share_a_directory_are_not_taken_for_done(command, small):
+    command("train", *small, "run_name=mine")
+    code, printed = command("train", "-m", *small, "run_name=mine", "seed=0,1")
+    assert code == 1
+    assert "1 done, 1 failed, 1 of them before" in printed
+    assert "seed is 0 there and 1 here); give another run_name" in printed
+
+
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_run_the_jobs_at_once(command, tiny, launcher):
     code, printed = command(
@@ -59,13 +67,13 @@ def test_processes_of_one_training_inside_a_sweep_make_one_directory(command, ti
 
 
 def test_a_search_proposes_values_and_goes_by_the_loss(command, tiny):
-    arguments = [*tiny, "search=optuna", "hydra.sweeper.n_trials=2"]
+    arguments = [*tiny, "search=optuna", "hydra.sweeper.n_trials=2", "search.objective=val/kl"]
     arguments += ["beta_schedule.beta=tag(log, interval(0.01, 1))"]
     code, printed = command("train", *arguments)
     assert code == 0, printed
     result = Path("runs/optimization_results.yaml").read_text()
     losses = [
-        json.loads((run / "DONE").read_text())["best"]["val/loss"]
+        json.loads((run / "DONE").read_text())["best"]["val/kl"]
         for run in find_runs([Path("runs")])
     ]
     assert len(losses) == 2

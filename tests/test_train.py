@@ -465,6 +465,17 @@ def test_a_full_disk_ends_with_a_sentence(command, small, monkeypatch):
     assert not list(only_run().glob("checkpoints/*"))
 
 
+def test_folders_that_cannot_be_made_are_named(command, small, monkeypatch):
+    Path("file").touch()
+    code, printed = command("train", *small, "run_root=file")
+    assert code == 1
+    assert "cannot be made, Not a directory; give another run_root" in printed
+    monkeypatch.setenv("GALGEN_CACHE", str(Path("file").absolute()))
+    code, printed = command("train", "-m", *small, "seed=0,1")
+    assert code == 1
+    assert "GALGEN_CACHE=<folder> in the environment" in printed
+
+
 def test_full_error_shows_the_traceback(survey, small):
     environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
     failed = subprocess.run(

@@ -32,6 +32,8 @@ a convolution depend on the batch size and galaxy i must not."""
 
 MADE_TOGETHER = 256
 """`sample` draws latents from fitted priors in blocks of this size, for the same reason."""
+MONITOR = "val/loss"
+"""Metric that a plateau schedule goes by."""
 NORMAL = "normal"
 """The prior that needs no fit."""
 
@@ -360,8 +362,20 @@ class VAE(LightningModule):
         self._log("val")
 
     def on_train_epoch_end(self):
-        """Log the means over the training part."""
+        """Log the means over the training part, and tell a plateau schedule the validation loss.
+
+        Lightning would tell it after the checkpoints, and a resume would not make up for it.
+        """
         self._log("train")
+        loss = self.trainer.callback_metrics.get(MONITOR)
+        for node in self.trainer.lr_scheduler_configs:
+            if node.reduce_on_plateau and loss is not None:
+                node.scheduler.step(loss)
+
+    def lr_scheduler_step(self, scheduler, metric) -> None:
+        """Step a schedule of the epochs, when Lightning asks for it."""
+        if metric is None:
+            scheduler.step()
 
     def _log(self, part: str) -> None:
         means = self.means[part].over_ranks(self.trainer.strategy)
@@ -382,7 +396,7 @@ class VAE(LightningModule):
         optimizer = self.make_optimizer(self.parameters())
         if not self.make_lr_schedule:
             return optimizer
-        schedule = {"scheduler": self.make_lr_schedule(optimizer), "monitor": "val/loss"}
+        schedule = {"scheduler": self.make_lr_schedule(optimizer), "monitor": MONITOR}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
 
