@@ -24,9 +24,9 @@ def visible_gpus() -> list[str]:
 
 
 def jobs_at_once(jobs_per_gpu: int) -> int:
-    """Return how many jobs of a sweep a machine takes."""
+    """Return how many jobs of a sweep a machine takes; those of 0 a GPU share all, as CPUs."""
     gpus = len(visible_gpus())
-    return gpus * jobs_per_gpu if gpus else max(2, (os.cpu_count() or 1) // CORES_OF_A_JOB)
+    return gpus * jobs_per_gpu or max(2, (os.cpu_count() or 1) // CORES_OF_A_JOB)
 
 
 @contextlib.contextmanager

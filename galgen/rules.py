@@ -14,6 +14,9 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 PRIORS = ("normal", "flow", "gmm", "two_stage")
 """What latents can be drawn from; the last three once `galgen.fit_flow` has fitted them."""
 
+LOSSES = ("val/loss", "val/reconstruction", "val/kl")
+"""What a search can minimise without an evaluation."""
+
 
 LARGEST = 2**62
 """Of whole numbers that have no other bound."""
@@ -59,6 +62,7 @@ def check_rules(config: DictConfig) -> None:
             raise GalgenError(f"{group}: what was chosen is no {group}; see --help for the options")
     _check_top_level(config)
     _check_trainer(config.trainer)
+    _check_sweep(config)
     if not {"best", "last"} <= config.callbacks.keys():
         raise GalgenError(
             "callbacks: a run needs the checkpoints of callbacks=default; to add to them, give "
@@ -109,6 +113,19 @@ def _check_trainer(trainer: DictConfig) -> None:
     if trainer.precision not in PRECISIONS:
         raise GalgenError(
             f"trainer.precision is {trainer.precision}, it can be {', '.join(PRECISIONS)}"
+        )
+
+
+def _check_sweep(config: DictConfig) -> None:
+    rooms = config.launcher.get("jobs_per_gpu", 0)
+    if type(rooms) is not int or rooms < 0:
+        raise GalgenError(f"launcher.jobs_per_gpu is {rooms}, it must be a whole number from 0")
+    objective = config.search.objective if config.search else LOSSES[0]
+    prior, _, score = str(objective).partition(".")
+    if objective not in LOSSES and not (prior in PRIORS and score):
+        raise GalgenError(
+            f"search.objective is {objective}, it can be {', '.join(LOSSES)}, or a score of the "
+            f"evaluation after one of {', '.join(PRIORS)}, such as flow.mean_w1"
         )
 
 

@@ -151,10 +151,11 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
     Raises:
         Preempted: if a signal stopped the training, after a checkpoint.
     """
+    from pytorch_lightning.utilities import rank_zero_only
     from pytorch_lightning.utilities.exceptions import SIGTERMException
 
     resume = resumable(model, run)
-    if resume:
+    if resume and rank_zero_only.rank == 0:
         print(f"going on from {resume}")
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
