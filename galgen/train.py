@@ -118,7 +118,8 @@ def make_trainer(config: DictConfig):
     last = Path(config.run_dir) / "checkpoints" / "last.ckpt"
     return instantiate(
         config.trainer,
-        callbacks=[SaveOnSignal(last), *(instantiate(node) for node in callbacks.values())],
+        # A signal ends a step after all else has been done in it, the moving average for one.
+        callbacks=[*(instantiate(node) for node in callbacks.values()), SaveOnSignal(last)],
         logger=False,
         plugins=[AtomicCheckpointIO(), *cluster()],
         enable_progress_bar="progress" in callbacks,

@@ -15,6 +15,7 @@ from galgen.records import read_metrics
 from tests.conftest import only_run
 from tests.test_train import assert_same_training
 
+NO_PROGRESS = "callbacks.progress=null"
 DISTRIBUTED = """
 import json, os, signal
 from galgen.models.vae import VAE
@@ -51,6 +52,7 @@ def seen(monkeypatch) -> dict[int, list[int]]:
         (signal.SIGUSR1, 6, ["data.augment=true", "lr_schedule=cosine", "beta_schedule=linear"]),
         (signal.SIGTERM, 6, ["data.cache=none", "data.num_workers=1"]),
         (signal.SIGUSR1, 4, ["trainer.accumulate_grad_batches=2"]),
+        (signal.SIGHUP, 5, ["callbacks=[default,ema]", "callbacks.ema.decay=0.9", NO_PROGRESS]),
         (signal.SIGTERM, 3, []),  # the last batch of the first epoch
         (signal.SIGTERM, 7, []),  # the last of all
     ],
