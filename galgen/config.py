@@ -100,6 +100,7 @@ def command(
 
         @functools.wraps(task)
         def main() -> None:
+            before = os.environ.get("HYDRA_FULL_ERROR", "0")
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing
             try:
                 if words:
@@ -120,6 +121,8 @@ def command(
                 then = "; the same command goes on from here" if resumes else ""
                 print(f"galgen: interrupted{then}", file=sys.stderr)
                 sys.exit(130)
+            finally:
+                os.environ["HYDRA_FULL_ERROR"] = before
 
         return main
 

@@ -240,15 +240,6 @@ def test_a_connection_that_breaks_does_not_stop_the_training(
     assert sum("train/loss" in row for row in histories(wandb_records(file))) == 2
 
 
-def test_two_runs_of_a_sweep_are_two_wandb_runs(command, small):
-    arguments = [*small, "logger=wandb", "logger.mode=offline", "trainer.max_epochs=1"]
-    assert command("train", "-m", *arguments, "seed=0,1")[0] == 0
-    files = list(Path("runs").glob("*/wandb/offline-run-*/*.wandb"))
-    assert len({file.name for file in files}) == 2
-    for file in files:
-        assert sum("train/loss" in row for row in histories(wandb_records(file))) == 1
-
-
 def events_of(run: Path):
     event_accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from joblib.externals.loky import get_reusable_executor
 
 from galgen import devices
 from galgen.devices import hold_gpus, jobs_at_once
@@ -23,6 +24,7 @@ def tiny(small, monkeypatch, tmp_path) -> list[str]:
     """Overrides of a sweep, whose jobs find the cache of the test."""
     monkeypatch.setenv("GALGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    get_reusable_executor().shutdown()  # its processes, from other tests, have another environment
     return ["-m", *small, "trainer.max_epochs=1"]
 
 

@@ -493,17 +493,6 @@ def test_full_error_shows_the_traceback(survey, small):
     assert "larger than the training part" in failed.stderr
 
 
-def test_two_cpu_processes_train_one_run(small):
-    done = subprocess.run(
-        [sys.executable, "-m", "galgen.train", *small, "trainer=ddp_cpu"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(read_metrics(only_run())) == 2
-
-
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
 @pytest.mark.parametrize(
     ("model", "data"),

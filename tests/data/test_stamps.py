@@ -193,5 +193,5 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.strip() == f"{errno.EFBIG} full.h5.part"
+    assert done.stderr.strip() == f"{errno.EFBIG} full.h5"
     assert not list(tmp_path.iterdir())
