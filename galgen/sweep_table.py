@@ -64,16 +64,20 @@ def watched() -> Iterator[None]:
         ) from error
     finally:
         records = read_records(folder)
-        for record in filter(_here, records):
-            if record.state == "running":  # and what started it could not say how it ended
-                record.state = "cut"
-        console.print(Group(summary(records), table(records, every=True)))
-        for record in records:
-            if record.state == "failed":
-                changed = " ".join(record.overrides)
-                print(f"galgen: job {record.number} failed: {record.reason} ({changed})")
+        _conclude(records, console)
     if any(record.state == "failed" for record in records):
         sys.exit(1)
+
+
+def _conclude(records: list[Record], console: Console) -> None:
+    for record in filter(_here, records):
+        if record.state == "running":  # and what started it could not say how it ended
+            record.state = "cut"
+    console.print(Group(summary(records), table(records, every=True)))
+    for record in records:
+        if record.state == "failed":
+            changed = " ".join(record.overrides)
+            print(f"galgen: job {record.number} failed: {record.reason} ({changed})")
 
 
 def summary(records: list[Record]) -> str:
