@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,6 +14,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from galgen.config import CONF
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SIZE = 32
