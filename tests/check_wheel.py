@@ -16,6 +16,8 @@ options = sorted(p for p in CONF.glob("*/*.yaml") if not p.name.startswith("_"))
 with initialize_config_dir(str(CONF), version_base="1.3"):
     for path in options:
         group, command = path.parent.name, "train"
+        if group in ("launcher", "search") and path.stem != "basic":
+            continue  # plugins of Hydra, which the extras bring
         if group == "prepare":  # which the survey chooses
             group, command = "data", "prepare"
         compose("plot" if group == "figure" else command, [f"{group}={path.stem}"])
