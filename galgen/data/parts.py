@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,32 +10,9 @@ from torch.utils.data import Dataset, Sampler
 
 from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
+from galgen.shares import Share
 
 PARTS = ("train", "val", "test")
-
-
-class Share(NamedTuple):
-    """What a process has of a batch that several divide: every ranks-th galaxy, from its rank."""
-
-    rank: int
-    ranks: int
-    total: int
-    """Galaxies of the whole batch."""
-
-    @classmethod
-    def whole(cls, batch: "Batch") -> "Share":
-        """Return the share of a process that has a batch alone."""
-        return cls(0, 1, len(batch.index))
-
-    @property
-    def galaxies(self) -> int:
-        """Number of galaxies in the share; 0 where the process got one only to take part."""
-        return len(range(self.rank, self.total, self.ranks))
-
-    @property
-    def weight(self) -> float:
-        """What the share's mean counts in a plain average over the processes."""
-        return self.galaxies * self.ranks / self.total
 
 
 @dataclass

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from galgen.beta_schedules import Constant
-from galgen.data.parts import Share
 from galgen.draws import LATENT, uniform
 from galgen.models.likelihoods import SquaredError
 from galgen.models.losses import EpochMeans, Loss
 from galgen.models.networks import Decoder, Encoder
+from galgen.shares import Share
 
 OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "none": nn.Identity}
 """Activations that turn the decoder's last layer into an image."""
