@@ -1,5 +1,6 @@
 """What happens around the training steps: checkpoints, seeds, guards, rates, pictures."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -144,19 +145,23 @@ class SaveOnSignal(Callback):
 
     Args:
         path: the checkpoint.
+        every: steps after which several accelerators ask each other, which waits for their steps.
     """
 
-    def __init__(self, path: Path):
-        self.path, self.received = path, False
+    def __init__(self, path: Path, every: int = 20):
+        self.path, self.every, self.received = path, every, False
 
     def on_train_start(self, trainer, pl_module):
         """Take the signals over from Lightning, which would cut a validation."""
-        handle(self._remember)
+        if threading.current_thread() is threading.main_thread():
+            handle(self._remember)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Stop in the middle of an epoch, when no gradients wait for the next step."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and not trainer.is_last_batch and self._any_received(trainer):
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        asked = trainer.world_size == 1 or on_cpu or batch_idx % self.every == 0
+        if stepped and asked and not trainer.is_last_batch and self._any_received(trainer):
             raise SIGTERMException
 
     def on_train_epoch_end(self, trainer, pl_module):
@@ -180,6 +185,28 @@ class SaveOnSignal(Callback):
         return bool(received)
 
 
+class Accelerate(Callback):
+    """Compile the networks in place, and have a GPU multiply float32 matrices as TF32.
+
+    The names of the weights stay as they are. Convolutions in float32 are TF32 by torch's default.
+
+    Args:
+        mode: of torch.compile: `default`, `reduce-overhead` or `max-autotune`.
+        dynamic: of torch.compile: whether one compiled network takes batches of all sizes; None
+            finds out at the second size.
+    """
+
+    def __init__(self, mode: str = "default", dynamic: bool | None = None):
+        self.mode, self.dynamic = mode, dynamic
+
+    def setup(self, trainer, pl_module, stage):
+        """Mark the networks; they are compiled at the first batch."""
+        if trainer.strategy.root_device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        for network in (pl_module.encoder, pl_module.decoder):
+            network.compile(mode=self.mode, dynamic=self.dynamic)
+
+
 class LogRates(Callback):
     """Log the learning rate and the images per second of each epoch, and print a line."""
 
@@ -194,6 +221,8 @@ class LogRates(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Count the images of a batch."""
         self.images += batch.share.total
+        if trainer.is_last_batch:  # which an accelerator may not have got to yet
+            outputs["loss"].detach().cpu()
         self.seconds = time.perf_counter() - self.started
 
     def on_train_epoch_end(self, trainer, pl_module):

@@ -62,7 +62,10 @@ def check_rules(config: DictConfig) -> None:
             raise GalgenError(f"{group}: what was chosen is no {group}; see --help for the options")
     _check_top_level(config)
     _check_trainer(config.trainer)
+    _check_clipping(config)
     _check_sweep(config)
+    if config.launcher.get("stacked"):
+        _check_stacked(config)
     if not {"best", "last"} <= config.callbacks.keys():
         raise GalgenError(
             "callbacks: a run needs the checkpoints of callbacks=default; to add to them, give "
@@ -110,9 +113,24 @@ def _check_trainer(trainer: DictConfig) -> None:
         raise GalgenError(
             f"trainer.max_epochs is {trainer.max_epochs}, it must be a positive whole number"
         )
+    if trainer.profiler not in (None, "simple", "pytorch"):
+        raise GalgenError(f"trainer.profiler is {trainer.profiler}, it can be simple or pytorch")
     if trainer.precision not in PRECISIONS:
         raise GalgenError(
             f"trainer.precision is {trainer.precision}, it can be {', '.join(PRECISIONS)}"
+        )
+
+
+def _check_clipping(config: DictConfig) -> None:
+    trainer = config.trainer
+    if (
+        trainer.precision == "16-mixed"
+        and trainer.gradient_clip_val
+        and config.optimizer.get("fused")
+    ):
+        raise GalgenError(
+            "trainer.gradient_clip_val and a fused optimizer do not go together at "
+            "trainer.precision=16-mixed; give optimizer.fused=false, or precision=bf16-mixed"
         )
 
 
@@ -129,16 +147,39 @@ def _check_sweep(config: DictConfig) -> None:
         )
 
 
+def _check_stacked(config: DictConfig) -> None:
+    """Check that a job of a sweep can be computed as one with others."""
+    trainer, together = config.trainer, config.launcher.together
+    wanted = {
+        "model.norm=group (the statistics of batch norm belong to one model's forward pass)": (
+            config.model.norm == "group"
+        ),
+        "trainer.devices=1 and num_nodes=1": (trainer.devices, trainer.num_nodes) == (1, 1),
+        "trainer.precision=32-true or bf16-mixed": trainer.precision in PRECISIONS[:2],
+        "trainer.profiler=null": not trainer.profiler,
+        "no compiled networks (~callbacks.accelerate)": "accelerate" not in config.callbacks,
+        "no search, which must know a result before it chooses the next": not config.search,
+    }
+    for what, fulfilled in wanted.items():
+        if not fulfilled:
+            raise GalgenError(f"launcher=stacked needs {what}")
+    if together is not None and (type(together) is not int or together < 1):
+        raise GalgenError(f"launcher.together is {together}, it must be a positive whole number")
+
+
 def check_fit(model, datamodule) -> None:
     """Check that the model can be trained and can make what the survey holds.
 
     Raises:
         ValueError: if an argument of the optimizer is out of range.
-        GalgenError: if redshifts are missing, or pixels lie outside the model's output.
+        GalgenError: if redshifts or noise variances are missing, or pixels lie outside the model's
+            output.
     """
     model.configure_optimizers()  # for the errors of its arguments
     if model.conditional:
         datamodule.require_redshifts()
+    if getattr(model.likelihood, "needs_noise", False):
+        datamodule.require_noise()
     low, high = datamodule.value_range
     output = type(model.output).__name__.lower()
     if output == "sigmoid" and model.flux_scale is None and (low < 0 or high > 1):

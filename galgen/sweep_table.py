@@ -19,14 +19,13 @@ from galgen.errors import GalgenError
 from galgen.objectives import LOSS
 from galgen.preemption import Preempted, preemptible
 from galgen.records import read_metrics
-from galgen.sweeps import Record, new_folder, read_records
+from galgen.sweeps import Record, new_folder, read_records, train_stacks
 
 MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 """What on the command line asks for a sweep."""
 PATIENCE = 60.0
 """How long jobs that were told to leave are waited for, seconds."""
-STATES = ("done", "running", "failed", "cut")
-STYLES = {"done": "green", "running": "cyan", "failed": "red", "cut": "yellow"}
+STYLES = {"done": "green", "running": "cyan", "waiting": "dim", "failed": "red", "cut": "yellow"}
 
 
 @contextlib.contextmanager
@@ -51,6 +50,7 @@ def watched() -> Iterator[None]:
         with preemptible(before=lambda: stop_jobs(folder)), _shown(folder, console):
             try:
                 yield
+                train_stacks(folder)
             except BaseException:  # jobs outlive the processes that started them
                 stop_jobs(folder)
                 raise
@@ -71,7 +71,7 @@ def watched() -> Iterator[None]:
 
 def _conclude(records: list[Record], console: Console) -> None:
     for record in filter(_here, records):
-        if record.state == "running":  # and what started it could not say how it ended
+        if record.state in ("running", "waiting"):  # and what started it could not say how it ended
             record.state = "cut"
     console.print(Group(summary(records), table(records, every=True)))
     for record in records:
@@ -82,7 +82,7 @@ def _conclude(records: list[Record], console: Console) -> None:
 
 def summary(records: list[Record]) -> str:
     """Count the jobs by state, and name the best."""
-    counts = {state: sum(r.state == state for r in records) for state in STATES}
+    counts = {state: sum(r.state == state for r in records) for state in STYLES}
     skipped = sum(record.skipped for record in records)
     said = [f"{n} {state}" for state, n in counts.items() if n] + [f"{skipped} of them before"] * (
         skipped > 0

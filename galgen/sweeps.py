@@ -7,6 +7,7 @@ line, which several processes of one training need, and takes nothing with it wh
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import platform
@@ -27,12 +28,16 @@ from galgen.files import cache_folder, write_text
 from galgen.objectives import objective
 from galgen.preemption import SIGNALS, Preempted, preemptible
 from galgen.rules import check_rules
-from galgen.runs import Run
+from galgen.runs import Run, flatten, stored_form
 
 FOLDER = "GALGEN_SWEEP"
 """Environment variable that tells the jobs of a sweep where their records lie."""
 OF_THE_SWEEP = ("launcher", "search")
 """Groups that say how jobs are chosen and started, not what they are."""
+IN_COMMON = ("model.", "data.", "transform.", "trainer.")
+"""What jobs of a stack have in common ..."""
+OF_ITS_OWN = ("model.beta_schedule.", "model.optimizer.", "model.lr_schedule", "data.seed")
+"""... but for these."""
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl."""
 
@@ -46,7 +51,7 @@ class Record:
     number: int
     overrides: list[str]
     state: str = "running"
-    """Or done, failed, cut (by a signal)."""
+    """Or waiting (for the others of its stack), done, failed, cut (by a signal)."""
     run: str = ""
     """The run directory."""
     reason: str = ""
@@ -58,6 +63,8 @@ class Record:
     host: str = ""
     pid: int = 0
     """Of the process that trains."""
+    stack: str = ""
+    """What it has in common with the jobs that are trained in one process with it."""
 
     def save(self, folder: Path, **changes) -> None:
         """Change the record and write it."""
@@ -109,6 +116,10 @@ def do_job(config: DictConfig) -> float:
         if not config.overwrite:
             run.check_config()
         record.skipped = run.result is not None and not config.overwrite
+        if config.launcher.get("stacked") and not record.skipped:
+            write_text(config_of(record, folder), OmegaConf.to_yaml(config))
+            record.save(folder, state="waiting", stack=stack_of(config))
+            return float("nan")
         if not record.skipped:
             rooms = config.launcher.get("jobs_per_gpu", 0)
             with _signals(job), hold_gpus(_gpus_of(config.trainer, rooms), rooms) as gpus:
@@ -128,6 +139,46 @@ def do_job(config: DictConfig) -> float:
     return record.best
 
 
+def config_of(record: Record, folder: Path) -> Path:
+    """Return where the config of a job that waits is kept."""
+    return folder / f"{record.number:04d}.yaml"
+
+
+def stack_of(config: DictConfig) -> str:
+    """Hash what trainings have in common that can be computed as one."""
+    flat = flatten(stored_form(config))
+    content = {
+        key: value
+        for key, value in flat.items()
+        if key.startswith(IN_COMMON) and not key.startswith(OF_ITS_OWN)
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def train_stacks(folder: Path) -> None:
+    """Train the jobs that wait, each stack of them in a process of its own.
+
+    Raises:
+        Preempted: if one was told to leave.
+    """
+    stacks: dict[str, list[Record]] = {}
+    for record in read_records(folder):
+        if record.state == "waiting":
+            stacks.setdefault(record.stack, []).append(record)
+    for records in stacks.values():
+        numbers = [str(record.number) for record in records]
+        words = [sys.executable, "-m", "galgen.stacking", str(folder), *numbers]
+        log = folder / f"{records[0].number:04d}.log"
+        try:
+            _run_process(words, records, folder, log, dict(os.environ))
+        except Preempted:
+            raise
+        except GalgenError as error:
+            for record in read_records(folder):
+                if str(record.number) in numbers and record.state == "running":
+                    record.save(folder, state="failed", reason=str(error))
+
+
 def _group(override: str) -> str:
     """Return the first part of an override's key."""
     return re.split(r"[.=]", override.lstrip("+~"))[0]
@@ -140,11 +191,11 @@ def _signals(job: DictConfig) -> contextlib.AbstractContextManager:
 
 
 def _run_command(record: Record, folder: Path, job: DictConfig, gpus: list[str]) -> None:
-    """Run a job's command in a process of its own, whose output goes into a file.
+    """Run a job's command in a process of its own.
 
     Raises:
         Preempted: if it was told to leave.
-        GalgenError: if it failed; the message is its own, or says what killed it.
+        GalgenError: if it failed.
     """
     words = [sys.executable, "-m", f"galgen.{job.job.config_name}", *record.overrides]
     words += [
@@ -153,17 +204,30 @@ def _run_command(record: Record, folder: Path, job: DictConfig, gpus: list[str])
         if source.provider == "command-line"
     ]
     log = folder / f"{record.number:04d}.log"
+    _run_process(words, [record], folder, log, _environment(job, gpus))
+
+
+def _run_process(
+    words: list[str], records: list[Record], folder: Path, log: Path, environment: dict[str, str]
+) -> None:
+    """Run a process that trains jobs; its output goes into a file.
+
+    Raises:
+        Preempted: if it was told to leave.
+        GalgenError: if it failed; the message is its own, or says what killed it.
+    """
     with open(log, "wb") as output:
         process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(job, gpus),
+            env=environment,
             preexec_fn=_die_with_parent,
         )
     try:
-        record.save(folder, pid=process.pid)
+        for record in records:
+            record.save(folder, state="running", pid=process.pid)
         code = process.wait()
     except BaseException:  # a signal to this process: the other is to write its checkpoint
         process.send_signal(signal.SIGTERM)

@@ -73,7 +73,12 @@ class WandbLogger(loggers.WandbLogger):
             table[f"evaluation/{name}"] = wandb.Image(str(path), caption=caption)
         self.experiment.log(table)
         self.experiment.summary.update(by_name(scores))
-        self.experiment.finish()
+        self.end()
+
+    def end(self, failed: bool = False) -> None:
+        """End W&B's run, if it has begun."""
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(failed))
 
     def finalize(self, status: str) -> None:
         """Put the best epoch into the summary, also of a run that was cut and resumed."""
@@ -153,7 +158,10 @@ def begin(arguments: dict):
     """
     import wandb
 
-    settings = wandb.Settings(init_timeout=INIT_TIMEOUT, finish_timeout=FINISH_TIMEOUT)
+    # A process may have several runs, those of a stacked sweep.
+    settings = wandb.Settings(
+        init_timeout=INIT_TIMEOUT, finish_timeout=FINISH_TIMEOUT, reinit="create_new"
+    )
     chosen = ("project", "id") if AGENT in os.environ else ()  # by the agent
     arguments = {
         name: value for name, value in arguments.items() if value is not None and name not in chosen

@@ -1,23 +1,13 @@
 """`python -m galgen.train`: train a model on a survey, into a run directory."""
 
-import contextlib
-import logging
-import os
-import shutil
-import sys
-import warnings
-from pathlib import Path
-
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from galgen import records, runs
-from galgen.config import check_arguments, check_targets, command, instantiate
-from galgen.errors import DamagedCheckpoint, GalgenError
-from galgen.files import written_whole
-from galgen.preemption import Preempted, preemptible
-from galgen.rules import check_fit, check_rules
+from galgen import runs
+from galgen.config import check_arguments, check_targets, command
+from galgen.preemption import preemptible
+from galgen.rules import check_rules
 from galgen.sweep_table import watched
 from galgen.sweeps import do_job
 
@@ -38,203 +28,11 @@ def main(config: DictConfig) -> float | None:
         check_targets(config)
         check_arguments(config)
         with preemptible():
+            from galgen.training import train
+
             train(config, run)
     report(run)
     return None
-
-
-def train(config: DictConfig, run: runs.Run) -> None:
-    """Build everything, fit, and mark the run as done.
-
-    Raises:
-        GalgenError: if the training cannot begin, or ended before its first validation.
-    """
-    from pytorch_lightning import seed_everything
-    from pytorch_lightning.utilities import rank_zero_only
-
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
-    warnings.filterwarnings("ignore", message=".*does not have many workers")  # batches are cached
-    warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a resume
-    warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # its module is
-    warnings.filterwarnings("ignore", message=".*sync_dist=True")  # means are joined before
-    seed_everything(config.seed, verbose=False)
-    datamodule = instantiate(config.data)
-    model = instantiate(config.model)
-    trainer = make_trainer(config)
-    datamodule.prepare_data()
-    datamodule.setup("fit")
-    check_fit(model, datamodule)
-    resumes = run.last_checkpoint.is_file() and not config.overwrite
-    if config.init_from and not resumes:
-        start_from(model, config.init_from)
-    first_rank = rank_zero_only.rank == 0  # other ranks run this same command
-    with run.lock() if first_rank else contextlib.nullcontext():
-        if first_rank:
-            begin(config, run, datamodule)
-        trainer.loggers = make_loggers(config, run) if first_rank else []
-        fit(trainer, model, datamodule, run)
-        if not first_rank:
-            sys.exit(0)
-        finish(run)
-
-
-def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
-    """Make the run directory ready, or see that it can be gone on with.
-
-    Raises:
-        GalgenError: if it holds another run, or a cut one that is not to be gone on with.
-    """
-    if config.overwrite:
-        run.clear()
-    run.check_config()
-    if config.resume == "never" and run.last_checkpoint.is_file():
-        raise GalgenError(
-            f"{run.directory} holds a training that was cut, and resume=never; give resume=auto "
-            "to go on with it, or overwrite=true to start afresh"
-        )
-    run.remember(datamodule.facts())
-
-
-def start_from(model, other: str) -> None:
-    """Copy the networks' best weights of another run into the model."""
-    from galgen.checkpoints import load_weights, read_checkpoint
-
-    path = Path(other) / "checkpoints" / "best.ckpt"
-    state = read_checkpoint(path)["state_dict"]
-    for part in ("encoder.", "decoder."):
-        weights = {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
-        load_weights(model.get_submodule(part[:-1]), weights, path)
-
-
-def make_trainer(config: DictConfig):
-    """Make Lightning's Trainer and its callbacks; it writes nothing yet."""
-    from galgen.callbacks import SaveOnSignal
-    from galgen.checkpoints import AtomicCheckpointIO
-
-    callbacks = {name: node for name, node in config.callbacks.items() if node}
-    if not sys.stdout.isatty():  # a log file gets a line an epoch
-        callbacks.pop("progress", None)
-    last = Path(config.run_dir) / "checkpoints" / "last.ckpt"
-    return instantiate(
-        config.trainer,
-        # A signal ends a step after all else has been done in it, the moving average for one.
-        callbacks=[*(instantiate(node) for node in callbacks.values()), SaveOnSignal(last)],
-        logger=False,
-        plugins=[AtomicCheckpointIO(), *cluster()],
-        enable_progress_bar="progress" in callbacks,
-    )
-
-
-def cluster() -> list:
-    """Return what tells Lightning who has started the processes, where it is not Lightning.
-
-    Under SLURM that is SLURM, if there are several tasks. Lightning would put the job back into
-    the queue too, which is left to who put it there.
-    """
-    from pytorch_lightning.plugins.environments import (
-        LightningEnvironment,
-        SLURMEnvironment,
-        TorchElasticEnvironment,
-    )
-
-    if TorchElasticEnvironment.detect():
-        return [TorchElasticEnvironment()]
-    if not SLURMEnvironment.detect():
-        return []
-    several = int(os.environ.get("SLURM_NTASKS", "1")) > 1
-    return [SLURMEnvironment(auto_requeue=False) if several else LightningEnvironment()]
-
-
-def fit(trainer, model, datamodule, run: runs.Run) -> None:
-    """Train from the last checkpoint, where there is one.
-
-    Raises:
-        Preempted: if a signal stopped the training, after a checkpoint.
-    """
-    from pytorch_lightning.utilities import rank_zero_only
-    from pytorch_lightning.utilities.exceptions import SIGTERMException
-
-    resume = resumable(model, run)
-    if resume and rank_zero_only.rank == 0:
-        print(f"going on from {resume}")
-    try:
-        trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
-    except SIGTERMException:
-        if not trainer.is_global_zero:
-            sys.exit(0)  # what the first process says and exits with is enough
-        raise Preempted("stopped by a signal; the same command goes on from here") from None
-    except SystemExit:
-        if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        finish_tracking(failed=trainer.interrupted)
-
-
-def resumable(model, run: runs.Run) -> Path | None:
-    """Return the checkpoint to go on from, if any: the last or, where that is damaged, the best.
-
-    Raises:
-        GalgenError: if both are damaged, or one is of another model or no training.
-    """
-    from galgen.checkpoints import load_weights, read_checkpoint
-
-    path, best = (run.last_checkpoint.with_stem(name) for name in ("last", "best"))
-    if not path.is_file():
-        return None
-    try:
-        checkpoint = read_checkpoint(path)
-    except DamagedCheckpoint as error:
-        if not best.is_file():
-            raise
-        checkpoint = read_checkpoint(best)
-        with written_whole(path) as part:
-            shutil.copyfile(best, part)
-        print(f"galgen: {error}; going back to the best epoch", file=sys.stderr)
-    if "loops" not in checkpoint:
-        raise GalgenError(f"{path}: holds weights, but no training to go on with")
-    load_weights(model, checkpoint["state_dict"], path)
-    return path
-
-
-def make_loggers(config: DictConfig, run: runs.Run) -> list:
-    """Make metrics.csv's logger, and the one that `logger` chooses."""
-    from galgen.loggers import MetricsCSV
-    from galgen.tracking import flat_config
-
-    loggers = [MetricsCSV(run.directory)]
-    if config.logger:
-        loggers.append(instantiate(config.logger))
-        loggers[-1].log_hyperparams(flat_config(config))
-    return loggers
-
-
-def finish_tracking(failed: bool) -> None:
-    """End the W&B run, if there is one; the next job of a sweep would go on in it."""
-    if "wandb" in sys.modules:
-        sys.modules["wandb"].finish(exit_code=int(failed))
-
-
-def finish(run: runs.Run) -> None:
-    """Draw the loss curves and mark the run as done.
-
-    Raises:
-        GalgenError: if the training ended before its first validation.
-    """
-    from galgen import figures
-
-    rows = records.read_metrics(run.directory)
-    if not any("val/loss" in row for row in rows):
-        raise GalgenError(
-            f"{run.directory}: the training ended before its first validation, so it has no "
-            "result; let it take more steps (trainer.max_steps, trainer.max_epochs)"
-        )
-    figures.save(
-        figures.losses({run.directory.name: rows}), run.directory / "figures" / "losses.png"
-    )
-    best = min(rows, key=lambda row: row.get("val/loss", float("inf")))
-    run.finish({"best": best, "last": rows[-1]})
 
 
 def report(run: runs.Run) -> None:

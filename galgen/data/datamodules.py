@@ -190,6 +190,27 @@ class SurveyDataModule(LightningDataModule):
                 part.keep(known[part.rows])
             self._check_parts()
 
+    def require_noise(self) -> None:
+        """Check that the noise of every stamp is known, after the transform too.
+
+        Raises:
+            GalgenError: if it is not.
+        """
+        variance = self.stamps.columns.get("noise_variance")
+        if variance is None or self.first("train", 1).noise_variance is None:
+            raise GalgenError(
+                f"likelihood=noise_aware needs the noise variance of every stamp, and {self.file} "
+                f"has none after the transform '{type(self.transform).__name__.lower()}'; choose "
+                "a survey with noise_variance, and transform=none or peak"
+            )
+        bad = np.flatnonzero(~(np.isfinite(variance) & (variance > 0)))
+        if len(bad):
+            raise GalgenError(
+                f"{self.file}: {len(bad)} of {len(variance)} noise variances are not positive "
+                f"numbers, the first in row {bad[0]} (counted from 0), and likelihood=noise_aware "
+                "needs them all; remove these galaxies, or choose another likelihood"
+            )
+
     def facts(self) -> dict:
         """Describe survey, transform and split, as the run's data.json keeps them."""
         # The test part is evaluation's alone.
@@ -362,7 +383,7 @@ class SurveyDataModule(LightningDataModule):
         if self.cache == "device" and trainer is not None:
             part.move_to(trainer.strategy.root_device, *ranks)
         batches = EpochBatches(
-            len(part), self.batch_size, self.seed, shuffle, *ranks, sharded=part.sharded
+            len(part), self.batch_size, self.seed, shuffle, *ranks, part.sharded, part.index.device
         )
         if name == "train":
             batches.go_on(*self.reached)

@@ -77,13 +77,17 @@ class Part(Dataset):
 
     def __getitem__(self, item: tuple[Tensor, Share]) -> Batch:
         positions, share = item
-        return replace(self.batch(positions), share=share)
+        return replace(self._batch(positions, bool(self.cached)), share=share)
 
     def batch(self, positions: Tensor) -> Batch:
-        """Return the galaxies at positions (N,) of the part."""
+        """Return the galaxies at positions (N,) of the part, whichever process has them."""
         positions = positions.to(self.index.device)
+        here = bool(self.cached) and not (self.sharded and (self.place[positions] < 0).any())
+        return self._batch(positions, here)
+
+    def _batch(self, positions: Tensor, from_memory: bool) -> Batch:
         columns = {name: column[positions] for name, column in self.columns.items()}
-        stacks = {name: self._stack(name, positions) for name in self.stacks}
+        stacks = {name: self._stack(name, positions, from_memory) for name in self.stacks}
         if self.psf_index is not None:
             stacks["psf"] = self._psf(self.psf_index[positions])
         return Batch(index=self.index[positions], **columns, **stacks)
@@ -148,14 +152,11 @@ class Part(Dataset):
             if self.psf_index is not None:
                 self.psf_index = self.psf_index.to(device)
 
-    def _stack(self, name: str, positions: Tensor) -> Tensor:
-        if self.cached:
-            place = self.place[positions]
-            if not self.sharded or (place >= 0).all():
-                return self.cached[name][place]
-        rows = self.rows[
-            positions.cpu().numpy()
-        ]  # a tensor of one number would index as that number
+    def _stack(self, name: str, positions: Tensor, from_memory: bool) -> Tensor:
+        if from_memory:
+            return self.cached[name][self.place[positions]]
+        # As a tensor, one position would index as that number.
+        rows = self.rows[positions.cpu().numpy()]
         return torch.from_numpy(self.stamps.read(rows, self.stacks[name], name))
 
     def _psf(self, rows: Tensor) -> Tensor:
@@ -181,6 +182,7 @@ class EpochBatches(Sampler[tuple[Tensor, Share]]):
         rank: number of this process.
         ranks: number of processes; each takes every ranks-th stamp of a common batch.
         sharded: whether a rank gets none but every ranks-th stamp of the part in all epochs.
+        device: where the positions are, copied there once an epoch.
     """
 
     def __init__(
@@ -192,7 +194,9 @@ class EpochBatches(Sampler[tuple[Tensor, Share]]):
         rank: int = 0,
         ranks: int = 1,
         sharded: bool = False,
+        device: torch.device | str = "cpu",
     ):
+        self.device = device
         self.n, self.seed, self.shuffle = n, seed, shuffle
         self.rank, self.ranks, self.shards = rank, ranks, ranks if sharded else 1
         self.together = batch_size * ranks
@@ -217,14 +221,14 @@ class EpochBatches(Sampler[tuple[Tensor, Share]]):
             rng = np.random.default_rng([self.seed, self.epoch])
             for shard in range(self.shards):
                 rng.shuffle(order[shard :: self.shards])
-        for batch in torch.from_numpy(order).split(self.together)[self.first :]:
+        for batch in torch.from_numpy(order).to(self.device).split(self.together)[self.first :]:
             share = batch[self.rank :: self.ranks]
             # A last batch of fewer stamps than ranks: all ranks must take part in a step.
             yield share if len(share) else self._any(), Share(self.rank, self.ranks, len(batch))
 
     def _any(self) -> Tensor:
         """Return the position of a stamp that the rank has."""
-        return torch.tensor([self.rank % self.n])
+        return torch.tensor([self.rank % self.n], device=self.device)
 
 
 def split_by_parent(

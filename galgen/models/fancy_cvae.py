@@ -5,7 +5,7 @@ from torch import Tensor
 
 from galgen.models.cvae import CVAE
 from galgen.models.losses import Loss
-from galgen.models.vae import draw, kl_to_standard_normal
+from galgen.models.vae import kl_to_standard_normal
 
 
 class FancyCVAE(CVAE):
@@ -43,15 +43,16 @@ class FancyCVAE(CVAE):
         planes = self.decode_planes(latent, redshift)
         return self.light(planes[:, 0], latent), planes[:, 1, 0, 0]
 
-    def loss(self, batch, beta: float) -> Loss:
+    def loss_with(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
         """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL.
 
         Args:
             batch: `galgen.data.parts.Batch`, with redshifts.
             beta: weight of the KL.
+            noise: standard normal, (N, latent_dim).
         """
         q = self.encode(batch.image, batch.redshift)
-        prediction, redshift = self.predict(draw(q, batch.share), batch.redshift)
+        prediction, redshift = self.predict(q.mean + q.stddev * noise, batch.redshift)
         reconstruction = self.likelihood(prediction, batch).mean()
         kl = kl_to_standard_normal(q).mean()
         error = (redshift - batch.redshift).square().mean()

@@ -48,6 +48,9 @@ class NoiseAware(nn.Module):
         ValueError: if the relative error is negative.
     """
 
+    needs_noise = True
+    """Whether every stamp must have a known noise variance."""
+
     def __init__(self, relative_error: float = 0.0):
         super().__init__()
         if not 0 <= relative_error < math.inf:
@@ -60,14 +63,12 @@ class NoiseAware(nn.Module):
         """Return the negative log-likelihood of predictions (N, H, W), nats, (N,).
 
         Raises:
-            ValueError: if the noise of a stamp is not known.
+            ValueError: if the batch has no noise variances. Their values are not looked at, which
+                an accelerator would have to be waited for.
         """
         variance = batch.noise_variance
-        if variance is None or not ((variance > 0) & variance.isfinite()).all():
-            raise ValueError(
-                "likelihood=noise_aware needs the noise variance of every stamp, in the unit of "
-                "the images: a survey with noise_variance, and transform=none or peak"
-            )
+        if variance is None:
+            raise ValueError("likelihood=noise_aware needs the noise variance of every stamp")
         if not self.relative_error:
             return _gaussian(prediction, batch, 0.5 * variance.log())
         variance = variance[:, None, None] + (self.relative_error * prediction).square()
@@ -96,15 +97,15 @@ class LearnedSigma(nn.Module):
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
         """Return the negative log-likelihood of predictions (N, H, W), nats, (N,)."""
-        variance = self.variance
-        if self.training or not self.variance > 0:
-            error = squared_error(prediction.detach(), batch).sum()
-            error, pixels = _over_ranks(torch.stack([error, _pixels(batch).sum()]), batch)
-            variance = (error / pixels).clamp_min(1e-12)
+        error = squared_error(prediction.detach(), batch).sum()
+        error, pixels = _over_ranks(torch.stack([error, _pixels(batch).sum()]), batch)
+        variance = (error / pixels).clamp_min(1e-12)
+        started = self.variance > 0
         if self.training:
-            started = (self.variance > 0).to(variance.dtype)
-            weight = 1 - (1 - self.momentum) * started
-            self.variance.lerp_(variance, weight)
+            step = torch.where(started, self.momentum, 1.0)
+            self.variance += step * (variance - self.variance)
+        else:
+            variance = torch.where(started, self.variance, variance)
         return _gaussian(prediction, batch, 0.5 * variance.log())
 
 

@@ -260,11 +260,12 @@ class VAE(LightningModule):
         return image if self.flux_scale is None else torch.asinh(image / self.flux_scale)
 
     def light(self, plane: Tensor, latent: Tensor) -> Tensor:
-        """Make images of the decoder's plane (N, H, W) and the latents (N, latent_dim)."""
-        image = self.output(plane)
-        if self.flux_scale is None:
-            return image
-        return image * (self.flux_scale * self.amplitude(latent).exp())[:, :, None]
+        """Make images of the decoder's plane (N, H, W) and the latents (N, latent_dim), float32."""
+        with torch.autocast(plane.device.type, enabled=False):
+            image = self.output(plane.to(self.dtype))
+            if self.flux_scale is None:
+                return image
+            return image * (self.flux_scale * self.amplitude(latent).exp())[:, :, None]
 
     def images(self, image: ArrayLike) -> Tensor:
         """Return images (N, H, W) as a tensor of the model's type, on its device.
@@ -332,8 +333,21 @@ class VAE(LightningModule):
             batch: `galgen.data.parts.Batch`.
             beta: weight of the KL.
         """
+        return self.loss_with(batch, beta, self.noise(batch))
+
+    def noise(self, batch) -> Tensor:
+        """Draw the standard normal numbers that a batch's latents are made of, (N, latent_dim).
+
+        Several processes that divide a batch draw those of the whole.
+        """
+        rank, ranks, total = batch.share or Share.whole(batch)
+        rows = max(total, rank + 1)
+        return torch.randn(rows, self.latent_dim, device=batch.image.device)[rank::ranks]
+
+    def loss_with(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
+        """Return the loss of a batch, a function of the batch and its noise (N, latent_dim)."""
         q = self.encode(batch.image, batch.redshift)
-        prediction = self.decode(draw(q, batch.share), batch.redshift)
+        prediction = self.decode(q.mean + q.stddev * noise, batch.redshift)
         reconstruction = self.likelihood(prediction, batch).mean()
         kl = kl_to_standard_normal(q).mean()
         return Loss(reconstruction + beta * kl, reconstruction, kl)
@@ -404,20 +418,6 @@ def posterior(mean: Tensor, log_variance: Tensor) -> Normal:
     """Make the posterior of a mean and a clamped log-variance, each (N, latent_dim), in float32."""
     std = (0.5 * log_variance.float().clamp(*LOG_VARIANCE)).exp()
     return Normal(mean.float(), std, validate_args=False)
-
-
-def draw(q: Normal, share: Share | None = None) -> Tensor:
-    """Draw a latent of each galaxy by reparameterisation, (N, latent_dim).
-
-    Args:
-        q: the posterior, batch shape (N, latent_dim).
-        share: the galaxies' place in a batch that several processes divide: the noise of a batch
-            does not depend on how many they are.
-    """
-    n, latent_dim = q.mean.shape
-    rank, ranks, total = share or Share(0, 1, n)
-    noise = torch.randn(max(total, rank + 1), latent_dim, device=q.mean.device)[rank::ranks]
-    return q.mean + q.stddev * noise
 
 
 def kl_to_standard_normal(q: Normal) -> Tensor:
