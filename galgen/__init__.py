@@ -1,8 +1,11 @@
 """galgen: generative models of galaxy images."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("galgen")
+try:
+    __version__ = version("galgen")
+except PackageNotFoundError:  # a checkout that is not installed, as a benchmark may run in
+    __version__ = "unknown"
 
 
 def load(run, checkpoint=None):

@@ -22,7 +22,7 @@ from galsim.config import GetAllParams, ParseValue, RegisterObjectType, SetDefau
 
 from galgen.draws import REDSHIFT, uniform
 from galgen.errors import GalgenError
-from galgen.models.vae import DECODED_TOGETHER, NORMAL
+from galgen.models.vae import NORMAL
 from galgen.rules import check_prior
 from galgen.trained import PEAK, TrainedRun
 
@@ -48,9 +48,9 @@ def objects(
         survey = trained.training_redshifts()
 
     def generate():
-        first = start
+        first, block = start, trained.model.decoded_together
         while first < start + n:
-            together = min(DECODED_TOGETHER - first % DECODED_TOGETHER, start + n - first)
+            together = min(block - first % block, start + n - first)
             redshifts = None
             if wanted is not None:
                 redshifts = wanted.draw(seed, first, together, survey)

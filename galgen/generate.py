@@ -70,9 +70,9 @@ def write(catalogue, out: Path, batch_size: int) -> None:
     """
     from galgen.catalogue.formats import FORMATS
     from galgen.catalogue.partial import Partial
-    from galgen.models.vae import DECODED_TOGETHER
 
-    together = -(-batch_size // DECODED_TOGETHER) * DECODED_TOGETHER
+    block = catalogue.run.model.decoded_together
+    together = -(-batch_size // block) * block
     identity = {**catalogue.identity(), "format": out.suffix}
     with Partial(out, identity).lock() as part, progress_bar() as bar:
         writer, first = FORMATS[out.suffix](part.folder, catalogue), part.done
@@ -81,7 +81,7 @@ def write(catalogue, out: Path, batch_size: int) -> None:
         task = bar.add_task("generating", total=catalogue.n, completed=first)
         while first < catalogue.n:
             number = catalogue.start + first  # blocks end where the model's own do
-            stop = min(first + together - number % DECODED_TOGETHER, catalogue.n)
+            stop = min(first + together - number % block, catalogue.n)
             part.remember(writer.write(first, *catalogue.block(first, stop)), writer.sync)
             bar.update(task, completed=stop)
             first = stop

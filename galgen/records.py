@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 
 from galgen.errors import GalgenError
-from galgen.runs import read_config
 
 ORIGINAL_LOSSES = {
     "train_loss_per_image": "train/loss",
@@ -53,6 +52,8 @@ def read_curves(sources: list[str]) -> dict[str, list[dict[str, float]]]:
     Raises:
         GalgenError: if a source is neither, or has no epoch yet.
     """
+    from galgen.runs import read_config  # which needs OmegaConf, and metrics.csv's logger does not
+
     curves = {}
     for source in sources:
         path = Path(str(source)).expanduser()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.loading.bench import peak_memory
-from experiments.training_speed.bench import machine
+from experiments.machine import machine
 from galgen.catalogue.galaxies import Catalogue
 from galgen.config import CONF, instantiate
 from galgen.generate import write

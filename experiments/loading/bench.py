@@ -1,23 +1,19 @@
-"""Reading and preparing surveys: rates against the original project's way, and peak memory."""
+"""Preparing surveys: rates; and the peak memory of preparing and of training from disk."""
 
 import json
-import logging
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from pathlib import Path
 
 import galsim
-import h5py
 import numpy as np
 from astropy.table import Table as Catalogue
 from rich.console import Console
 from rich.table import Table
-from torch.utils.data import DataLoader
 
-from experiments.training_speed.bench import BATCH, PerItemStamps, datamodule_of, machine
+from experiments.machine import machine
 from galgen.data.sources.cosmos import CosmosSource
 from galgen.data.sources.simulated import SimulatedSource
 from galgen.data.stamp_writing import join_stamps, write_stamps
@@ -33,17 +29,13 @@ VIRTUAL = 100_000
 
 def main() -> None:
     """Measure, print the table and write results.json."""
-    for name in ("pytorch_lightning", "galgen"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         survey = write_survey(Path(folder))
         release = write_release(Path(folder) / "release")
         results = {
-            "loader": loader_rates(survey),
             "preparing": preparing_rates(release),
             "memory": {
-                "training": memory_of_training(survey["virtual"]),
+                "training": memory_of_training(survey),
                 "preparing": memory_of_preparing(release),
             },
         }
@@ -52,45 +44,14 @@ def main() -> None:
     print(f"written to {RESULTS}")
 
 
-def write_survey(folder: Path) -> dict[str, Path]:
-    """Write noisy stamps in the original's layout, as a shard of galgen's, and as many of them."""
+def write_survey(folder: Path) -> Path:
+    """Write noisy stamps as a shard of galgen's, and a survey of as many of it as need be."""
     images = np.random.default_rng(0).normal(size=(SHARD, SIZE, SIZE)).astype("f4")
     redshift = np.linspace(0.1, 2, SHARD, dtype="f4")
-    paths = {name: folder / f"{name}.h5" for name in ("original", "shard", "joined", "virtual")}
-    with h5py.File(paths["original"], "w") as file:
-        chunk = (1, SIZE, SIZE)
-        file.create_dataset("images", data=images, chunks=chunk, compression="gzip")
-        file["zphot"] = redshift
-    write_stamps(paths["shard"], [{"image": images, "redshift": redshift}], {})
-    join_stamps(paths["joined"], [paths["shard"]], {}, {})
-    join_stamps(paths["virtual"], [paths["shard"]] * (VIRTUAL // SHARD), {}, {})
-    return paths
-
-
-def loader_rates(survey: dict[str, Path]) -> dict[str, float]:
-    """Read epochs of shuffled batches each way, once to warm up and for two seconds; stamps/s."""
-    loaders = {"original": DataLoader(PerItemStamps(survey["original"]), BATCH, shuffle=True)}
-    for name, arguments in {
-        "RAM": {},
-        "RAM, float16": {"cache_dtype": "float16"},
-        "disk": {"cache": "none"},
-    }.items():
-        datamodule = datamodule_of(survey["joined"], SIZE, **arguments)
-        datamodule.setup()
-        loaders[name] = datamodule.train_dataloader()
-    rates = {}
-    for name, loader in loaders.items():
-        read(loader)
-        start, stamps = time.perf_counter(), 0
-        while time.perf_counter() - start < 2:
-            stamps += read(loader)
-        rates[name] = stamps / (time.perf_counter() - start)
-    return rates
-
-
-def read(loader: DataLoader) -> int:
-    """Read an epoch; return the number of stamps."""
-    return sum(len(batch[0] if isinstance(batch, list) else batch.image) for batch in loader)
+    shard, survey = folder / "shard.h5", folder / "survey.h5"
+    write_stamps(shard, [{"image": images, "redshift": redshift}], {})
+    join_stamps(survey, [shard] * (VIRTUAL // SHARD), {}, {})
+    return survey
 
 
 def preparing_rates(release: Path) -> dict[str, float]:
@@ -179,10 +140,7 @@ def peak_memory(*command: str) -> float:
 
 def show(results: dict) -> None:
     """Print the table."""
-    table = Table("", "rate", "", title=f"{SIZE} px, batch {BATCH}")
-    for name, rate in results["loader"].items():
-        ratio = f"{rate / results['loader']['original']:.1f} x the original's"
-        table.add_row(f"reading, {name}", f"{rate:.0f} stamps/s", ratio)
+    table = Table("", "rate", "", title=f"{SIZE} px")
     for name, rate in results["preparing"].items():
         table.add_row(f"preparing, {name}", f"{rate:.0f} stamps/s", "one process")
     for name, peak in results["memory"].items():

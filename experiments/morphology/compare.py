@@ -15,7 +15,7 @@ import statmorph
 from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
-from experiments.training_speed.bench import machine
+from experiments.machine import machine
 from galgen import figures
 from galgen.data.stamps import StampFile
 from galgen.evaluation.galaxy import Galaxy

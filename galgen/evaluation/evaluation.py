@@ -19,7 +19,7 @@ from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_redshifts
 from galgen.latents import encode_part
-from galgen.models.vae import DECODED_TOGETHER, NORMAL, in_blocks
+from galgen.models.vae import NORMAL, in_blocks
 from galgen.trained import TrainedRun
 
 FEW = 500
@@ -285,7 +285,7 @@ class Evaluation:
         columns = [latent.to(model.device)]
         if model.conditional:
             columns.append(model.tensor(self.latents.redshift[positions]))
-        images = self.run.physical(in_blocks(model.decode, DECODED_TOGETHER, 0, *columns))
+        images = self.run.physical(in_blocks(model.decode, model.decoded_together, 0, *columns))
         seen = self.observation.generated(images, positions, seed=CONTROL)
         self._keep(self._measure("posterior", seen, "test", positions), seen)
 

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric.utilities import move_data_to_device
-from torch.distributions import Normal
 
 from galgen.config import CONF, instantiate
 from galgen.data.parts import Batch, EpochBatches, Share, split_by_parent
 from galgen.data.stamp_writing import write_stamps
 from galgen.data.surveys import CosmosDataModule, DeepFieldDataModule
-from galgen.data.transforms import Peak, dihedral
+from galgen.data.transforms import Asinh, Peak, dihedral
 from galgen.errors import GalgenError
-from galgen.models.vae import draw
+from galgen.models.vae import VAE
 from tests.conftest import discs
 
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
@@ -150,11 +149,11 @@ def test_a_device_cache_holds_the_galaxies_of_its_rank_and_reads_others(survey, 
 
 
 def test_a_share_gives_the_noise_of_the_whole_batch():
-    q, noise = Normal(torch.zeros(5, 2), torch.ones(5, 2)), []
+    model, noise = VAE(image_size=32, width=4, latent_dim=2), []
     for share in (None, Share(0, 2, 5), Share(1, 2, 5)):
         torch.manual_seed(0)
-        mine = slice(share.rank, None, share.ranks) if share else slice(None)
-        noise.append(draw(Normal(q.mean[mine], q.stddev[mine]), share))
+        rows = torch.arange(5)[share.rank :: share.ranks] if share else torch.arange(5)
+        noise.append(model.noise(Batch(torch.zeros(len(rows), 32, 32), rows, share=share)))
     assert torch.equal(noise[0][::2], noise[1])
     assert torch.equal(noise[0][1::2], noise[2])
 
@@ -429,3 +428,27 @@ def test_batches_move_to_pinned_memory_and_devices_whole():
     batch = move_data_to_device(Batch(**fields), torch.device("meta"))
     assert batch.image.device.type == batch.psf.device.type == "meta"
     assert batch.redshift is None
+
+
+@pytest.mark.parametrize("unknown", [None, 0.0, -1.0, np.nan, np.inf])
+def test_noise_that_is_not_known_is_refused(tmp_path, unknown):
+    variance = np.full(40, 0.01, np.float32)
+    variance[3] = unknown or 0.0
+    columns = {} if unknown is None else {"noise_variance": variance}
+    write_stamps(tmp_path / "s.h5", [{"image": discs(40), **columns}], {})
+    datamodule = module(tmp_path / "s.h5")
+    datamodule.setup()
+    expected = "has none after" if unknown is None else "1 of 40 noise variances .* row 3 "
+    with pytest.raises(GalgenError, match=expected):
+        datamodule.require_noise()
+
+
+def test_noise_that_a_transform_loses_is_refused(tmp_path):
+    noise = np.full(40, 0.01, np.float32)
+    write_stamps(tmp_path / "s.h5", [{"image": discs(40), "noise_variance": noise}], {})
+    datamodule = module(tmp_path / "s.h5")
+    datamodule.setup()
+    datamodule.require_noise()
+    datamodule.transform = Asinh(1.0)
+    with pytest.raises(GalgenError, match="has none after the transform 'asinh'"):
+        datamodule.require_noise()

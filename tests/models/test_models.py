@@ -8,6 +8,7 @@ import pytest
 import torch
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch.distributions import Normal, kl_divergence
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from galgen.config import CONF, instantiate
 from galgen.data.parts import Batch
@@ -214,3 +215,48 @@ def test_by_default_the_weights_have_the_names_of_earlier_versions():
     assert not [name for name in plain if "amplitude" in name or name.count("layers") > 1]
     extended = VAE(image_size=32, width=4, residual_blocks=1, flux_scale=0.1).state_dict()
     assert {"amplitude.weight", "encoder.layers.2.layers.2.weight"} <= set(extended)
+
+
+class Questions(TorchDispatchMode):
+    """Counts the operations that wait for an accelerator, as Tensor.item does."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.asked += operation in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.is_nonzero.default,
+            torch.ops.aten.nonzero.default,
+            torch.ops.aten.masked_select.default,
+        )
+        return operation(*args, **(kwargs or {}))
+
+
+def test_questions_are_counted():
+    with Questions() as questions:
+        if torch.ones(1) > 0:
+            torch.ones(1).item()
+    assert questions.asked == 2
+
+
+@pytest.mark.parametrize("likelihood", ["squared_error", "learned_sigma", "noise_aware"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_never_waits_for_the_device(composed, name, likelihood):
+    config = composed(
+        f"model={name}", f"likelihood={likelihood}", "data.image_size=32", "model.image_size=32",
+        "model.width=4",
+    )  # fmt: skip
+    model, batch = instantiate(config.model), batch_of(4, 32)
+    batch.noise_variance = torch.full((4,), 0.1)
+    optimizer = model.configure_optimizers()
+    for training in (True, False):
+        model.train(training)
+        with Questions() as questions, torch.set_grad_enabled(training):
+            loss = model.loss(batch, 0.1)
+            model.means["train"].add(loss, 0.1, 4)
+            if training:
+                loss.total.backward()
+                optimizer.step()
+        assert questions.asked == 0

@@ -1,0 +1,283 @@
+"""Throughput of training, reading and generating, against the original project's way, in one run.
+
+python -m experiments.throughput          two models, for the README's table: two minutes on a CPU
+python -m experiments.throughput --all    all models at full size
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from experiments.machine import machine
+from experiments.throughput.measure import (
+    GPU,
+    MODELS,
+    WAYS,
+    PerItemStamps,
+    datamodule_of,
+    flop_of_training,
+    make_model,
+    write_survey,
+)
+
+FOLDER = Path(__file__).parent
+README = FOLDER.parents[1] / "README.md"
+MARKS = ("<!-- throughput: make bench -->\n", "<!-- /throughput -->\n")
+STAMPS = 81_499
+"""Of COSMOS F814W < 25.2: an epoch's time is given for as many."""
+LABELS = {"original": "original's way", "default": "galgen", "fastest": "galgen, fastest"}
+PRECISIONS = {"original": "float32", "default": "float32", "fastest": "bfloat16"}
+BATCH, LARGE_BATCH = 64, 512
+"""The original's, and what fills an accelerator, where the fastest way is measured with it too."""
+FULL_SIZE = 158
+"""px"""
+LOADER_SECONDS = 1.0
+DEVICE = torch.device("cuda" if GPU else "cpu")
+
+
+def main() -> None:
+    """Measure, write the results, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true", help="all models, at full size")
+    parser.add_argument("--steps", type=int, default=50 if GPU else 2, help="timed, at full size")
+    asked = parser.parse_args()
+    names = [name for name in MODELS if name != "demo"] if asked.all else ["cvae2", "demo"]
+    results = {**machine(), "matrix_gflops": matrix_rates(), "training": [], "generation": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        surveys: dict[int, Path] = {}
+        for name in names:
+            size = make_model(name).image_size
+            steps = asked.steps if size > 100 else 10 * asked.steps
+            if size not in surveys:
+                surveys[size] = Path(folder) / f"{size}.h5"
+                large = 10 * LARGE_BATCH if GPU else 0
+                write_survey(surveys[size], max(BATCH * (steps + 5), large) * 5 // 4, size)
+            results["training"] += training(name, surveys[size], steps, results["matrix_gflops"])
+            results["generation"][name] = generation_rate(name)
+        results["loader"] = loader_rates(surveys[FULL_SIZE])
+    write(results, FOLDER / f"{'all' if asked.all else 'short'}-{DEVICE.type}")
+    print(f"\n{markdown(results)}")
+    if not asked.all and not GPU:
+        write_readme(markdown(results))
+
+
+def training(name: str, survey: Path, steps: int, matrix_gflops: dict) -> list[dict]:
+    """Measure the ways to train a model in turn, each in a process of its own."""
+    flop, rows = flop_of_training(name), []
+    ways = [(way, BATCH, steps) for way in WAYS]
+    if GPU:
+        ways.append(("fastest", LARGE_BATCH, 5))
+    for way, batch, timed in ways:
+        words = [sys.executable, "-m", "experiments.throughput.measure", name, way, str(survey)]
+        words += [f"--batch={batch}", f"--steps={timed}", f"--started={time.time()}"]
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        measured = json.loads(done.stdout.splitlines()[-1])
+        rate = measured["images_per_second"]
+        rows.append(
+            {
+                "model": name,
+                "way": way,
+                "batch": batch,
+                **measured,
+                "times_original": rate / rows[0]["images_per_second"] if rows else 1.0,
+                "gflop_per_image": flop / 1e9,
+                "of_matrix_rate": flop * rate / 1e9 / matrix_gflops[PRECISIONS[way]],
+                "epoch_s": STAMPS / rate,
+            }
+        )
+        print(f"{name}, {LABELS[way]}, batch {batch}: {rate:.1f} images/s", flush=True)
+    return rows
+
+
+def matrix_rates() -> dict[str, float]:
+    """Measure products of large matrices by type, GFLOP/s; of float32 as convolutions have them."""
+    torch.set_float32_matmul_precision("high" if GPU else "highest")
+    side, times = (8192, 20) if GPU else (2048, 5)
+    rates = {}
+    for name in ("float32", "bfloat16"):
+        matrix = torch.randn(side, side, dtype=getattr(torch, name), device=DEVICE)
+        product = matrix @ matrix
+        wait()
+        started = time.perf_counter()
+        for _ in range(times):
+            torch.matmul(matrix, matrix, out=product)
+        wait()
+        rates[name] = times * 2 * side**3 / (time.perf_counter() - started) / 1e9
+    return rates
+
+
+def generation_rate(name: str) -> float:
+    """Generate galaxies; stamps/s."""
+    model = make_model(name).to(DEVICE).eval()
+    n = 4096 if GPU else (32 if model.image_size > 100 else 256)
+    redshift = 0.7 if model.conditional else None
+    model.sample(n, redshift)
+    wait()
+    started = time.perf_counter()
+    model.sample(n, redshift)
+    wait()
+    return n / (time.perf_counter() - started)
+
+
+def loader_rates(survey: Path) -> dict[str, float]:
+    """Read batches as a model gets them, without one; stamps/s."""
+    original = DataLoader(PerItemStamps(survey), BATCH, shuffle=True)
+    rates = {"original's way": reading_rate(original, lambda batch: batch[0].to(DEVICE))}
+    kinds = {"RAM": {}, "RAM, float16": {"cache_dtype": "float16"}, "disk": {"cache": "none"}}
+    if GPU:
+        kinds["device, augmented"] = {"cache": "device", "augment": True}
+    for kind, arguments in kinds.items():
+        data = datamodule_of(survey, FULL_SIZE, BATCH, **arguments)
+        data.setup()
+        data.trainer = Training()
+        loader = data.train_dataloader()
+        rates[kind] = reading_rate(
+            loader,
+            lambda batch, data=data: (
+                data.on_after_batch_transfer(
+                    data.transfer_batch_to_device(batch, DEVICE, 0), 0
+                ).image
+            ),
+        )
+    return rates
+
+
+class Training:
+    """What a data module asks its trainer for."""
+
+    global_rank, world_size, current_epoch, training = 0, 1, 0, True
+
+    class strategy:
+        root_device = DEVICE
+
+
+def reading_rate(loader: DataLoader, finish) -> float:
+    """Read epochs, once to warm up and then for a while; stamps/s."""
+    for batch in loader:
+        finish(batch)
+    wait()
+    started, stamps = time.perf_counter(), 0
+    while time.perf_counter() - started < LOADER_SECONDS:
+        stamps += sum(len(finish(batch)) for batch in loader)
+        wait()
+    return stamps / (time.perf_counter() - started)
+
+
+def wait() -> None:
+    """Wait for the accelerator."""
+    if GPU:
+        torch.cuda.synchronize()
+
+
+def markdown(results: dict) -> str:
+    """Write the tables, as the README has them."""
+    lines = [
+        "| training | batch | images/s | | of the matrix rate | outside kernels | 81 499 stamps "
+        "| peak memory | first step after |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results["training"]:
+        size, width = described(row["model"])
+        lines.append(
+            f"| {row['model']}, {size} px, width {width}: {LABELS[row['way']]} | {row['batch']} "
+            f"| {digits(row['images_per_second'])} | {row['times_original']:.2f} × "
+            f"| {row['of_matrix_rate']:.0%} | {row['outside_kernels']:.0%} "
+            f"| {digits(row['epoch_s'])} s | {row['peak_memory_gb']:.1f} GB "
+            f"| {row['first_step_s']:.0f} s |"
+        )
+    fastest = max(r["images_per_second"] for r in results["training"] if full_size(r["model"]))
+    lines += ["", "| stamps of 158 px | stamps/s | of a step |", "|---|---|---|"]
+    for kind, rate in results["loader"].items():
+        lines.append(f"| reading, {kind} | {digits(rate)} | {fastest / rate:.2%} |")
+    for name, rate in results["generation"].items():
+        size, width = described(name)
+        lines.append(f"| generating, {name}, {size} px, width {width} | {digits(rate)} | |")
+    rates = results["matrix_gflops"]
+    lines += [
+        "",
+        f"{results['machine']}; torch {results['versions']['torch']}; matrices "
+        f"{digits(rates['float32'])} GFLOP/s in float32, {digits(rates['bfloat16'])} in bfloat16.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def described(name: str) -> tuple[int, int]:
+    """Return image size and width of a model."""
+    model = make_model(name)
+    return model.image_size, model.encoder.layers[0].out_channels
+
+
+def full_size(name: str) -> bool:
+    """Say whether a model takes stamps of the survey that reading is measured on."""
+    return make_model(name).image_size == FULL_SIZE
+
+
+def digits(number: float) -> str:
+    """Write a number with three digits, in groups of three from ten thousand on."""
+    if number < 1000:
+        return f"{number:.3g}"
+    return f"{float(f'{number:.3g}'):,.0f}".replace(",", " ")
+
+
+def write(results: dict, path: Path) -> None:
+    """Write results as JSON, the trainings as CSV, and their figure."""
+    path.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n")
+    rows = results["training"]
+    with open(path.with_suffix(".csv"), "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    figure(results).savefig(path.with_suffix(".png"), dpi=150, bbox_inches="tight")
+
+
+def figure(results: dict):
+    """Draw the rates of training, a group of bars a model."""
+    rows = results["training"]
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    kinds = list(dict.fromkeys((row["way"], row["batch"]) for row in rows))
+    drawn, axes = plt.subplots(figsize=(7.1, 3.2))
+    for number, (way, batch) in enumerate(kinds):
+        chosen = [row for row in rows if (row["way"], row["batch"]) == (way, batch)]
+        place = np.arange(len(names)) + (number - (len(kinds) - 1) / 2) * 0.8 / len(kinds)
+        bars = axes.bar(
+            place,
+            [row["images_per_second"] for row in chosen],
+            width=0.8 / len(kinds),
+            label=f"{LABELS[way]}, batch {batch}",
+        )
+        axes.bar_label(bars, [f"{row['times_original']:.1f}×" for row in chosen], fontsize=7)
+    sizes = ["{} px, width {}".format(*described(name)) for name in names]
+    axes.set_xticks(range(len(names)), [f"{n}\n{s}" for n, s in zip(names, sizes, strict=True)])
+    axes.tick_params(axis="x", labelsize=7)
+    axes.set_yscale("log")
+    axes.set_ylabel("training, images/s")
+    axes.margins(y=0.15)
+    axes.legend(
+        frameon=False, fontsize=7, ncols=len(kinds), loc="lower center", bbox_to_anchor=(0.5, 1)
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return drawn
+
+
+def write_readme(tables: str) -> None:
+    """Put the tables between their marks in the README."""
+    text = README.read_text()
+    before, _, rest = text.partition(MARKS[0])
+    _, mark, after = rest.partition(MARKS[1])
+    if not mark:
+        sys.exit(f"{README} has no {MARKS[0].strip()} ... {MARKS[1].strip()}")
+    README.write_text(before + MARKS[0] + tables + MARKS[1] + after)
+
+
+if __name__ == "__main__":
+    main()

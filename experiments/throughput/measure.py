@@ -1,0 +1,246 @@
+"""One measurement of training speed, in a process of its own; prints it as JSON.
+
+It needs torch, Lightning and h5py, so that it runs on a machine that has nothing else of galgen's.
+"""
+
+import argparse
+import json
+import logging
+import resource
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from galgen.callbacks import Accelerate, Checkpoint, LogRates, SeedSteps, StopOnNonFinite
+from galgen.checkpoints import AtomicCheckpointIO
+from galgen.data.parts import Batch
+from galgen.data.surveys import CosmosDataModule
+from galgen.data.transforms import Peak
+from galgen.loggers import MetricsCSV
+from galgen.models.cvae import CVAE
+from galgen.models.cvae2 import CVAE2
+from galgen.models.fancy_cvae import FancyCVAE
+from galgen.models.vae import VAE, kl_to_standard_normal
+
+RESIDUAL = {
+    "image_size": 64,
+    "latent_dim": 16,
+    "width": 16,
+    "norm": "group",
+    "output": "softplus",
+    "code_channels": 32,
+    "residual_blocks": 1,
+    "flux_scale": 0.01,
+}
+MODELS = {
+    "vae128": (VAE, {"image_size": 128, "code_kernel": 5}),
+    "vae158": (VAE, {"image_size": 158}),
+    "cvae": (CVAE, {"image_size": 158}),
+    "cvae2": (CVAE2, {"image_size": 158}),
+    "fancy_cvae": (FancyCVAE, {"image_size": 158}),
+    "residual_vae": (VAE, RESIDUAL),
+    "residual_cvae": (CVAE2, RESIDUAL),
+    "demo": (CVAE2, {"image_size": 64, "width": 16, "latent_dim": 16, "code_channels": 8}),
+}
+"""The models of conf/model, and the demo's, with the arguments that their configs give."""
+WAYS = {
+    "original": {},
+    "default": {"precision": "32-true"},
+    "fastest": {"precision": "bf16-mixed", "on_gpu": {"accelerate": True, "cache": "device"}},
+}
+"""Ways to train, with what galgen's does."""
+GPU = torch.cuda.is_available()
+WARM_UP = 3 if GPU else 1
+"""Steps that are not timed; on a GPU kernels are chosen and compiled in them."""
+
+
+class PerItemStamps(Dataset):
+    """The original's data set: one stamp and redshift at a time, read from the file."""
+
+    def __init__(self, path: Path):
+        self.file = h5py.File(path)
+
+    def __len__(self):
+        return len(self.file["images"])
+
+    def __getitem__(self, i):
+        return torch.tensor(self.file["images"][i]), torch.tensor(self.file["zphot"][i])
+
+
+class Clock(pl.Callback):
+    """Times the steps of a training, and profiles the last ones."""
+
+    def __init__(self, timed: int, profiled: int):
+        self.timed, self.profiled = timed, profiled
+        self.ends: list[float] = []
+
+    def step_ended(self) -> None:
+        """Take the time, and turn the profiler on and off."""
+        waits = len(self.ends) in (0, WARM_UP - 1, WARM_UP + self.timed - 1)
+        if GPU and waits:
+            torch.cuda.synchronize()
+        self.ends.append(time.perf_counter())
+        done = len(self.ends) - WARM_UP - self.timed
+        if done == 0:
+            activities = [ProfilerActivity.CUDA] if GPU else [ProfilerActivity.CPU]
+            self.profile = profile(activities=activities)
+            self.profile.start()
+        elif done == self.profiled:
+            if GPU:
+                torch.cuda.synchronize()
+            self.profile.stop()
+
+    def on_train_batch_end(self, *_):
+        self.step_ended()
+
+    @property
+    def seconds(self) -> float:
+        """Mean of a timed step on a GPU, which steps run ahead of; else the median."""
+        ends = self.ends[WARM_UP - 1 : WARM_UP + self.timed]
+        return (ends[-1] - ends[0]) / self.timed if GPU else float(np.median(np.diff(ends)))
+
+    @property
+    def outside_kernels(self) -> float:
+        """Share of a step in which no operation of torch runs."""
+        averages = self.profile.key_averages()
+        micro = sum(a.self_device_time_total if GPU else _operation_time(a) for a in averages)
+        return max(0.0, 1 - micro / 1e6 / self.profiled / self.seconds)
+
+
+def _operation_time(average) -> float:
+    kernels = average.key.startswith(("aten::", "mkldnn", "Optimizer"))
+    return average.self_cpu_time_total if kernels else 0.0
+
+
+def make_model(name: str) -> VAE:
+    """Make a model of the table, with random weights."""
+    torch.manual_seed(0)
+    architecture, arguments = MODELS[name]
+    return architecture(name=name, **arguments)
+
+
+def train_the_original_way(name: str, path: Path, batch: int, clock: Clock, steps: int) -> None:
+    """Train plainly: float32, stamps read one at a time, three `.item()` a step."""
+    model = make_model(name).to("cuda" if GPU else "cpu")
+    for network in (model.encoder, model.decoder):
+        network.to(memory_format=torch.contiguous_format)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    totals = [0.0, 0.0, 0.0]
+    loader = iter(DataLoader(PerItemStamps(path), batch, shuffle=True))
+    for _ in range(steps):
+        image, redshift = (values.to(model.device) for values in next(loader))
+        q = model.encode(image, redshift)
+        squared_error = (model.decode(q.rsample(), redshift) - image).square().sum()
+        kl = kl_to_standard_normal(q).sum()
+        loss = squared_error + 0.1 * kl
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        for term, value in enumerate((loss, squared_error, kl)):
+            totals[term] += value.item()
+        clock.step_ended()
+
+
+def datamodule_of(path: Path, image_size: int, batch: int, **arguments) -> CosmosDataModule:
+    """Make galgen's data module of a survey."""
+    arguments |= {"image_size": image_size, "batch_size": batch}
+    return CosmosDataModule(name="bench", file=str(path), transform=Peak(), **arguments)
+
+
+def train_with_galgen(
+    name: str, path: Path, batch: int, clock: Clock, steps: int, way: dict
+) -> None:
+    """Train galgen's way, with its callbacks, metrics.csv and a checkpoint at the end."""
+    way = way | (way.get("on_gpu", {}) if GPU else {})
+    model = make_model(name)
+    data = datamodule_of(path, model.image_size, batch, cache=way.get("cache", "ram"))
+    with tempfile.TemporaryDirectory() as folder:
+        pl.Trainer(
+            max_epochs=1,
+            limit_train_batches=steps,
+            limit_val_batches=0,
+            accelerator="gpu" if GPU else "cpu",
+            devices=1,
+            precision=way["precision"],
+            benchmark=GPU,
+            logger=MetricsCSV(Path(folder)),
+            plugins=[AtomicCheckpointIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+            callbacks=[
+                *([Accelerate()] if way.get("accelerate") else []),
+                clock,
+                SeedSteps(0),
+                StopOnNonFinite(),
+                LogRates(),
+                Checkpoint(folder, "last"),
+            ],
+        ).fit(model, datamodule=data)
+
+
+def write_survey(path: Path, stamps: int, image_size: int) -> None:
+    """Write random stamps in the original layout, compressed as it was."""
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        shape, chunk = (stamps, image_size, image_size), (1, image_size, image_size)
+        images = file.create_dataset("images", shape, "f4", chunks=chunk, compression="gzip")
+        for row in range(stamps):
+            lit = rng.random(shape[1:]) < 0.02
+            images[row] = np.where(lit, rng.random(shape[1:]), 0)
+        file["zphot"] = rng.random(stamps).astype("f4")
+
+
+def flop_of_training(name: str) -> float:
+    """Count the floating-point operations of a training step, forward and backward, an image."""
+    model, n = make_model(name), 2
+    size = model.image_size
+    batch = Batch(image=torch.rand(n, size, size), index=torch.arange(n), redshift=torch.rand(n))
+    with FlopCounterMode(display=False) as counter:
+        model.loss(batch, 0.1).total.backward()
+    return counter.get_total_flops() / n
+
+
+def main() -> None:
+    """Measure a way to train a model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("survey", type=Path)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, required=True, help="timed steps")
+    parser.add_argument("--profiled", type=int, default=1, help="steps under the profiler")
+    parser.add_argument("--started", type=float, required=True, help="time of the start, Unix")
+    asked = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("galgen").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    clock, steps = Clock(asked.steps, asked.profiled), WARM_UP + asked.steps + asked.profiled
+    begun = time.time() - time.perf_counter()
+    if asked.way == "original":
+        train_the_original_way(asked.model, asked.survey, asked.batch, clock, steps)
+    else:
+        way = WAYS[asked.way]
+        train_with_galgen(asked.model, asked.survey, asked.batch, clock, steps, way)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    measured = {
+        "images_per_second": asked.batch / clock.seconds,
+        "outside_kernels": clock.outside_kernels,
+        "peak_memory_gb": (torch.cuda.max_memory_allocated() if GPU else memory) / 1e9,
+        "first_step_s": begun + clock.ends[0] - asked.started,
+    }
+    print(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main()
