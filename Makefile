@@ -27,10 +27,8 @@ lint: setup  ## check style
 docs: setup  ## build API pages from the docstrings into build/docs
 	$(BIN)/python tests/build_docs.py build/docs
 
-bench: setup  ## measure training, reading, preparing and generating
-	$(BIN)/python -m experiments.training_speed.bench
-	$(BIN)/python -m experiments.loading.bench
-	$(BIN)/python -m experiments.generation.bench
+bench: setup  ## measure training, reading and generating (two minutes), for the README
+	$(BIN)/python -m experiments.throughput
 
 wheel-check: setup  ## build the wheel, install it elsewhere, compose every config, train
 	$(BIN)/python tests/check_wheel.py

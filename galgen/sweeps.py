@@ -113,7 +113,9 @@ def do_job(config: DictConfig) -> float:
         check_rules(config)
         run = Run(config)
         record.save(folder, run=str(run.directory))
-        if not config.overwrite:
+        if config.overwrite:
+            _check_alone(record, folder)
+        else:
             run.check_config()
         record.skipped = run.result is not None and not config.overwrite
         if config.launcher.get("stacked") and not record.skipped:
@@ -137,6 +139,20 @@ def do_job(config: DictConfig) -> float:
         record.save(folder, state="cut", reason="interrupted")
         raise
     return record.best
+
+
+def _check_alone(record: Record, folder: Path) -> None:
+    """Check that a job that overwrites its directory does not overwrite that of another.
+
+    Raises:
+        GalgenError: if an earlier job of the sweep has the directory.
+    """
+    for other in read_records(folder):
+        if other.number < record.number and other.run == record.run:
+            raise GalgenError(
+                f"{record.run} is the directory of job {other.number} of this sweep, which "
+                "overwrite=true would delete; leave out run_name, or vary it too"
+            )
 
 
 def config_of(record: Record, folder: Path) -> Path:

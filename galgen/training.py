@@ -179,9 +179,12 @@ def resumable(model, run: runs.Run) -> Path | None:
         if not best.is_file():
             raise
         checkpoint = read_checkpoint(best)
-        with written_whole(path) as part:
-            shutil.copyfile(best, part)
-        print(f"galgen: {error}; going back to the best epoch", file=sys.stderr)
+        if rank_zero_only.rank == 0:
+            with written_whole(path) as part:
+                shutil.copyfile(best, part)
+            print(f"galgen: {error}; going back to the best epoch", file=sys.stderr)
+        else:
+            path = best
     if "loops" not in checkpoint:
         raise GalgenError(f"{path}: holds weights, but no training to go on with")
     load_weights(model, checkpoint["state_dict"], path)

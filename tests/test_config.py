@@ -24,7 +24,10 @@ COMMANDS = (
 )
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-NEEDED = {("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"]}
+NEEDED = {
+    ("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"],
+    ("launcher", "stacked"): ["model.norm=group"],
+}
 ELSEWHERE = {"ddp", "multi_node", "gpu"}  # of these trainers the devices are not here
 
 

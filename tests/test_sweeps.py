@@ -49,6 +49,13 @@ def test_jobs_that_would_share_a_directory_are_not_taken_for_done(command, small
     assert "seed is 0 there and 1 here); give another run_name" in printed
 
 
+def test_jobs_do_not_overwrite_each_other(command, tiny):
+    code, printed = command("train", *tiny, "run_name=mine", "overwrite=true", "seed=0,1")
+    assert code == 1
+    assert "1 done, 1 failed" in printed
+    assert "runs/mine is the directory of job 0 of this sweep" in printed
+
+
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_run_the_jobs_at_once(command, tiny, launcher):
     code, printed = command(

@@ -7,6 +7,7 @@ python -m experiments.throughput --all    all models at full size
 import argparse
 import csv
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="all models, at full size")
     parser.add_argument("--steps", type=int, default=50 if GPU else 2, help="timed, at full size")
     asked = parser.parse_args()
+    logging.getLogger("galgen").setLevel(logging.ERROR)
     names = [name for name in MODELS if name != "demo"] if asked.all else ["cvae2", "demo"]
     results = {**machine(), "matrix_gflops": matrix_rates(), "training": [], "generation": {}}
     with tempfile.TemporaryDirectory() as folder:
@@ -195,17 +197,21 @@ def markdown(results: dict) -> str:
             f"| {digits(row['epoch_s'])} s | {row['peak_memory_gb']:.1f} GB "
             f"| {row['first_step_s']:.0f} s |"
         )
-    fastest = max(r["images_per_second"] for r in results["training"] if full_size(r["model"]))
-    lines += ["", "| stamps of 158 px | stamps/s | of a step |", "|---|---|---|"]
-    for kind, rate in results["loader"].items():
-        lines.append(f"| reading, {kind} | {digits(rate)} | {fastest / rate:.2%} |")
-    for name, rate in results["generation"].items():
-        size, width = described(name)
-        lines.append(f"| generating, {name}, {size} px, width {width} | {digits(rate)} | |")
+    step = max(row["images_per_second"] for row in results["training"] if full_size(row["model"]))
+    read = [
+        f"{kind} {digits(rate)} ({step / rate:.2%} of a step)"
+        for kind, rate in results["loader"].items()
+    ]
+    made = [
+        "{}, {} px, width {}: {}".format(name, *described(name), digits(rate))
+        for name, rate in results["generation"].items()
+    ]
     rates = results["matrix_gflops"]
     lines += [
         "",
-        f"{results['machine']}; torch {results['versions']['torch']}; matrices "
+        f"Reading stamps of {FULL_SIZE} px, stamps/s: {'; '.join(read)}.",
+        f"Generating, stamps/s: {'; '.join(made)}.",
+        f"{results['machine']}; torch {results['versions']['torch']}; products of matrices: "
         f"{digits(rates['float32'])} GFLOP/s in float32, {digits(rates['bfloat16'])} in bfloat16.",
     ]
     return "\n".join(lines) + "\n"

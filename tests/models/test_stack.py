@@ -57,10 +57,12 @@ def test_a_stack_has_the_losses_and_gradients_of_its_models(composed, name, like
             for term, value in vars(expected.loss).items():
                 torch.testing.assert_close(getattr(found.loss, term), value, rtol=1e-5, atol=1e-5)
             assert len(found.gradients) == (len(list(models[0].parameters())) if training else 0)
-            # Some are zero but for rounding, as those of a bias in front of a norm.
-            largest = max((g.abs().max() for g in expected.gradients), default=1.0)
-            for left, right in zip(found.gradients, expected.gradients, strict=True):
-                assert (left - right).abs().max() < 2e-4 * largest
+            if training:  # a rounding error may be on the other side of a ReLU's edge
+                left, right = (
+                    torch.cat([g.flatten() for g in answer.gradients])
+                    for answer in (found, expected)
+                )
+                assert (left - right).norm() < 1e-3 * right.norm()
         for left, right in zip(models, apart, strict=True):
             for name_of, buffer in right.named_buffers():
                 torch.testing.assert_close(left.get_buffer(name_of), buffer)
