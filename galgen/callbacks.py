@@ -1,5 +1,7 @@
 """What happens around the training steps: checkpoints, seeds, guards, speed, rates."""
 
+import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -13,6 +15,17 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from galgen.errors import GalgenError
 from galgen.loggers import MetricsCSV
 from galgen.preemption import handle
+
+COMPILERS = (os.environ.get("CXX") or "g++", "c++", "clang++")
+
+
+def __getattr__(name: str) -> type:
+    """Return what runs of earlier versions name in this module."""
+    if name == "Pictures":
+        from galgen.training_pictures import Pictures
+
+        return Pictures
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Checkpoint(ModelCheckpoint):
@@ -137,11 +150,10 @@ class SaveOnSignal(Callback):
 
     Args:
         path: the checkpoint.
-        every: steps after which several accelerators ask each other, which waits for their steps.
     """
 
-    def __init__(self, path: Path, every: int = 20):
-        self.path, self.every, self.received = path, every, False
+    def __init__(self, path: Path):
+        self.path, self.received = path, False
 
     def on_train_start(self, trainer, pl_module):
         """Take the signals over from Lightning, which would cut a validation."""
@@ -151,9 +163,7 @@ class SaveOnSignal(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Stop in the middle of an epoch, when no gradients wait for the next step."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        on_cpu = trainer.strategy.root_device.type == "cpu"
-        asked = trainer.world_size == 1 or on_cpu or batch_idx % self.every == 0
-        if stepped and asked and not trainer.is_last_batch and self._any_received(trainer):
+        if stepped and not trainer.is_last_batch and self._any_received(trainer):
             raise SIGTERMException
 
     def on_train_epoch_end(self, trainer, pl_module):
@@ -192,7 +202,16 @@ class Accelerate(Callback):
         self.mode, self.dynamic = mode, dynamic
 
     def setup(self, trainer, pl_module, stage):
-        """Mark the networks; they are compiled at the first batch."""
+        """Mark the networks; they are compiled at the first batch.
+
+        Raises:
+            GalgenError: if there is no compiler.
+        """
+        if not any(map(shutil.which, COMPILERS)):
+            raise GalgenError(
+                "callbacks.accelerate: torch compiles networks by way of a C++ compiler, and there "
+                "is none here; install one (g++), or give callbacks.accelerate=null"
+            )
         if trainer.strategy.root_device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         for network in (pl_module.encoder, pl_module.decoder):

@@ -149,7 +149,7 @@ def _check_sweep(config: DictConfig) -> None:
 
 def _check_stacked(config: DictConfig) -> None:
     """Check that a job of a sweep can be computed as one with others."""
-    trainer, together = config.trainer, config.launcher.together
+    trainer, together = config.trainer, config.launcher.get("together")
     wanted = {
         "model.norm=group (the statistics of batch norm belong to one model's forward pass)": (
             config.model.norm == "group"
@@ -157,7 +157,7 @@ def _check_stacked(config: DictConfig) -> None:
         "trainer.devices=1 and num_nodes=1": (trainer.devices, trainer.num_nodes) == (1, 1),
         "trainer.precision=32-true or bf16-mixed": trainer.precision in PRECISIONS[:2],
         "trainer.profiler=null": not trainer.profiler,
-        "no compiled networks (~callbacks.accelerate)": "accelerate" not in config.callbacks,
+        "no compiled networks (callbacks.accelerate=null)": not config.callbacks.get("accelerate"),
         "no search, which must know a result before it chooses the next": not config.search,
     }
     for what, fulfilled in wanted.items():

@@ -41,6 +41,7 @@ class Run:
 
     Attributes:
         directory: the run's folder.
+        command: the words that environment.json keeps.
 
     Raises:
         GalgenError: if `run_name` is no plain folder name.
@@ -51,7 +52,7 @@ class Run:
             config.data.file = str(Path(config.data.file).expanduser().absolute())
         if config.get("init_from"):
             config.init_from = str(Path(config.init_from).expanduser().absolute())
-        self.config = config
+        self.config, self.command = config, sys.argv
         if not config.run_name:
             config.run_name = content_name(config)
         config.run_name = str(config.run_name)
@@ -158,7 +159,9 @@ class Run:
                 "data.json there); restore it, or give overwrite=true to start afresh"
             )
         write_text(data, json.dumps(facts, indent=2))
-        write_text(self.directory / "environment.json", json.dumps(environment(), indent=2))
+        write_text(
+            self.directory / "environment.json", json.dumps(environment(self.command), indent=2)
+        )
         write_text(self.directory / "config.yaml", OmegaConf.to_yaml(stored_form(self.config)))
 
     def finish(self, result: dict) -> None:
@@ -285,14 +288,14 @@ def checkpoint_path(directory: Path, checkpoint: str | None = None) -> Path:
     return Path(directory) / "checkpoints" / f"{checkpoint}.ckpt"
 
 
-def environment() -> dict:
-    """Describe where and with what a training runs."""
+def environment(command: list[str]) -> dict:
+    """Describe where and with what a training runs, by which command."""
     return {
         "galgen": importlib.metadata.version("galgen"),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in REPORTED},
         "git": _git_state(),
-        "command": sys.argv,
+        "command": command,
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
     }

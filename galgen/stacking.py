@@ -9,6 +9,7 @@ import copy
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from pytorch_lightning import Callback
 
 from galgen.callbacks import SaveOnSignal
 from galgen.config import check_arguments, check_targets, explain, instantiate, leave
+from galgen.errors import GalgenError
 from galgen.models.losses import Loss
 from galgen.models.stack import Answer, Step, compute
 from galgen.objectives import objective
@@ -38,6 +40,7 @@ class Member(Callback):
 
     def __init__(self, record: Record, config: DictConfig):
         self.record, self.config, self.run = record, config, Run(config)
+        self.run.command = ["galgen.train", *record.overrides]
         self.step: Step | None = None
         self.answer: Answer | Exception | None = None
         self.told_to_leave = False
@@ -72,21 +75,24 @@ class Member(Callback):
         self.step = Step(model, batch, beta, model.noise(batch))
         self.stopped.release()
         self.go.acquire()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer.differentiable(model)
+        answer, self.answer, self.step = self.answer, None, None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer.differentiable(model)
 
     def _train(self, datamodule, conclude) -> None:
         self.go.acquire()
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # what is large is computed by the stack
         error = None
         try:
             train(self.config, self.run, datamodule, [self])
         except BaseException as raised:
             error = raised
-        conclude(self, error)
-        self.ended = True
-        self.stopped.release()
+        try:
+            conclude(self, error)
+        finally:
+            self.ended = True
+            self.stopped.release()
 
 
 def train_stack(members: list[Member], together: int | None, conclude: Callable) -> None:
@@ -126,12 +132,16 @@ def _answer(members: list[Member], together: int | None) -> None:
     """Compute the steps that members wait for; what goes wrong is theirs."""
     steps = [member.step for member in members]
     trainer = steps[0].model.trainer
-    if together is None and trainer.strategy.root_device.type == "cpu":
-        together = 1
+    if together is None:
+        together = 1 if trainer.strategy.root_device.type == "cpu" else len(steps)
     try:
-        with trainer.precision_plugin.forward_context():
-            answers = compute(steps, together)
+        answers = compute(steps, together, trainer.precision_plugin.forward_context)
     except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError) and together > 1:
+            error = GalgenError(
+                f"{together} models do not fit on the device together; "
+                f"launcher.together={together // 2} computes fewer at a time"
+            )
         answers = [error] * len(members)
     for member, answer in zip(members, answers, strict=True):
         member.answer = answer
@@ -154,14 +164,24 @@ def main() -> None:
         elif isinstance(error, Preempted):
             member.record.save(folder, state="cut", reason=str(error))
         else:
-            member.record.save(folder, state="failed", reason=explain(error))
+            fail(member.record, error)
 
-    try:
-        for record in records:
+    def fail(record: Record, error: BaseException) -> None:
+        if not isinstance(error, GalgenError):
+            traceback.print_exception(error)  # into the log
+        record.save(folder, state="failed", reason=explain(error))
+
+    for record in records:
+        try:
             config = OmegaConf.load(config_of(record, folder))
             check_targets(config)
             check_arguments(config)
             members.append(Member(record, config))
+        except Exception as error:
+            fail(record, error)
+    if not members:
+        return
+    try:
         handle(stop)
         signal.signal(signal.SIGINT, stop)
         train_stack(members, members[0].config.launcher.together, conclude)

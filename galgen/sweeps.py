@@ -36,7 +36,7 @@ OF_THE_SWEEP = ("launcher", "search")
 """Groups that say how jobs are chosen and started, not what they are."""
 IN_COMMON = ("model.", "data.", "transform.", "trainer.")
 """What jobs of a stack have in common ..."""
-OF_ITS_OWN = ("model.beta_schedule.", "model.optimizer.", "model.lr_schedule", "data.seed")
+OF_ITS_OWN = ("model.beta_schedule", "model.optimizer", "model.lr_schedule", "data.seed")
 """... but for these."""
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl."""
@@ -100,7 +100,7 @@ def do_job(config: DictConfig) -> float:
         config: the job's.
 
     Returns:
-        The value of the objective; NaN of a job that failed.
+        The value of the objective; NaN of a job that failed, or waits for the others of a stack.
 
     Raises:
         GalgenError: of a job that failed, where a search must know.
@@ -113,9 +113,9 @@ def do_job(config: DictConfig) -> float:
         check_rules(config)
         run = Run(config)
         record.save(folder, run=str(run.directory))
-        if config.overwrite:
+        if config.overwrite or config.launcher.get("stacked"):
             _check_alone(record, folder)
-        else:
+        if not config.overwrite:
             run.check_config()
         record.skipped = run.result is not None and not config.overwrite
         if config.launcher.get("stacked") and not record.skipped:
@@ -142,16 +142,16 @@ def do_job(config: DictConfig) -> float:
 
 
 def _check_alone(record: Record, folder: Path) -> None:
-    """Check that a job that overwrites its directory does not overwrite that of another.
+    """Check that a job has a directory of its own.
 
     Raises:
-        GalgenError: if an earlier job of the sweep has the directory.
+        GalgenError: if another job of the sweep has the same.
     """
     for other in read_records(folder):
-        if other.number < record.number and other.run == record.run:
+        if other.number != record.number and other.run == record.run:
             raise GalgenError(
-                f"{record.run} is the directory of job {other.number} of this sweep, which "
-                "overwrite=true would delete; leave out run_name, or vary it too"
+                f"{record.run} is the directory of job {other.number} of this sweep too; the jobs "
+                "must differ, and run_name, if it is given, with them"
             )
 
 
@@ -185,14 +185,16 @@ def train_stacks(folder: Path) -> None:
         numbers = [str(record.number) for record in records]
         words = [sys.executable, "-m", "galgen.stacking", str(folder), *numbers]
         log = folder / f"{records[0].number:04d}.log"
+        reason = f"it ended without a result; {log} has its output"
         try:
             _run_process(words, records, folder, log, dict(os.environ))
         except Preempted:
             raise
         except GalgenError as error:
-            for record in read_records(folder):
-                if str(record.number) in numbers and record.state == "running":
-                    record.save(folder, state="failed", reason=str(error))
+            reason = str(error)
+        for record in read_records(folder):
+            if str(record.number) in numbers and record.state == "running":
+                record.save(folder, state="failed", reason=reason)
 
 
 def _group(override: str) -> str:

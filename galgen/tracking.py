@@ -21,6 +21,9 @@ FINISH_TIMEOUT = 60
 """Seconds that W&B has to send what is left when a run ends; the rest stays on disk."""
 SUMMARIES = {"val/loss": "min", "val/reconstruction": "min", "images_per_second": "max"}
 """What W&B's summary keeps of metrics whose last value is not the one to compare."""
+_FALLEN_BACK: set[str] = set()
+"""Open runs of this process that are recorded offline since W&B does not answer. It is not asked
+again while there are any, and its service, which they need, is not torn down."""
 AGENT = "WANDB_SWEEP_ID"
 """Environment variable that a W&B agent sets for the trials of its sweep."""
 
@@ -79,6 +82,7 @@ class WandbLogger(loggers.WandbLogger):
         """End W&B's run, if it has begun."""
         if self._experiment is not None:
             self._experiment.finish(exit_code=int(failed))
+            _FALLEN_BACK.discard(self._experiment.id)
 
     def finalize(self, status: str) -> None:
         """Put the best epoch into the summary, also of a run that was cut and resumed."""
@@ -166,6 +170,8 @@ def begin(arguments: dict):
     arguments = {
         name: value for name, value in arguments.items() if value is not None and name not in chosen
     }
+    if _FALLEN_BACK:
+        arguments["mode"] = "offline"
     try:
         return wandb.init(**arguments, settings=settings)
     except (wandb.errors.CommError, wandb.errors.UsageError) as error:
@@ -174,6 +180,7 @@ def begin(arguments: dict):
         reason = str(error).splitlines()[0]
     wandb.teardown()  # whose service would refuse the id as one in use
     run = wandb.init(**{**arguments, "mode": "offline"}, settings=settings)
+    _FALLEN_BACK.add(run.id)
     print(
         f"W&B cannot be reached ({reason}): the run is recorded offline, to be sent later by: "
         f"wandb sync {Path(run.dir).parent}",

@@ -50,10 +50,12 @@ class Pictures(Callback):
     def _draw(self, trainer, pl_module, epoch: int) -> None:
         self.drawn = epoch
         datamodule = trainer.datamodule
-        for name, (figure, caption) in {
-            "figures/reconstruction": draw_reconstruction(pl_module, datamodule),
-            "samples/samples": draw_samples(pl_module, datamodule),
-        }.items():
+        with torch.compiler.set_stance("force_eager"):  # a few images are not worth compiling for
+            drawn = {
+                "figures/reconstruction": draw_reconstruction(pl_module, datamodule),
+                "samples/samples": draw_samples(pl_module, datamodule),
+            }
+        for name, (figure, caption) in drawn.items():
             path = self.directory / f"{name}_epoch{epoch:04d}.png"
             figures.save(figure, path)
             told = f"epoch {epoch}: {caption}"

@@ -15,8 +15,13 @@ from hydra import compose, initialize_config_dir
 
 from galgen.config import CONF
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background job ignores Ctrl-C, and nohup's the closed terminal.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SIZE = 32

@@ -1,5 +1,6 @@
 """Stacked sweeps: members equal trainings alone, fail alone, and go on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -39,11 +40,14 @@ def assert_same_to_float_tolerance(one: Path, two: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("together", "assert_equal"),
-    [("null", assert_same_training), ("2", assert_same_to_float_tolerance)],
+    ("together", "model", "assert_equal"),
+    [
+        ("null", ["model=residual_cvae", "trainer.precision=bf16-mixed"], assert_same_training),
+        ("2", [], assert_same_to_float_tolerance),
+    ],
 )
-def test_members_equal_trainings_alone(command, small, together, assert_equal):
-    options = ["data.augment=true", "lr_schedule=cosine", "trainer.gradient_clip_val=1"]
+def test_members_equal_trainings_alone(command, small, together, model, assert_equal):
+    options = ["data.augment=true", "lr_schedule=cosine", "trainer.gradient_clip_val=1", *model]
     varied = ["beta_schedule.beta=0.1,1", "seed=0,1", "optimizer.lr=0.002"]
     code, printed = command(
         "train", *STACKED, *small, *options, *varied, f"launcher.together={together}"
@@ -58,13 +62,17 @@ def test_members_equal_trainings_alone(command, small, together, assert_equal):
 
 
 def test_a_member_that_fails_leaves_the_others_alone(command, small):
-    varied = ["optimizer.lr=0.001,1e30", "logger=wandb", "callbacks=[default,ema]"]
+    varied = ["optimizer.lr=0.001,1e30,0.001,-1", "logger=wandb", "callbacks=[default,ema]"]
     varied += ["callbacks.progress=null"]
     code, printed = command("train", *STACKED, *small, *varied)
     assert code == 1
-    assert "1 done, 1 failed" in printed
+    assert "1 done, 3 failed" in printed
     assert "galgen: job 1 failed: training loss at step" in printed
+    assert "is the directory of job 0 of this sweep too" in printed
+    assert "galgen: job 3 failed: Invalid learning rate: -1" in printed
     done, failed = sorted(find_runs([Path("runs")]), key=lambda run: not (run / "DONE").is_file())
+    environment = json.loads((done / "environment.json").read_text())
+    assert "optimizer.lr=0.001" in environment["command"]
     assert len(read_metrics(done)) == 2
     assert not (failed / "DONE").exists()
     records = [len(list(run.glob("wandb/offline-run-*/*.wandb"))) for run in (done, failed)]
@@ -113,7 +121,7 @@ def test_a_stack_that_is_killed_goes_on_from_its_checkpoints(command, small):
         (["trainer=ddp_cpu"], "trainer.devices=1"),
         (["trainer.precision=16-mixed"], "bf16-mixed"),
         (["trainer.profiler=simple"], "trainer.profiler=null"),
-        (["callbacks=[default,accelerate]"], "~callbacks.accelerate"),
+        (["callbacks=[default,accelerate]"], "callbacks.accelerate=null"),
         (["search=optuna"], "no search"),
         (["launcher.together=0"], "launcher.together is 0"),
     ],

@@ -53,7 +53,7 @@ def test_jobs_do_not_overwrite_each_other(command, tiny):
     code, printed = command("train", *tiny, "run_name=mine", "overwrite=true", "seed=0,1")
     assert code == 1
     assert "1 done, 1 failed" in printed
-    assert "runs/mine is the directory of job 0 of this sweep" in printed
+    assert "runs/mine is the directory of job 0 of this sweep too" in printed
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])

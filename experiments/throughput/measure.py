@@ -61,6 +61,8 @@ WAYS = {
 GPU = torch.cuda.is_available()
 WARM_UP = 3 if GPU else 1
 """Steps that are not timed; on a GPU kernels are chosen and compiled in them."""
+PROFILED = 5 if GPU else 1
+"""Steps under the profiler, after the timed ones."""
 
 
 class PerItemStamps(Dataset):
@@ -79,8 +81,8 @@ class PerItemStamps(Dataset):
 class Clock(pl.Callback):
     """Times the steps of a training, and profiles the last ones."""
 
-    def __init__(self, timed: int, profiled: int):
-        self.timed, self.profiled = timed, profiled
+    def __init__(self, timed: int):
+        self.timed = timed
         self.ends: list[float] = []
 
     def step_ended(self) -> None:
@@ -94,7 +96,7 @@ class Clock(pl.Callback):
             activities = [ProfilerActivity.CUDA] if GPU else [ProfilerActivity.CPU]
             self.profile = profile(activities=activities)
             self.profile.start()
-        elif done == self.profiled:
+        elif done == PROFILED:
             if GPU:
                 torch.cuda.synchronize()
             self.profile.stop()
@@ -113,7 +115,7 @@ class Clock(pl.Callback):
         """Share of a step in which no operation of torch runs."""
         averages = self.profile.key_averages()
         micro = sum(a.self_device_time_total if GPU else _operation_time(a) for a in averages)
-        return max(0.0, 1 - micro / 1e6 / self.profiled / self.seconds)
+        return max(0.0, 1 - micro / 1e6 / PROFILED / self.seconds)
 
 
 def _operation_time(average) -> float:
@@ -219,13 +221,12 @@ def main() -> None:
     parser.add_argument("survey", type=Path)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, required=True, help="timed steps")
-    parser.add_argument("--profiled", type=int, default=1, help="steps under the profiler")
     parser.add_argument("--started", type=float, required=True, help="time of the start, Unix")
     asked = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("galgen").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    clock, steps = Clock(asked.steps, asked.profiled), WARM_UP + asked.steps + asked.profiled
+    clock, steps = Clock(asked.steps), WARM_UP + asked.steps + PROFILED
     begun = time.time() - time.perf_counter()
     if asked.way == "original":
         train_the_original_way(asked.model, asked.survey, asked.batch, clock, steps)

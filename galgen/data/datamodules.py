@@ -191,10 +191,11 @@ class SurveyDataModule(LightningDataModule):
             self._check_parts()
 
     def require_noise(self) -> None:
-        """Check that the noise of every stamp is known, after the transform too.
+        """Check that the noise of every stamp in train and val is known, after the transform too.
 
         Raises:
-            GalgenError: if it is not.
+            GalgenError: if the survey has no noise variances, the transform loses them, or some
+                are not positive.
         """
         variance = self.stamps.columns.get("noise_variance")
         if variance is None or self.first("train", 1).noise_variance is None:
@@ -203,10 +204,11 @@ class SurveyDataModule(LightningDataModule):
                 f"has none after the transform '{type(self.transform).__name__.lower()}'; choose "
                 "a survey with noise_variance, and transform=none or peak"
             )
-        bad = np.flatnonzero(~(np.isfinite(variance) & (variance > 0)))
+        rows = np.concatenate([self.parts[part].rows for part in PARTS[:2]])
+        bad = np.sort(rows[~(np.isfinite(variance[rows]) & (variance[rows] > 0))])
         if len(bad):
             raise GalgenError(
-                f"{self.file}: {len(bad)} of {len(variance)} noise variances are not positive "
+                f"{self.file}: {len(bad)} of {len(rows)} noise variances are not positive "
                 f"numbers, the first in row {bad[0]} (counted from 0), and likelihood=noise_aware "
                 "needs them all; remove these galaxies, or choose another likelihood"
             )

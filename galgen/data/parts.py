@@ -71,6 +71,8 @@ class Part(Dataset):
         """Rows of the galaxies in them, -1 where another process has them."""
         self.sharded = False
         """Whether other processes have some of the galaxies."""
+        self.moved: tuple = ()
+        """Where to, and for which of how many processes."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -137,16 +139,25 @@ class Part(Dataset):
             device: where to.
             rank: number of this process.
             ranks: number of processes; each holds the images of every ranks-th galaxy.
+
+        Raises:
+            GalgenError: if they do not fit there.
         """
-        if self.cached:
+        if self.cached and self.moved != (device, rank, ranks):
+            self.moved = device, rank, ranks
             own = torch.arange(len(self))[rank::ranks]
             for name in self.stacks:
                 self.cached[name] = self.cached[name][self.place[own]]
             self.place = torch.full((len(self),), -1)
             self.place[own] = torch.arange(len(own))
             self.sharded = ranks > 1
-            self.cached = {name: stack.to(device) for name, stack in self.cached.items()}
-            self.place = self.place.to(device)
+            try:
+                self.cached = {name: stack.to(device) for name, stack in self.cached.items()}
+            except torch.OutOfMemoryError as error:
+                raise GalgenError(
+                    "the survey does not fit into the memory of the device; give data.cache=ram, "
+                    "or data.cache_dtype=float16, for half the size"
+                ) from error
             self.columns = {name: column.to(device) for name, column in self.columns.items()}
             self.index, self.place = self.index.to(device), self.place.to(device)
             if self.psf_index is not None:
@@ -157,7 +168,8 @@ class Part(Dataset):
             return self.cached[name][self.place[positions]]
         # As a tensor, one position would index as that number.
         rows = self.rows[positions.cpu().numpy()]
-        return torch.from_numpy(self.stamps.read(rows, self.stacks[name], name))
+        stack = torch.from_numpy(self.stamps.read(rows, self.stacks[name], name))
+        return stack.to(self.index.device)
 
     def _psf(self, rows: Tensor) -> Tensor:
         if "psf" in self.cached:

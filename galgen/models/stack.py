@@ -1,6 +1,7 @@
 """Losses and gradients of several models that differ in their numbers alone, computed as one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,7 +67,11 @@ class _Known(torch.autograd.Function):
         return None, None, *(upstream * gradient for gradient in ctx.gradients)
 
 
-def compute(steps: Sequence[Step], together: int | None = None) -> list[Answer]:
+def compute(
+    steps: Sequence[Step],
+    together: int | None = None,
+    forward_context: Callable[[], AbstractContextManager] = nullcontext,
+) -> list[Answer]:
     """Compute the steps of models of one architecture, each as if it were alone.
 
     Args:
@@ -74,17 +79,18 @@ def compute(steps: Sequence[Step], together: int | None = None) -> list[Answer]:
             pass of one model.
         together: models computed at once by `torch.func.vmap`, which spares an accelerator most of
             its kernels and costs a CPU its caches; 1 for one after another, None for all.
+        forward_context: makes the context of a forward pass, autocast or none.
 
     Returns:
         An answer for each step.
     """
     if together == 1 or len(steps) == 1:
-        return [_compute_alone(step) for step in steps]
-    return _compute_stacked(steps, together)
+        return [_compute_alone(step, forward_context) for step in steps]
+    return _compute_stacked(steps, together, forward_context)
 
 
-def _compute_alone(step: Step) -> Answer:
-    with torch.set_grad_enabled(step.model.training):
+def _compute_alone(step: Step, forward_context: Callable) -> Answer:
+    with torch.set_grad_enabled(step.model.training), forward_context():
         loss = step.model.loss_with(step.batch, step.beta, step.noise)
     gradients = ()
     if step.model.training:
@@ -93,15 +99,17 @@ def _compute_alone(step: Step) -> Answer:
 
 
 @torch.no_grad()
-def _compute_stacked(steps: Sequence[Step], together: int | None) -> list[Answer]:
+def _compute_stacked(
+    steps: Sequence[Step], together: int | None, forward_context: Callable
+) -> list[Answer]:
     models, training = [step.model for step in steps], steps[0].model.training
-    one = _LossOf(steps[0])
+    one = _LossOf(steps[0], forward_context)
     inputs = (
         _stack([dict(model.named_parameters()) for model in models]),
         _stack([dict(model.named_buffers()) for model in models]),
         _stack([step.arrays for step in steps]),
         torch.stack([step.noise for step in steps]),
-        torch.tensor([step.beta for step in steps], device=steps[0].noise.device),
+        torch.stack([step.noise.new_full((), step.beta) for step in steps]),
     )
     if training:
         gradients, (_, found) = vmap(grad_and_value(one.of, has_aux=True), chunk_size=together)(
@@ -124,11 +132,12 @@ class _LossOf(nn.Module):
 
     Args:
         step: of one of the models; its batch says what is read, and of which type.
+        forward_context: makes the context of a forward pass.
     """
 
-    def __init__(self, step: Step):
+    def __init__(self, step: Step, forward_context: Callable):
         super().__init__()
-        self.model, self.batch = step.model, step.batch
+        self.model, self.batch, self.forward_context = step.model, step.batch, forward_context
 
     def of(
         self, parameters: dict, buffers: dict, arrays: dict, noise: Tensor, beta: Tensor
@@ -142,7 +151,8 @@ class _LossOf(nn.Module):
 
     def forward(self, batch, beta: Tensor, noise: Tensor) -> Loss:
         """Return the loss of a batch."""
-        return self.model.loss_with(batch, beta, noise)
+        with self.forward_context():
+            return self.model.loss_with(batch, beta, noise)
 
 
 def _terms(loss: Loss) -> dict[str, Tensor]:

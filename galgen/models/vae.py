@@ -412,6 +412,24 @@ class VAE(LightningModule):
         if self.trainer.is_global_zero:
             self.means["train"].load_state_dict(checkpoint.get("means", {}))
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients of a step, also of a fused optimizer.
+
+        Lightning refuses to under autocast, since such an optimizer may unscale gradients itself;
+        in bfloat16 they are not scaled.
+        """
+        if self.trainer.precision == "16-mixed":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val and gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        elif gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def configure_optimizers(self):
         """Return the optimizer and, where there is one, its schedule, stepped each epoch."""
         optimizer = self.make_optimizer(self.parameters())
