@@ -81,7 +81,7 @@ def test_a_member_that_fails_leaves_the_others_alone(command, small):
 
 
 def test_a_stack_that_is_told_to_leave_goes_on(command, small):
-    arguments = [*small, "trainer.max_epochs=30", "beta_schedule.beta=0.1,1"]
+    arguments = [*small, "trainer.max_epochs=12", "beta_schedule.beta=0.1,1"]
     words = [sys.executable, "-m", "galgen.train", *STACKED, *arguments]
     sweep = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not list(Path("runs").glob("*/metrics.csv")):
@@ -95,12 +95,12 @@ def test_a_stack_that_is_told_to_leave_goes_on(command, small):
     code, printed = command("train", *STACKED, *arguments)
     assert code == 0, printed
     assert "sweep: 2 done" in printed
-    same = trained_alone(command, small, "trainer.max_epochs=30", "beta_schedule.beta=1")
+    same = trained_alone(command, small, "trainer.max_epochs=12", "beta_schedule.beta=1")
     assert_same_training(*same)
 
 
 def test_a_stack_that_is_killed_goes_on_from_its_checkpoints(command, small):
-    arguments = [*small, "trainer.max_epochs=30", "seed=0,1"]
+    arguments = [*small, "trainer.max_epochs=12", "seed=0,1"]
     words = [sys.executable, "-m", "galgen.train", *STACKED, *arguments]
     sweep = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while len(list(Path("runs").glob("*/checkpoints/last.ckpt"))) < 2:

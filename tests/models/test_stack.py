@@ -41,9 +41,13 @@ def models_of(composed, name: str, *overrides: str) -> list:
     return models
 
 
-@pytest.mark.parametrize("together", [None, 2])
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "likelihood", "together"),
+    [
+        *((name, likelihood, None) for name in MODELS for likelihood in LIKELIHOODS),
+        *((name, "squared_error", 2) for name in MODELS),
+    ],
+)
 def test_a_stack_has_the_losses_and_gradients_of_its_models(composed, name, likelihood, together):
     sigma = ["likelihood.sigma=0.3"] if likelihood == "gaussian" else []
     size = ["model.flux_scale=0.1"] if together else []
