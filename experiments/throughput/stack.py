@@ -1,0 +1,38 @@
+"""Time of one training step of eight models of the demo, by how many are computed at once."""
+
+import time
+
+import torch
+
+from experiments.throughput.measure import GPU, MODELS
+from galgen.data.parts import Batch
+from galgen.models.stack import Step, compute
+
+MEMBERS, BATCH, STEPS = 8, 64, 5
+DEVICE = "cuda" if GPU else "cpu"
+
+
+def main() -> None:
+    """Measure and print."""
+    architecture, arguments = MODELS["demo"]
+    models = [architecture(**arguments, norm="group").to(DEVICE) for _ in range(MEMBERS)]
+    size = arguments["image_size"]
+    batch = Batch(
+        image=torch.rand(BATCH, size, size, device=DEVICE),
+        index=torch.arange(BATCH, device=DEVICE),
+        redshift=torch.rand(BATCH, device=DEVICE),
+    )
+    noise = torch.randn(BATCH, arguments["latent_dim"], device=DEVICE)
+    steps = [Step(model, batch, 0.1, noise) for model in models]
+    for together in (1, 2, 4, MEMBERS):
+        times = []
+        for _ in range(STEPS + 2):
+            started = time.perf_counter()
+            answers = compute(steps, together)
+            sum(answer.loss.total for answer in answers).item()
+            times.append(time.perf_counter() - started)
+        print(f"{together} of {MEMBERS} at once: {sorted(times[2:])[STEPS // 2]:.3f} s")
+
+
+if __name__ == "__main__":
+    main()
