@@ -50,6 +50,7 @@ def step_time(
     model: str, norm: str, format: str, precision: str, threads: int, compiled: bool = False
 ) -> float:
     """Return the median time of a step, forward and backward, seconds."""
+    torch.compiler.reset()  # else its limit of recompilations is reached
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     architecture, arguments = MODELS[model]
