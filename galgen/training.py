@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, seed_everything
 from pytorch_lightning.plugins.environments import (
@@ -100,7 +101,16 @@ def start_from(model, other: str) -> None:
 
 
 def make_trainer(config: DictConfig, more: Sequence[Callback]):
-    """Make Lightning's Trainer and its callbacks; it writes nothing yet."""
+    """Make Lightning's Trainer and its callbacks; it writes nothing yet.
+
+    Raises:
+        GalgenError: if it is to use a GPU and there is none.
+    """
+    if config.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise GalgenError(
+            "trainer.accelerator=gpu: torch finds no GPU here; choose trainer=default, which takes "
+            "what there is"
+        )
     nodes = {name: node for name, node in config.callbacks.items() if node}
     if not sys.stdout.isatty():  # a log file gets a line an epoch
         nodes.pop("progress", None)

@@ -97,6 +97,15 @@ def test_trainers_of_gpus_are_fast_unless_told_otherwise(composed, trainer):
     check_rules(config)
 
 
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_trainer_says_so(command, small):
+    arguments = [argument for argument in small if "accelerator" not in argument]
+    code, printed = command("train", *arguments, "trainer=gpu")
+    assert code == 1
+    assert "torch finds no GPU here; choose trainer=default" in printed
+    assert not Path("runs").exists()
+
+
 def test_losses_and_light_are_float32_under_autocast():
     torch.manual_seed(0)
     model = VAE(
