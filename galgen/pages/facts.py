@@ -25,6 +25,8 @@ TRANSFORMS = {
 }
 LONGEST = 100
 """Rows shown of a list."""
+COMPUTED = ("fused",)
+"""Arguments that say how something is computed, not what it is."""
 
 
 @dataclass
@@ -57,7 +59,11 @@ def words(node: DictConfig | dict | None) -> str:
     package, _, name = str(node["_target_"]).rpartition(".")
     if package.startswith("galgen"):
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    given = [f"{key} {text(value)}" for key, value in node.items() if not key.startswith("_")]
+    given = [
+        f"{key} {text(value)}"
+        for key, value in node.items()
+        if not key.startswith("_") and key not in COMPUTED
+    ]
     return f"{name} ({', '.join(given)})" if given else name
 
 
