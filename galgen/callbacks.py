@@ -17,6 +17,7 @@ from galgen.loggers import MetricsCSV
 from galgen.preemption import handle
 
 COMPILERS = (os.environ.get("CXX") or "g++", "c++", "clang++")
+"""What torch compiles networks with; one is enough."""
 
 
 def __getattr__(name: str) -> type:

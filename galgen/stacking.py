@@ -184,7 +184,7 @@ def main() -> None:
     try:
         handle(stop)
         signal.signal(signal.SIGINT, stop)
-        train_stack(members, members[0].config.launcher.together, conclude)
+        train_stack(members, members[0].config.launcher.get("together"), conclude)
     except Exception as error:
         leave(error)
     if any(member.record.state == "cut" for member in members):

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.machine import machine
-from experiments.throughput.measure import MODELS
-from galgen.data.parts import Batch
+from experiments.throughput.measure import MODELS, random_batch
 
 RESULTS = Path(__file__).with_name("cpu.csv")
 IMAGES = {"demo": 64, "cvae2": 16}
@@ -59,8 +58,7 @@ def step_time(
         network.to(memory_format=FORMATS[format])
         if compiled:
             network.compile()
-    n, side = IMAGES[model], vae.image_size
-    batch = Batch(image=torch.rand(n, side, side), index=torch.arange(n), redshift=torch.rand(n))
+    batch = random_batch(vae, IMAGES[model])
     times = []
     for _ in range(STEPS + 2):
         started = time.perf_counter()

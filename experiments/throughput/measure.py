@@ -203,13 +203,21 @@ def write_survey(path: Path, stamps: int, image_size: int) -> None:
         file["zphot"] = rng.random(stamps).astype("f4")
 
 
+def random_batch(model: VAE, n: int) -> Batch:
+    """Make n galaxies of random pixels and redshifts, on the model's device."""
+    size, device = model.image_size, model.device
+    return Batch(
+        image=torch.rand(n, size, size, device=device),
+        index=torch.arange(n, device=device),
+        redshift=torch.rand(n, device=device),
+    )
+
+
 def flop_of_training(name: str) -> float:
     """Count the floating-point operations of a training step, forward and backward, an image."""
     model, n = make_model(name), 2
-    size = model.image_size
-    batch = Batch(image=torch.rand(n, size, size), index=torch.arange(n), redshift=torch.rand(n))
     with FlopCounterMode(display=False) as counter:
-        model.loss(batch, 0.1).total.backward()
+        model.loss(random_batch(model, n), 0.1).total.backward()
     return counter.get_total_flops() / n
 
 

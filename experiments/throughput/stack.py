@@ -4,8 +4,7 @@ import time
 
 import torch
 
-from experiments.throughput.measure import GPU, MODELS
-from galgen.data.parts import Batch
+from experiments.throughput.measure import GPU, MODELS, random_batch
 from galgen.models.stack import Step, compute
 
 MEMBERS, BATCH, STEPS = 8, 64, 5
@@ -16,12 +15,7 @@ def main() -> None:
     """Measure and print."""
     architecture, arguments = MODELS["demo"]
     models = [architecture(**arguments, norm="group").to(DEVICE) for _ in range(MEMBERS)]
-    size = arguments["image_size"]
-    batch = Batch(
-        image=torch.rand(BATCH, size, size, device=DEVICE),
-        index=torch.arange(BATCH, device=DEVICE),
-        redshift=torch.rand(BATCH, device=DEVICE),
-    )
+    batch = random_batch(models[0], BATCH)
     noise = torch.randn(BATCH, arguments["latent_dim"], device=DEVICE)
     steps = [Step(model, batch, 0.1, noise) for model in models]
     for together in (1, 2, 4, MEMBERS):

@@ -144,7 +144,6 @@ class Part(Dataset):
             GalgenError: if they do not fit there.
         """
         if self.cached and self.moved != (device, rank, ranks):
-            self.moved = device, rank, ranks
             own = torch.arange(len(self))[rank::ranks]
             for name in self.stacks:
                 self.cached[name] = self.cached[name][self.place[own]]
@@ -162,6 +161,7 @@ class Part(Dataset):
             self.index, self.place = self.index.to(device), self.place.to(device)
             if self.psf_index is not None:
                 self.psf_index = self.psf_index.to(device)
+            self.moved = device, rank, ranks
 
     def _stack(self, name: str, positions: Tensor, from_memory: bool) -> Tensor:
         if from_memory:
