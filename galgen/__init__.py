@@ -8,25 +8,26 @@ except PackageNotFoundError:  # a checkout that is not installed, as a benchmark
     __version__ = "unknown"
 
 
-def load(run, checkpoint=None):
-    """Load the trained model of a run, in eval mode on the CPU, without gradients.
+def load(run, checkpoint=None, device="cpu"):
+    """Load a trained run.
 
     Args:
         run: run directory, as `python -m galgen.train` printed it.
         checkpoint: `"best"` (lowest validation loss) or `"last"`; where None, the best of a
             finished run, and the last of one that is not, with a warning.
+        device: where the model computes, such as `"cuda"`.
 
     Returns:
-        The `galgen.models` LightningModule with its trained weights; `.to("cuda")` moves it. It
-        takes arrays or tensors, and returns tensors on its device.
+        `galgen.trained.TrainedRun`: its `sample`, `reconstruct`, `encode` and `decode` take and
+        return images in the survey's unit; its `model` is the LightningModule.
 
     Raises:
         GalgenError: if the directory is no run, has no checkpoint yet, or names a class
             that galgen does not ship.
     """
-    from galgen.loading import load_model  # torch is imported by those who need it
+    from galgen.trained import TrainedRun  # torch is imported by those who need it
 
-    return load_model(run, checkpoint)
+    return TrainedRun(run, device, checkpoint=checkpoint)
 
 
 def galsim_objects(run, n, redshift=None, seed=0, start=0, prior="normal"):

@@ -85,6 +85,31 @@ def read(directory: Path, kind: str) -> tuple[nn.Module, dict]:
     return module.eval().requires_grad_(False), about
 
 
+def costs(directory: Path, weights_sha256: str) -> dict[str, tuple[float, float]]:
+    """Read what the priors that were fitted to some weights cost.
+
+    Args:
+        directory: the run directory.
+        weights_sha256: of the model's checkpoint.
+
+    Returns:
+        Nats of a held-out latent under the prior and under N(0, 1), by name, the cheapest first.
+
+    Raises:
+        GalgenError: if a file is damaged.
+    """
+    found = {}
+    for kind in PRIORS:
+        path = path_of(directory, kind)
+        about = read_checkpoint(path) if path.is_file() else {}
+        if about.get("weights_sha256") == weights_sha256:
+            try:
+                found[kind] = float(about["val_nll"]), float(about["val_nll_normal"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise GalgenError(f"{path} is damaged: {error!r}") from error
+    return dict(sorted(found.items(), key=lambda item: item[1][0]))
+
+
 class FittedPriors(Mapping):
     """The priors in a run directory by name, read when they are first asked for.
 
@@ -111,6 +136,7 @@ class FittedPriors(Mapping):
                     f"{path_of(self.directory, name)} was fitted to other weights than the "
                     f"model's; fit it again: python -m galgen.fit_flow run={self.directory}"
                 )
+            module.condition_ranges = about.get("ranges", {})
             self.read[name] = module
         return self.read[name].to(self.model.device)
 

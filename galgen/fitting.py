@@ -90,15 +90,23 @@ class Fit:
         about = {
             "arguments": arguments,
             "condition_names": list(names),
+            "ranges": {name: _range(self.columns["train"][name]) for name in names},
             "weights_sha256": self.run.model.weights_sha256,
             "val_nll": -float(density),
             "val_nll_normal": float(normal),
         }
         path = fitted_priors.save(self.run.directory, kind, module, about)
         after = f" after {epochs} epochs" if epochs else ""
-        return (
+        found = (
             f"{path}: held-out latents cost {-density:.2f} nats{after}; under N(0, 1) {normal:.2f}"
         )
+        if not density > -normal:
+            found += (
+                f". It is worse than no fit, so it is used only where prior={kind} asks for it: "
+                f"{len(sample)} held-out and {len(data['train'][0])} training galaxies are too few "
+                "for its parameters"
+            )
+        return found
 
     def conditions(self) -> str:
         """Fit the survey's conditions, save them in the run, and say what they are."""
@@ -218,6 +226,11 @@ class KeepBest(Callback):
         nll = float(trainer.callback_metrics["val/nll"])
         if nll < self.least:
             self.least, self.state = nll, copy.deepcopy(pl_module.state_dict())
+
+
+def _range(values: np.ndarray) -> list[float]:
+    """Return the smallest and the largest of values (N,), leaving out NaN."""
+    return [float(np.nanmin(values)), float(np.nanmax(values))]
 
 
 def _arguments(node: DictConfig) -> dict:

@@ -17,10 +17,18 @@ OF_MODELS = ("galgen.models", "galgen.beta_schedules", "torch.nn", "torch.optim"
 
 
 def load_model(run: str | Path, checkpoint: str | None = None):
-    """Build a run's model and load its weights; see `galgen.load`.
+    """Build a run's model and load its weights.
 
     The model's `trained_redshifts` are the smallest and the largest of the training part; its
     `priors` are those fitted to the run so far.
+
+    Args:
+        run: run directory.
+        checkpoint: `best` or `last`; where None, the best of a finished run, else the last, with a
+            warning.
+
+    Raises:
+        GalgenError: if it is no run, has no checkpoint yet, or one that is damaged.
     """
     directory = Path(run).expanduser()
     config = runs.read_config(directory).model

@@ -167,6 +167,10 @@ def _check_stacked(config: DictConfig) -> None:
         raise GalgenError(f"launcher.together is {together}, it must be a positive whole number")
 
 
+LEAST_CONTRAST = 3
+"""Of the brightest pixel over `model.flux_scale`."""
+
+
 def check_fit(model, datamodule) -> None:
     """Check that the model can be trained and can make what the survey holds.
 
@@ -181,6 +185,12 @@ def check_fit(model, datamodule) -> None:
     if getattr(model.likelihood, "needs_noise", False):
         datamodule.require_noise()
     low, high = datamodule.value_range
+    if model.flux_scale is not None and high < LEAST_CONTRAST * model.flux_scale:
+        raise GalgenError(
+            f"model.flux_scale={model.flux_scale:g}: the faintest light of interest is not faint, "
+            f"the brightest pixel is {high:.3g} on the model's scale. Use transform=none, in units "
+            f"of the noise, or model.flux_scale={0.01 * high:.2g}"
+        )
     output = type(model.output).__name__.lower()
     if output == "sigmoid" and model.flux_scale is None and (low < 0 or high > 1):
         transform = type(datamodule.transform).__name__.lower()

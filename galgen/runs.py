@@ -272,6 +272,35 @@ def read_facts(directory: Path) -> dict:
     return facts
 
 
+def keep_scale(config: DictConfig, facts: dict) -> None:
+    """Give a run's transform the scale that the training took from its survey.
+
+    Args:
+        config: the run's.
+        facts: what its data.json keeps.
+    """
+    if "scale" in facts["transform"]:
+        for node in (config.transform, config.data.transform):
+            node.scale = facts["transform"]["scale"]
+
+
+def read_verdict(directory: Path) -> dict | None:
+    """Read how a finished training judged its model; None where it did not.
+
+    Raises:
+        GalgenError: if the result is damaged.
+    """
+    path = Path(directory) / "DONE"
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text()).get("verdict")
+    except (ValueError, AttributeError) as error:
+        raise GalgenError(
+            f"{path} is damaged: {error}. Give the training's command again"
+        ) from error
+
+
 def is_finished(directory: Path) -> bool:
     """Say whether the training of a run directory came to its end."""
     return (Path(directory) / "DONE").is_file()

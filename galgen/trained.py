@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch.distributions import Normal
 
 from galgen import runs
 from galgen.config import check_targets, instantiate, locate
 from galgen.data.datamodules import SurveyDataModule
+from galgen.data.parts import Batch
 from galgen.errors import GalgenError
-from galgen.fitted_priors import CONDITIONS, path_of, read
+from galgen.fitted_priors import CONDITIONS, costs, path_of, read
 from galgen.loading import load_model
+from galgen.models.vae import NORMAL
 from galgen.redshifts import Redshifts
+from galgen.verdict import cautions
 
 if TYPE_CHECKING:
     from galgen.models.survey_conditions import SurveyConditions  # zuko, for those who need it
@@ -31,12 +35,13 @@ PEAK = "peak"
 
 
 class TrainedRun:
-    """A run whose model is used: the best weights of a finished one, else the last.
+    """A run whose model is used. Images go in and come out in the run's unit.
 
     Args:
         directory: the run directory.
         device: where the model computes; a GPU if there is one, where None.
         data_file: stamp file of its survey, where it is not where the training found it.
+        checkpoint: `best` or `last`; where None, the best of a finished run, else the last.
 
     Attributes:
         directory: the run directory.
@@ -46,13 +51,18 @@ class TrainedRun:
         model: in eval mode, on the device.
         transform: between the stamp file's unit and the model's scale.
         trained_redshifts: smallest and largest redshift of the training part.
+        verdict: how the training judged the model (`galgen.verdict.judge`); None where it did not.
 
     Raises:
         GalgenError: if it is no run, has no checkpoint yet, or one that is damaged.
     """
 
     def __init__(
-        self, directory: str | Path, device: str | None = None, data_file: str | None = None
+        self,
+        directory: str | Path,
+        device: str | None = None,
+        data_file: str | None = None,
+        checkpoint: str | None = None,
     ):
         self.directory = Path(str(directory)).expanduser()
         self.config = runs.read_config(self.directory)
@@ -60,15 +70,19 @@ class TrainedRun:
         check_targets(self.config.data, OF_SURVEYS)
         self.name = self.config.run_name or self.directory.name
         self.facts = runs.read_facts(self.directory)
+        runs.keep_scale(self.config, self.facts)
         self.data_file, self.warned = data_file, False
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self.model = load_model(self.directory).to(device)
+            self.model = load_model(self.directory, checkpoint).to(device)
         except (RuntimeError, AssertionError) as error:  # of torch, about the device
             raise GalgenError(f"device={device}: {str(error).splitlines()[0]}") from error
         self.transform = instantiate(self.config.transform)
         self.trained_redshifts = self.model.trained_redshifts
         del self.model.trained_redshifts  # `redshifts` warns for all that is made with this run
+        self.verdict = runs.read_verdict(self.directory)
+        for caution in cautions(self.verdict):
+            log.warning("%s: %s", self.name, caution)
 
     @property
     def config_sha256(self) -> str:
@@ -104,6 +118,140 @@ class TrainedRun:
     def physical(self, images: ArrayLike) -> np.ndarray:
         """Bring the model's images (N, H, W) to `unit`, float32."""
         return self.transform.inverse(torch.as_tensor(images).float()).cpu().numpy()
+
+    def scaled(self, images: ArrayLike) -> torch.Tensor:
+        """Bring images (N, H, W) in the stamp file's unit to the model's scale, on its device.
+
+        Raises:
+            ValueError: if they have another shape.
+        """
+        image = self.model.images(images)
+        return self.transform(Batch(image, torch.arange(len(image)))).image
+
+    def sample(
+        self,
+        n: int,
+        redshift: ArrayLike | None = None,
+        prior: str | None = None,
+        seed: int = 0,
+        start: int = 0,
+        **conditions: ArrayLike,
+    ) -> np.ndarray:
+        """Generate galaxies; galaxy i depends on (seed, i) and its conditions alone.
+
+        Args:
+            n: number of galaxies.
+            redshift: one number for all, or (n,); conditional models need it.
+            prior: what the latents are drawn from: `normal`, or one that was fitted;
+                `default_prior` where None.
+            seed: whole number from 0.
+            start: number of the first galaxy.
+            **conditions: what else the prior may know, one number for all or (n,), NaN where
+                unknown: `magnitude` (AB), `flux_radius` (arcsec).
+
+        Returns:
+            Images (n, H, W) in `unit`, float32.
+
+        Raises:
+            GalgenError: if the prior was not fitted.
+            ValueError: if a number is out of range, a condition is one that the prior ignores, or
+                a conditional model gets no redshift.
+        """
+        if redshift is not None and not self.model.conditional:
+            raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
+        prior = prior or self.default_prior
+        made = self.model.sample(n, redshift, prior, seed, start, conditions)
+        self._warn_beyond(redshift)
+        return self.physical(made)
+
+    def reconstruct(self, images: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
+        """Return the decoded posterior means of images (N, H, W), in `unit`, float32.
+
+        Args:
+            images: (N, H, W), in the stamp file's unit.
+            redshift: one number for all, or (N,); conditional models need it.
+
+        Raises:
+            ValueError: if the images have another shape, or redshifts are missing or of another
+                number.
+        """
+        return self.physical(self.model.reconstruct(self.scaled(images), redshift))
+
+    def encode(self, images: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
+        """Return the posteriors q(latent | image) of images, batch shape (N, latent_dim).
+
+        Args:
+            images: (N, H, W), in the stamp file's unit.
+            redshift: one number for all, or (N,); conditional models need it.
+
+        Raises:
+            ValueError: if the images have another shape, or redshifts are missing or of another
+                number.
+        """
+        return self.model.encode(self.scaled(images), redshift)
+
+    def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
+        """Return the images (N, H, W) of latents (N, latent_dim), in `unit`, float32.
+
+        Args:
+            latent: (N, latent_dim).
+            redshift: one number for all, or (N,); conditional models need it.
+
+        Raises:
+            ValueError: if redshifts are missing or of another number.
+        """
+        return self.physical(self.model.decode(latent, redshift))
+
+    @functools.cached_property
+    def prior_costs(self) -> dict[str, tuple[float, float]]:
+        """What held-out latents cost, nats, under each fitted prior and under N(0, 1)."""
+        return costs(self.directory, self.model.weights_sha256)
+
+    @property
+    def default_prior(self) -> str:
+        """The fitted prior under which held-out latents cost least; N(0, 1) if none is better."""
+        better = (prior for prior, (cost, normal) in self.prior_costs.items() if cost < normal)
+        return next(better, NORMAL)
+
+    def prior_note(self, prior: str) -> str | None:
+        """Say why a prior is not the best choice; None where it is a good one.
+
+        Args:
+            prior: what latents are drawn from.
+        """
+        if prior != NORMAL:
+            cost, normal = self.prior_costs.get(prior, (-np.inf, 0))
+            if cost < normal:
+                return None
+            return (
+                f"prior={prior}: held-out latents cost {cost:.1f} nats, more than the {normal:.1f} "
+                "under N(0, 1); use prior=normal, or fit it to more galaxies"
+            )
+        if not self.prior_costs:
+            return (
+                f"prior=normal: no prior is fitted to {self.name}, and the encoder does not put "
+                "galaxies where N(0, 1) does; fit one: python -m galgen.fit_flow "
+                f"run={self.directory}"
+            )
+        best = self.default_prior
+        if best == NORMAL:
+            return None
+        cost, normal = self.prior_costs[best]
+        return (
+            f"prior=normal: held-out latents cost {normal:.1f} nats under N(0, 1) and {cost:.1f} "
+            f"under prior={best}, which draws galaxies more like the survey's"
+        )
+
+    def condition_ranges(self, prior: str) -> dict[str, tuple[float, float]]:
+        """Return the smallest and largest of each condition in the training part, by name.
+
+        Args:
+            prior: what latents are drawn from.
+        """
+        ranges = {} if prior == NORMAL else dict(self.model.priors[prior].condition_ranges)
+        if self.model.conditional:
+            ranges["redshift"] = self.trained_redshifts
+        return {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
 
     @functools.cached_property
     def survey(self) -> SurveyDataModule:
@@ -164,6 +312,17 @@ class TrainedRun:
             log.warning("%s", warning)
             self.warned = True
         return redshifts
+
+    def _warn_beyond(self, redshift: ArrayLike | None) -> None:
+        """Warn of redshifts that the model has not seen."""
+        low, high = self.trained_redshifts
+        asked = np.asarray([] if redshift is None else redshift, float)
+        if asked.size and (asked.min() < low or asked.max() > high):
+            log.warning(
+                "redshifts of %.3g to %.3g go beyond the %.3g to %.3g that %s was trained on: what "
+                "it makes there is extrapolated",
+                *(asked.min(), asked.max(), low, high, self.name),
+            )
 
     def learned_conditions(self) -> "SurveyConditions":
         """Return the distribution of the survey's redshifts, magnitudes and sizes.

@@ -31,6 +31,7 @@ from galgen.loggers import MetricsCSV
 from galgen.preemption import Preempted
 from galgen.rules import check_fit
 from galgen.tracking import WandbLogger, flat_config
+from galgen.verdict import judge
 
 
 def train(
@@ -71,7 +72,7 @@ def train(
         fit(trainer, model, datamodule, run)
         if not first_rank:
             sys.exit(0)
-        finish(run)
+        finish(run, model, datamodule)
 
 
 def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
@@ -210,8 +211,8 @@ def make_loggers(config: DictConfig, run: runs.Run) -> list:
     return loggers
 
 
-def finish(run: runs.Run) -> None:
-    """Draw the loss curves and mark the run as done.
+def finish(run: runs.Run, model, datamodule) -> None:
+    """Draw the loss curves, judge the best epoch's model, and mark the run as done.
 
     Raises:
         GalgenError: if the training ended before its first validation.
@@ -226,4 +227,8 @@ def finish(run: runs.Run) -> None:
         figures.losses({run.directory.name: rows}), run.directory / "figures" / "losses.png"
     )
     best = min(rows, key=lambda row: row.get("val/loss", float("inf")))
-    run.finish({"best": best, "last": rows[-1]})
+    path = run.last_checkpoint.with_stem("best")
+    load_weights(model, read_checkpoint(path)["state_dict"], path)
+    with torch.compiler.set_stance("force_eager"):  # a few galaxies are not worth compiling for
+        verdict = judge(model.eval(), datamodule)
+    run.finish({"best": best, "last": rows[-1], "verdict": verdict})

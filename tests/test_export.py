@@ -71,7 +71,7 @@ def exported(kind: str, network: str, inputs: dict) -> tuple:
     if kind == "torchscript":
         outputs = torch.jit.load(path)(**inputs)
         return outputs if isinstance(outputs, tuple) else (outputs,)
-    model = galgen.load("runs/mine")
+    model = galgen.load("runs/mine").model
     for weights in model.parameters():
         weights.fill_(torch.nan)
     model.load_state_dict(load_file(path), strict=False)
@@ -109,7 +109,7 @@ def test_a_file_computes_what_the_model_computes(command, run_of, kind, name):
     assert len(printed.splitlines()) == 2, printed
     files = sorted(path.name for path in Path("out").iterdir())
     assert files == [f"decoder.{EXTENSIONS[kind]}", f"encoder.{EXTENSIONS[kind]}"]
-    model = galgen.load(run)
+    model = galgen.load(run).model
     for n in (1, 7):
         redshift = {"redshift": torch.rand(n)} if model.conditional else {}
         first = {"encoder": {"image": torch.rand(n, size, size)}}

@@ -99,7 +99,7 @@ def test_the_command_fits_all_and_the_same_each_time(command, fitted, full, tmp_
 
 
 def test_a_file_says_what_it_is_of(fitted):
-    model = galgen.load(fitted)
+    model = galgen.load(fitted).model
     for kind in fitted_priors.PRIORS:
         module, about = fitted_priors.read(fitted, kind)
         assert about["weights_sha256"] == model.weights_sha256
@@ -126,9 +126,10 @@ def test_a_catalogue_holds_what_load_samples(command, fitted, prior):
     with h5py.File("mock1.h5") as file:
         images, redshift, attrs = file["image"][:], file["redshift"][:], dict(file.attrs)
     assert sorted(redshift) == sorted(REDSHIFT)
-    expected = galgen.load(fitted).sample(3, redshift, prior, seed=4, start=2).numpy()
+    expected = galgen.load(fitted).sample(3, redshift, prior, seed=4, start=2)
     np.testing.assert_array_equal(images, expected)
-    assert not np.array_equal(images, galgen.load(fitted).sample(3, redshift, seed=4, start=2))
+    other = galgen.load(fitted).sample(3, redshift, "normal", seed=4, start=2)
+    assert not np.array_equal(images, other)
     assert attrs["prior"] == prior
     assert len(attrs["prior_sha256"]) == 64
 
@@ -142,7 +143,7 @@ def test_learned_conditions_are_columns_that_the_images_follow_from(command, fit
     assert code == 0, printed
     found = read(Path(f"m{ending}"))
     drawn = {name: found[f"drawn_{name}"] for name in ("magnitude", "flux_radius")}
-    images = galgen.load(fitted).sample(40, found["redshift"], "flow", conditions=drawn)
+    images = galgen.load(fitted).sample(40, found["redshift"], "flow", **drawn)
     np.testing.assert_array_equal(found["image"], images)
     assert len(set(found["redshift"])) == 40
     with h5py.File(OmegaConf.load(fitted / "config.yaml").data.file) as survey:
@@ -178,9 +179,9 @@ def test_figures_and_galsim_objects_have_the_prior(command, fitted):
         Samples(n=3, redshift=[0.5, 1.0], prior="gmm", seed=2).draw(run)
     finally:
         Samples._make = make
-    np.testing.assert_array_equal(shown[1], run.physical(run.model.sample(1, 1.0, "gmm", 2)))
+    np.testing.assert_array_equal(shown[1], run.sample(1, 1.0, "gmm", 2))
     objects = galgen.galsim_objects(fitted, 3, redshift=[*map(float, REDSHIFT)], prior="flow")
-    images = galgen.load(fitted).sample(3, REDSHIFT, "flow").numpy()
+    images = galgen.load(fitted).sample(3, REDSHIFT, "flow")
     for galaxy, image in zip(objects, images, strict=True):
         np.testing.assert_allclose(galaxy.image.array, image, rtol=1e-6)
     node = {"type": "GalgenGalaxy", "run": str(fitted), "redshift": 1.0, "index": 1}
@@ -253,7 +254,7 @@ def test_collapsed_dimensions_are_reported_and_fitted(command, full, tmp_path, d
     collapsed = ", ".join(map(str, dimensions))
     assert f"{3 - len(dimensions)} of 3 dimensions active" in printed
     assert f"collapsed to the prior: {collapsed} (counted from 0)" in printed
-    model = galgen.load(run)
+    model = galgen.load(run).model
     for prior in fitted_priors.PRIORS:
         latent = model.draw_latents(4000, 1.0, prior)[:, dimensions]
         assert latent.isfinite().all()
@@ -282,7 +283,7 @@ def narrow(tmp_path_factory) -> Path:
     survey = folder / "survey.h5"
     write_stamps(survey, [{"image": discs(40)}], {"survey": "mine"})
     data = ["data=mosaic", f"data.file={survey}", "transform=none", "model=vae"]
-    run = train_once(folder, *data, "model.latent_dim=1")
+    run = train_once(folder, *data, "model.latent_dim=1", "model.output=softplus")
     magnitude = np.full(40, np.nan, np.float32)
     rows = TrainedRun(run, "cpu").survey.parts["train"].rows
     magnitude[rows] = np.linspace(20, 25, len(rows))
@@ -299,7 +300,7 @@ def test_one_latent_is_too_few_for_a_flow_and_not_for_the_others(command, narrow
     code, printed = fit(command, run, "fit=[gmm,two_stage,conditions]")
     assert code == 0, printed
     assert "too few galaxies have magnitude to learn from" in printed  # none to hold out
-    model = galgen.load(run)
+    model = galgen.load(run).model
     for prior in ("gmm", "two_stage"):
         assert model.sample(5, prior=prior).isfinite().all()
     given = {"conditions": {"magnitude": 22}}
@@ -320,13 +321,12 @@ def test_a_survey_without_conditions_has_a_prior_all_the_same(command, physical,
     assert code == 0, printed
     assert "has no redshifts, magnitudes or sizes to learn" in printed
     assert set(files_of(run)) == {"flow", "gmm", "two_stage"}
-    model = galgen.load(run)
     for prior in fitted_priors.PRIORS:
         code, printed = command("generate", f"run={run}", "n=5", f"out={prior}.h5",
                                 f"prior={prior}")  # fmt: skip
         assert code == 0, printed
         with h5py.File(f"{prior}.h5") as file:
-            images = TrainedRun(run).physical(model.sample(5, prior=prior))
+            images = galgen.load(run).sample(5, prior=prior)
             np.testing.assert_array_equal(file["image"][:], images)
 
 
@@ -435,7 +435,7 @@ def test_zuko_is_imported_by_those_alone_who_use_a_flow(fitted):
 
 
 def test_a_loaded_model_is_copied_moved_and_pickled_with_its_priors(fitted):
-    model = galgen.load(fitted)
+    model = galgen.load(fitted).model
     expected = model.sample(2, 0.5, "flow")
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.to("cpu")):
         assert torch.equal(other.sample(2, 0.5, "flow"), expected)

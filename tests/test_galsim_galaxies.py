@@ -47,7 +47,7 @@ def counts_run(tmp_path_factory) -> Path:
 
 
 def stamps(run: Path, n: int, redshift=None, **numbers) -> np.ndarray:
-    return galgen.load(run).sample(n, redshift=redshift, **numbers).numpy().astype(float)
+    return galgen.load(run).sample(n, redshift=redshift, **numbers).astype(float)
 
 
 def redrawn(galaxy: galsim.GSObject, scale: float) -> np.ndarray:

@@ -72,7 +72,7 @@ def test_a_catalogue_holds_the_models_galaxies(generate, trained, ending):
     assert (found["redshift"] > 0.5).all()
     assert (found["redshift"] < 2.5).all()
     assert len(set(found["redshift"])) == 40
-    images = galgen.load(trained).sample(40, found["redshift"], seed=3).numpy()
+    images = galgen.load(trained).sample(40, found["redshift"], seed=3)
     assert found["image"].dtype.itemsize == 4
     np.testing.assert_array_equal(found["image"], images)
     assert (found["flux_radius"] > 0).all()
@@ -92,9 +92,8 @@ def test_sizes_are_those_of_the_galaxy_and_not_of_the_floor(floor):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_fluxes_and_magnitudes_of_a_run_in_counts(generate, physical, ending):
     found = generate(f"mock{ending}", "n=20", of=physical)
-    model = galgen.load(physical)
-    images = torch.sinh(model.sample(20)).numpy() * np.float32(0.5)
-    np.testing.assert_allclose(found["image"], images, rtol=1e-6)
+    images = galgen.load(physical).sample(20)
+    np.testing.assert_array_equal(found["image"], images)
     np.testing.assert_allclose(found["flux"], images.sum(axis=(1, 2)), rtol=1e-5)
     np.testing.assert_allclose(found["magnitude"], 25.5 - 2.5 * np.log10(found["flux"]), rtol=1e-6)
     assert "redshift" not in found
@@ -260,7 +259,7 @@ def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):
     assert not Path("m.fits").exists()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "going on from galaxy 32" in done.stdout
-    images = galgen.load(trained).sample(60, 1.0).numpy()
+    images = galgen.load(trained).sample(60, 1.0)
     np.testing.assert_array_equal(read(Path("m.fits"))["image"], images)
 
 

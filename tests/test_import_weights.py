@@ -40,7 +40,7 @@ def test_weights_become_a_run_that_loads(command, composed, tmp_path, name, how)
     code, printed = command("import_weights", f"file={file}", f"model={name}", *data)
     assert code == 0, printed
     assert only_run().name.startswith(f"imported-{name}-z7-")
-    model = galgen.load(only_run())
+    model = galgen.load(only_run()).model
     for key, tensor in model.state_dict().items():
         assert torch.equal(tensor, state[key]), key
     stored = json.loads((only_run() / "data.json").read_text())

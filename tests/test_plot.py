@@ -132,9 +132,9 @@ def test_a_traversal_changes_one_dimension_a_row_sorted_by_kl(trained):
 def test_latents_are_saved_with_kl_and_active_dimensions(command, trained):
     arguments = [f"run={trained}", "figure=latent", "split=train", "dimensions=[0,2]"]
     assert command("plot", *arguments, "out=.", "colour=redshift")[0] == 0
-    model, run = galgen.load(trained), TrainedRun(trained)
+    run = galgen.load(trained)
     batch = run.survey.batch("train", np.arange(len(run.survey.parts["train"])))
-    q = model.encode(batch.image, batch.redshift)
+    q = run.model.encode(batch.image, batch.redshift)
     kl = kl_divergence(q, Normal(0.0, 1.0)).mean(dim=0)
     with h5py.File("latents_train.h5") as file:
         np.testing.assert_allclose(file["mean"], q.mean, atol=1e-5)
@@ -239,5 +239,5 @@ def test_a_run_that_has_only_begun(command, trained, tmp_path):
 
 
 def test_no_gradient_is_kept(trained):
-    assert not any(p.requires_grad for p in galgen.load(trained).parameters())
+    assert not any(p.requires_grad for p in galgen.load(trained).model.parameters())
     assert torch.is_grad_enabled()

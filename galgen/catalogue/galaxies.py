@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from galgen.data.edges import edge_pixels
 from galgen.errors import GalgenError
-from galgen.evaluation.whole_stamps import edge_pixels, half_light_radius
+from galgen.evaluation.whole_stamps import half_light_radius
 from galgen.files import sha256
 from galgen.fitted_priors import CONDITIONS, path_of
 from galgen.models.vae import DECODED_TOGETHER, NORMAL

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from galgen.data.noise_level import noise_level
 from galgen.data.parts import PARTS, Batch, EpochBatches, Part, split_by_parent
 from galgen.data.stamps import LARGEST_REDSHIFT, StampFile, known_redshifts
 from galgen.data.transforms import crop, dihedral
@@ -152,6 +153,7 @@ class SurveyDataModule(LightningDataModule):
             self.margin = min(self.max_shift, (self.stamps.size - self.image_size) // 2)
         self.parts = {part: self._part(part, rows[part]) for part in PARTS}
         self._check_parts()
+        self.transform.fit(noise_level(self.stamps, rows["train"], self.image_size))
         pixels = self.stamps.read(slice(0, READ_TOGETHER), self.image_size)
         self.value_range = self.transform.value_range(float(pixels.min()), float(pixels.max()))
         if self.cache != "none":

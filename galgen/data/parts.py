@@ -25,8 +25,10 @@ class Batch:
     """(N,), row in the stamp file."""
     redshift: Tensor | None = None
     """(N,)"""
+    noise: Tensor | None = None
+    """(N,), standard deviation of a pixel, in the file's unit; its square may be beyond float32."""
     noise_variance: Tensor | None = None
-    """(N,), variance of a pixel's noise, in the file's unit squared."""
+    """(N,), of a pixel on the model's scale, after the transform."""
     background: Tensor | None = None
     """(N,), level that the peak transform subtracts, in the file's unit."""
     psf: Tensor | None = None
@@ -61,9 +63,12 @@ class Part(Dataset):
         self.index = torch.from_numpy(rows)
         self.columns = {
             name: torch.from_numpy(stamps.columns[name][rows].astype(np.float32))
-            for name in ("redshift", "noise_variance", "background")
+            for name in ("redshift", "background")
             if name in stamps.columns
         }
+        if "noise_variance" in stamps.columns:
+            noise = np.sqrt(stamps.columns["noise_variance"][rows].astype(float).clip(0))
+            self.columns["noise"] = torch.from_numpy(noise.astype(np.float32))
         self.psf_index = self._psf_index() if psf else None
         self.cached: dict[str, Tensor] = {}
         """Stacks in memory: a row a galaxy, but of PSFs a row for each that differs."""

@@ -9,12 +9,30 @@ from torch import Tensor
 from galgen.data.parts import Batch
 
 
-class Peak:
+class Transform:
+    """What brings a batch from the stamp file's unit to the model's scale, and back.
+
+    Attributes:
+        scale: of one unit of the model, in the stamp file's unit; None where it is the survey's to
+            say, until `fit` has been called, and where each galaxy has its own.
+    """
+
+    scale: float | None = None
+
+    def fit(self, noise: float) -> None:
+        """Take the scale from the survey, where none was given.
+
+        Args:
+            noise: the survey's typical noise of a pixel, in the stamp file's unit.
+        """
+
+
+class Peak(Transform):
     """The original normalisation: relu(image - background) / maximum, in [0, 1].
 
     It throws flux away. The background of a stamp is the square root of its noise power
     spectrum at frequency zero, as in Censai (Adam et al. 2022). Stamps with no light above it
-    stay zero.
+    stay zero; the variance of their noise is 1.
     """
 
     def value_range(self, low: float, high: float) -> tuple[float, float]:
@@ -27,10 +45,12 @@ class Peak:
         if batch.background is not None:
             image = image - batch.background[:, None, None]
         image = image.relu()
-        peak = image.amax(dim=(1, 2)).clamp_min(1e-30)
-        variance = batch.noise_variance
-        if variance is not None:
-            variance = variance / peak.square()
+        peak = image.amax(dim=(1, 2))
+        lit = peak > 0
+        variance = None
+        if batch.noise is not None:
+            variance = (batch.noise / peak).square().where(lit, 1.0)
+        peak = peak.where(lit, 1.0)
         return replace(batch, image=image / peak[:, None, None], noise_variance=variance)
 
     def inverse(self, image: Tensor) -> Tensor:
@@ -38,36 +58,56 @@ class Peak:
         return image
 
 
-class Physical:
-    """No normalisation: images stay in the unit of the file."""
+class Physical(Transform):
+    """Images stay linear in flux, in units of the survey's noise.
 
-    def value_range(self, low: float, high: float) -> tuple[float, float]:
-        """Return the bounds of what comes of pixels between `low` and `high`."""
-        return low, high
-
-    def __call__(self, batch: Batch) -> Batch:
-        """Return the batch as it is."""
-        return batch
-
-    def inverse(self, image: Tensor) -> Tensor:
-        """Return images (N, H, W) as they are."""
-        return image
-
-
-class Asinh:
-    """Inverse hyperbolic sine of image / scale (Lupton, Gunn & Szalay 1999).
+    A training then has the same losses whatever unit the survey is in.
 
     Args:
-        scale: where linear turns to logarithmic, in the unit of the file.
+        scale: one unit of the model, in the stamp file's unit; the survey's noise where None.
 
     Raises:
         ValueError: if the scale is not positive.
     """
 
-    def __init__(self, scale: float):
-        if not scale > 0:
-            raise ValueError(f"transform.scale is {scale}, it must be positive")
-        self.scale = scale
+    def __init__(self, scale: float | None = None):
+        self.scale = _positive(scale)
+
+    def fit(self, noise: float) -> None:
+        """Take the noise as the scale, where none was given."""
+        self.scale = self.scale or noise
+
+    def value_range(self, low: float, high: float) -> tuple[float, float]:
+        """Return the bounds of what comes of pixels between `low` and `high`."""
+        return low / self.scale, high / self.scale
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Divide images by the scale, and the variance of the noise by its square."""
+        variance = None if batch.noise is None else (batch.noise / self.scale).square()
+        return replace(batch, image=batch.image / self.scale, noise_variance=variance)
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """Return images (N, H, W) in the unit of the file."""
+        return image * self.scale
+
+
+class Asinh(Transform):
+    """Inverse hyperbolic sine of image / scale (Lupton, Gunn & Szalay 1999).
+
+    Args:
+        scale: where linear turns to logarithmic, in the stamp file's unit; three times the
+            survey's noise where None.
+
+    Raises:
+        ValueError: if the scale is not positive.
+    """
+
+    def __init__(self, scale: float | None = None):
+        self.scale = _positive(scale)
+
+    def fit(self, noise: float) -> None:
+        """Take three times the noise as the scale, where none was given."""
+        self.scale = self.scale or 3 * noise
 
     def value_range(self, low: float, high: float) -> tuple[float, float]:
         """Return the bounds of what comes of pixels between `low` and `high`."""
@@ -75,7 +115,7 @@ class Asinh:
 
     def __call__(self, batch: Batch) -> Batch:
         """Compress images; their noise has no one variance afterwards."""
-        return replace(batch, image=torch.asinh(batch.image / self.scale), noise_variance=None)
+        return replace(batch, image=torch.asinh(batch.image / self.scale))
 
     def inverse(self, image: Tensor) -> Tensor:
         """Return images (N, H, W) in the unit of the file."""
@@ -116,3 +156,9 @@ def dihedral(image: Tensor, code: Tensor) -> Tensor:
     image = torch.where((code & 1).bool(), image.flip(1), image)
     image = torch.where((code & 2).bool(), image.flip(2), image)
     return torch.where((code & 4).bool(), image.transpose(1, 2), image)
+
+
+def _positive(scale: float | None) -> float | None:
+    if scale is not None and not 0 < scale < math.inf:
+        raise ValueError(f"transform.scale={scale}: a scale is positive. Leave it out")
+    return scale

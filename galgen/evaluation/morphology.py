@@ -13,10 +13,10 @@ import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
+from galgen.data.edges import edge_pixels
 from galgen.evaluation.adaptive_moments import MOMENTS, adaptive_moments
 from galgen.evaluation.galaxy import Galaxy
 from galgen.evaluation.segmentation import detect
-from galgen.evaluation.whole_stamps import edge_pixels
 
 BLOCK = 64
 """Stamps that are given to a process at once."""
@@ -130,6 +130,12 @@ def count_flags(flag: np.ndarray) -> dict[str, int]:
     return {cause.name.lower(): int(np.count_nonzero(flag & cause)) for cause in Flag}
 
 
+def unit_of(image: np.ndarray) -> float:
+    """Return the power of 2 that brings an image (H, W) to a peak of 1 to 2, with no rounding."""
+    peak = float(np.abs(image).max())
+    return 2.0 ** np.floor(np.log2(peak)) if 0 < peak < np.inf else 1.0
+
+
 def _measure_block(
     images: np.ndarray, background: np.ndarray, noise_variance: np.ndarray, hsm: bool
 ) -> list[dict[str, float]]:
@@ -145,19 +151,21 @@ def _measure_stamp(
     image: np.ndarray, background: float, noise_variance: float, hsm: bool
 ) -> dict[str, float]:
     """Measure one stamp (H, W); leave out what cannot be measured."""
-    image = np.ascontiguousarray(image, np.float32)
+    unit = unit_of(image)  # squares of small units are beyond float32
+    image = np.ascontiguousarray(image / unit, np.float32)
     edge = edge_pixels(image)
-    image = image - np.float32(np.median(edge) if np.isnan(background) else background)
+    image = image - np.float32(np.median(edge) if np.isnan(background) else background / unit)
     if not np.isfinite(image).all():
         return {"flag": Flag.NOT_FINITE}
-    noise = np.sqrt(noise_variance)
+    noise = np.sqrt(noise_variance) / unit
     if np.isnan(noise):
         noise = 1.4826 * np.median(np.abs(edge - np.median(edge)))
     segments, galaxy = detect(image, noise)
     row, flag = {}, Flag(0)
     if galaxy:
         row = Galaxy(image, segments, galaxy).statistics()
-        row["snr"] = row["brightness"] / np.sqrt(noise_variance)
+        row["snr"] = row["brightness"] * unit / np.sqrt(noise_variance)
+        row["flux"] *= unit
         flag |= Flag.FLUX * (not row["flux"] > 0) | Flag.EDGE * (not row["complete"])
         flag |= Flag.SMALL * ("smoothness" not in row)
         flag |= Flag.UNDEFINED * (not all(np.isfinite(row.get(name, 0)) for name in DEFINED))

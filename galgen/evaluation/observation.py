@@ -5,9 +5,9 @@ import numpy as np
 import torch
 from scipy import fft
 
+from galgen.data.edges import edge_pixels
 from galgen.data.sources.noise import noise_image
 from galgen.data.transforms import crop
-from galgen.evaluation.whole_stamps import edge_pixels
 from galgen.trained import PEAK, TrainedRun
 
 CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")
@@ -96,10 +96,10 @@ class Observation:
 
     def variance(self, part: str, positions: np.ndarray) -> np.ndarray | None:
         """Return the noise variance of measured galaxies, (n,); None where it is not known."""
-        column = self.survey.parts[part].columns.get("noise_variance")
+        column = self.survey.stamps.columns.get("noise_variance")
         if self.peak or column is None:
             return None
-        return column.numpy()[positions].astype(float)
+        return column[self.survey.parts[part].rows[positions]].astype(float)
 
     def generated(self, images: np.ndarray, positions: np.ndarray, seed: int) -> np.ndarray:
         """Return generated galaxies as they are measured.
@@ -174,6 +174,6 @@ def convolve(images: np.ndarray, psfs: np.ndarray) -> np.ndarray:
 
 def edge_variance(images: np.ndarray) -> np.ndarray:
     """Estimate the noise variance of images (N, H, W) by the scatter of their edges, (N,)."""
-    pixels = edge_pixels(images)
+    pixels = edge_pixels(images).astype(float)
     away = np.abs(pixels - np.median(pixels, axis=1, keepdims=True))
     return (1.4826 * np.median(away, axis=1)) ** 2

@@ -3,12 +3,6 @@
 import numpy as np
 
 
-def edge_pixels(images: np.ndarray) -> np.ndarray:
-    """Return the outermost pixels of images (..., H, W), in one row each, (..., P)."""
-    sides = (images[..., 0, :], images[..., -1, :], images[..., 1:-1, 0], images[..., 1:-1, -1])
-    return np.concatenate(sides, axis=-1)
-
-
 def half_light_radius(images: np.ndarray) -> np.ndarray:
     """Return the radius of the circle around the centroid that holds half of the light, px.
 

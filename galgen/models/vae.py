@@ -53,7 +53,7 @@ class VAE(LightningModule):
         code_channels: channels between the convolutions and the linear layers.
         code_kernel: kernel of the innermost convolution, 4, or 5 as in vae128.
         residual_blocks: after each convolution, in encoder and decoder.
-        flux_scale: faintest light of interest, in the unit of the images, where they are linear in
+        flux_scale: faintest light of interest, on the model's scale, where images are linear in
             flux: the encoder sees asinh(image / flux_scale), and the decoder's output is scaled by
             flux_scale times the exponential of a linear function of the latent.
         likelihood: module that maps (prediction, batch) to a cost for each galaxy.

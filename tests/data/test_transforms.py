@@ -12,7 +12,7 @@ BACKGROUND = torch.tensor([0.0, 0.1, 0.5, 100.0])
 
 
 BATCH = Batch(
-    image=IMAGE, index=torch.arange(4), background=BACKGROUND, noise_variance=torch.full((4,), 0.2)
+    image=IMAGE, index=torch.arange(4), background=BACKGROUND, noise=torch.full((4,), 0.2**0.5)
 )
 
 
@@ -34,9 +34,36 @@ def test_asinh_and_physical():
     batch = Asinh(0.2)(BATCH)
     torch.testing.assert_close(batch.image.sinh() * 0.2, IMAGE)
     assert batch.noise_variance is None
-    assert Physical()(BATCH) is BATCH
+    batch = Physical(0.5)(BATCH)
+    torch.testing.assert_close(batch.image * 0.5, IMAGE)
+    torch.testing.assert_close(batch.noise_variance, torch.full((4,), 0.8))
+    torch.testing.assert_close(Physical(0.5).inverse(batch.image), IMAGE)
     with pytest.raises(ValueError, match=r"transform\.scale"):
         Asinh(0.0)
+
+
+@pytest.mark.parametrize(("transform", "scale"), [(Physical(), 0.1), (Asinh(), 0.3)])
+def test_the_survey_gives_the_scale_that_was_not_given(transform, scale):
+    transform.fit(0.1)
+    assert transform.scale == pytest.approx(scale)
+    transform.fit(5.0)  # a scale that is there stays
+    assert transform.scale == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("transform", [Peak, Physical, Asinh])
+def test_a_transform_gives_the_same_in_any_unit(transform, unit):
+    scaled = Batch(
+        IMAGE * unit, BATCH.index, background=BACKGROUND * unit, noise=BATCH.noise * unit
+    )
+    outs = []
+    for batch, noise in ((BATCH, 0.2), (scaled, 0.2 * unit)):
+        made = transform()
+        made.fit(noise)
+        outs.append(made(batch))
+    torch.testing.assert_close(outs[1].image, outs[0].image)
+    if transform is not Asinh:
+        torch.testing.assert_close(outs[1].noise_variance, outs[0].noise_variance)
 
 
 def test_a_crop_moves_the_galaxy_by_the_shift():

@@ -1,0 +1,42 @@
+"""The noise of a survey, which the scales of a training follow from."""
+
+import numpy as np
+
+from galgen.data.edges import edge_pixels
+from galgen.data.stamps import StampFile
+from galgen.errors import GalgenError
+
+FAINT = 0.003
+"""Share of a typical galaxy's peak below which nothing is of interest."""
+LOOKED_AT = 1024
+"""Stamps that are measured."""
+
+
+def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> float:
+    """Return the typical noise of a pixel, in the stamp file's unit.
+
+    It is the median over the catalogue's noise or, where less than half of that is known, over the
+    scatter of each stamp's outermost pixels. It is at least 0.3 % of the galaxies' median peak,
+    which is what images without noise get.
+
+    Args:
+        stamps: the stamp file.
+        rows: of the training part, (N,).
+        size: side of the crop, px.
+
+    Raises:
+        GalgenError: if most stamps hold no light.
+    """
+    images = stamps.read(rows[:LOOKED_AT], size).astype(float)
+    faint = FAINT * float(np.median(images.max(axis=(1, 2))))
+    if not faint > 0:
+        raise GalgenError(f"{stamps.path}: most stamps hold no light, so there is nothing to learn")
+    variance = stamps.columns.get("noise_variance", np.full(len(stamps), np.nan))[rows].astype(
+        float
+    )
+    known = np.isfinite(variance) & (variance > 0)
+    if 2 * known.sum() >= len(rows):
+        return max(faint, float(np.median(np.sqrt(variance[known]))))
+    edge = edge_pixels(images)
+    away = np.abs(edge - np.median(edge, axis=1, keepdims=True))
+    return max(faint, 1.4826 * float(np.median(away)))

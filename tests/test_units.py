@@ -1,0 +1,156 @@
+"""The same sky in other units is the same survey: losses, priors and galaxies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import galgen
+from galgen import fitted_priors
+from galgen.config import CONF, instantiate
+from galgen.data.noise_level import noise_level
+from galgen.data.stamp_writing import write_stamps
+from galgen.data.stamps import StampFile
+from galgen.errors import GalgenError
+from galgen.evaluation.morphology import measure
+from tests.conftest import discs, train_once
+
+UNITS = {"uJy": 1.0, "nJy": 1e3, "W/m2/Hz": 1e-32, "erg/s/cm2/A": 1e-20}
+SIGMA = 0.02
+"""Noise, in the first unit."""
+MODELS = sorted(p.stem for p in (CONF / "model").glob("[!_]*.yaml"))
+LIKELIHOODS = sorted(p.stem for p in (CONF / "likelihood").glob("*.yaml"))
+TRANSFORMS = sorted(p.stem for p in (CONF / "transform").glob("*.yaml"))
+KEPT = {(t, n) for t in TRANSFORMS for n in LIKELIHOODS} - {("asinh", "noise_aware")}
+COMBINATIONS = [
+    *((model, "peak", "squared_error") for model in MODELS if not model.startswith("residual")),
+    *(("residual_cvae", *pair) for pair in sorted(KEPT)),
+    ("residual_vae", "none", "noise_aware"),
+]
+
+
+def sky(path: Path, unit: float, size: int = 32, n: int = 60, known: bool = True) -> Path:
+    """Write galaxies of peaks 0.3 to 10 in white noise, with their redshifts, in a unit."""
+    rng = np.random.default_rng(0)
+    light = discs(n, size) * np.geomspace(0.3, 10, n, dtype="f4")[:, None, None]
+    image = (light + rng.normal(0, SIGMA, light.shape)) * unit
+    block = {"image": image.astype("f4"), "redshift": np.linspace(0.1, 2, n)}
+    if known:
+        block["noise_variance"] = np.full(n, (SIGMA * unit) ** 2)
+        block["background"] = np.full(n, SIGMA * unit)
+    write_stamps(path, [block], {"survey": "mine", "pixel_scale": 0.05})
+    return path
+
+
+def losses(composed, file: Path, model: str, transform: str, likelihood: str) -> list[float]:
+    """Take three steps of a training; return the losses."""
+    overrides = [f"model={model}", "data=mosaic", f"transform={transform}", "model.width=4"]
+    overrides += [f"likelihood={likelihood}", f"data.file={file}", "data.batch_size=16"]
+    overrides += [f"data.image_size={sized(model)}", "model.latent_dim=3"]
+    if model.startswith("residual"):
+        overrides += [f"model.flux_scale={3.0 if transform == 'none' else 0.01}"]
+    config = composed(*overrides)
+    survey = instantiate(config.data)
+    survey.setup()
+    torch.manual_seed(0)
+    network = instantiate(config.model)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    batch, found = survey.first("train", 16), []
+    for step in range(3):
+        torch.manual_seed(step)
+        loss = network.loss(batch, 1.0).total
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(float(loss))
+    return found
+
+
+def sized(model: str) -> int:
+    return {"vae128": 128, "vae": 32}.get(model, 32 if model.startswith("residual") else 158)
+
+
+@pytest.mark.parametrize(("model", "transform", "likelihood"), COMBINATIONS)
+def test_a_training_has_the_same_losses_in_any_unit(
+    composed, tmp_path, model, transform, likelihood
+):
+    found = {
+        name: losses(
+            composed,
+            sky(tmp_path / f"{number}.h5", unit, sized(model), 24),
+            *(model, transform, likelihood),
+        )
+        for number, (name, unit) in enumerate(UNITS.items())
+    }
+    assert np.isfinite(found["uJy"]).all()
+    for name in UNITS:
+        np.testing.assert_allclose(found[name], found["uJy"], rtol=1e-3, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory) -> dict[str, Path]:
+    """Train a model and fit every prior, in two units."""
+    from hydra import compose, initialize_config_dir
+
+    from galgen.fitting import Fit
+
+    found = {}
+    for name in ("uJy", "erg/s/cm2/A"):
+        folder = tmp_path_factory.mktemp("units")
+        file = sky(folder / "sky.h5", UNITS[name], n=120)
+        data = ["data=mosaic", f"data.file={file}", "transform=none", "model=residual_cvae"]
+        run = train_once(folder, *data, "likelihood=noise_aware", "seed=3")
+        small = ["max_epochs=5", "batch_size=32", "gmm.components=2", "flow.width=8"]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("fit_flow", [f"run={run}", *small])
+        fit = Fit(galgen.load(run), config)
+        for kind in fitted_priors.PRIORS:
+            fit.prior(kind)
+        found[name] = run
+    return found
+
+
+@pytest.mark.parametrize("kind", fitted_priors.PRIORS)
+def test_a_prior_costs_the_same_in_any_unit(fitted, kind):
+    cost, other = (fitted_priors.read(run, kind)[1]["val_nll"] for run in fitted.values())
+    assert cost == pytest.approx(other, rel=1e-2)
+
+
+def test_galaxies_are_generated_and_reconstructed_in_the_survey_s_unit(fitted):
+    run, small = map(galgen.load, fitted.values())
+    factor = UNITS["erg/s/cm2/A"]
+    for images, others in (
+        (run.sample(4, 0.5, "normal"), small.sample(4, 0.5, "normal")),
+        (run.reconstruct(discs(4), 0.5), small.reconstruct(discs(4) * np.float32(factor), 0.5)),
+    ):
+        assert images.max() > 10 * SIGMA
+        np.testing.assert_allclose(others / factor, images, rtol=1e-2, atol=1e-3 * images.max())
+
+
+@pytest.mark.parametrize("unit", UNITS.values())
+def test_the_noise_of_a_survey(tmp_path, unit):
+    for known in (True, False):
+        stamps = StampFile(sky(tmp_path / f"{known}.h5", unit, known=known))
+        level = noise_level(stamps, np.arange(len(stamps)), 32)
+        assert level == pytest.approx(SIGMA * unit, rel=0.05)
+
+
+def test_a_survey_without_noise_has_a_share_of_its_peaks(tmp_path):
+    write_stamps(tmp_path / "s.h5", [{"image": 7 * discs(20)}], {})
+    level = noise_level(StampFile(tmp_path / "s.h5"), np.arange(20), 32)
+    assert level == pytest.approx(0.003 * 7, rel=1e-5)
+    write_stamps(tmp_path / "s.h5", [{"image": 0 * discs(20)}], {})
+    with pytest.raises(GalgenError, match="hold no light"):
+        noise_level(StampFile(tmp_path / "s.h5"), np.arange(20), 32)
+
+
+@pytest.mark.parametrize("unit", UNITS.values())
+def test_morphology_is_the_same_in_any_unit(unit):
+    image = np.random.default_rng(0).normal(0, SIGMA, (3, 64, 64)) + 5 * discs(3, 64)
+    found = measure(image * unit, 0.05, noise_variance=(SIGMA * unit) ** 2)
+    expected = measure(image, 0.05, noise_variance=SIGMA**2)
+    assert np.isfinite(expected["gini"]).all()
+    for name, values in expected.items():
+        factor = unit if name == "flux" else 1
+        np.testing.assert_allclose(found[name], values * factor, rtol=1e-3, err_msg=name)
