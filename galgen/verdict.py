@@ -47,11 +47,18 @@ def judge(model, datamodule) -> dict:
         "noise": noise,
         "explained": float(1 - (error.mean() - (noise or 0)) / light) if light > 0 else None,
     }
-    if np.isfinite(edge).any():
-        low, median, high = np.nanpercentile(edge, [5, 50, 95]).tolist()
-        of_survey = float(np.nanmedian(edge_of_survey)) if np.isfinite(edge_of_survey).any() else 0
-        found["edge"] = {"median": median, "low": low, "high": high, "survey": of_survey}
+    edge = spread(edge)
+    if edge:
+        found["edge"] = {**edge, "survey": spread(edge_of_survey).get("median", 0.0)}
     return found
+
+
+def spread(values: np.ndarray) -> dict[str, float]:
+    """Return the `median`, `low` and `high` (5 and 95 %) of values (N,); nothing if all are NaN."""
+    if not np.isfinite(values).any():
+        return {}
+    levels = np.nanpercentile(values, [50, 5, 95]).tolist()
+    return dict(zip(("median", "low", "high"), levels, strict=True))
 
 
 def summary(verdict: dict) -> str:

@@ -129,6 +129,19 @@ def test_galaxies_are_generated_and_reconstructed_in_the_survey_s_unit(fitted):
 
 
 @pytest.mark.parametrize("unit", UNITS.values())
+def test_half_precision_holds_images_in_any_unit(composed, tmp_path, unit):
+    data = ["data=mosaic", f"data.file={sky(tmp_path / 's.h5', unit)}", "data.batch_size=16"]
+    data.append("data.image_size=32")
+    images = []
+    for kind in ("float32", "float16"):
+        survey = instantiate(composed(*data, "transform=none", f"data.cache_dtype={kind}").data)
+        survey.setup()
+        images.append(survey.first("train", 40).image)
+    assert images[0].max() > 100
+    torch.testing.assert_close(images[1], images[0], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("unit", UNITS.values())
 def test_the_noise_of_a_survey(tmp_path, unit):
     for known in (True, False):
         stamps = StampFile(sky(tmp_path / f"{known}.h5", unit, known=known))

@@ -153,11 +153,12 @@ class SurveyDataModule(LightningDataModule):
             self.margin = min(self.max_shift, (self.stamps.size - self.image_size) // 2)
         self.parts = {part: self._part(part, rows[part]) for part in PARTS}
         self._check_parts()
-        self.transform.fit(noise_level(self.stamps, rows["train"], self.image_size))
+        noise = noise_level(self.stamps, rows["train"], self.image_size)
+        self.transform.fit(noise)
         pixels = self.stamps.read(slice(0, READ_TOGETHER), self.image_size)
         self.value_range = self.transform.value_range(float(pixels.min()), float(pixels.max()))
         if self.cache != "none":
-            self._read_into_memory()
+            self._read_into_memory(noise)
 
     def require_redshifts(self) -> None:
         """Leave out the galaxies whose redshift galgen's own layout marks as unknown, by NaN.
@@ -356,7 +357,7 @@ class SurveyDataModule(LightningDataModule):
             total += float(batch.image.double().square().sum())
         return total / n
 
-    def _read_into_memory(self) -> None:
+    def _read_into_memory(self, noise: float) -> None:
         wanted = [self.parts[part] for part in PARTS[:2]]
         item = self.cache_dtype.itemsize
         gigabytes = sum(
@@ -372,7 +373,7 @@ class SurveyDataModule(LightningDataModule):
             )
             return
         for part in wanted:
-            part.allocate(self.cache_dtype)
+            part.allocate(self.cache_dtype, noise)
         for name in wanted[0].stacks:
             size = max(part.stacks[name] for part in wanted)
             for start in range(0, len(self.stamps), READ_TOGETHER):

@@ -1,5 +1,6 @@
 """Parts of a survey: which rows are in them, what a batch holds, in which order batches come."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -74,6 +75,8 @@ class Part(Dataset):
         """Stacks in memory: a row a galaxy, but of PSFs a row for each that differs."""
         self.place = torch.arange(len(rows))
         """Rows of the galaxies in them, -1 where another process has them."""
+        self.unit = 1.0
+        """Of cached images, in the stamp file's."""
         self.sharded = False
         """Whether other processes have some of the galaxies."""
         self.moved: tuple = ()
@@ -99,8 +102,15 @@ class Part(Dataset):
             stacks["psf"] = self._psf(self.psf_index[positions])
         return Batch(index=self.index[positions], **columns, **stacks)
 
-    def allocate(self, dtype: torch.dtype) -> None:
-        """Make room for the stacks in memory, in a type, and read the PSFs."""
+    def allocate(self, dtype: torch.dtype, noise: float) -> None:
+        """Make room for the stacks in memory, in a type, and read the PSFs.
+
+        Args:
+            dtype: float32, or float16, whose range holds images in units of the noise.
+            noise: typical noise of a pixel, in the stamp file's unit.
+        """
+        if dtype == torch.float16:
+            self.unit = 2.0 ** round(math.log2(noise))  # which rounds nothing
         for name, size in self.stacks.items():
             self.cached[name] = torch.empty((len(self), size, size), dtype=dtype)
         if self.psf_index is not None:
@@ -122,11 +132,13 @@ class Part(Dataset):
         edge = (block.shape[1] - self.stacks[name]) // 2
         middle = slice(edge, edge + self.stacks[name])
         here = block[self.rows[first:last] - start, middle, middle]
+        if name == "image":
+            here = here / np.float32(self.unit)
         self.cached[name][first:last] = torch.from_numpy(here)
         if not self.cached[name][first:last].isfinite().all():
             raise GalgenError(
-                f"{self.stamps.path}: pixels are beyond the range of float16, {block.max():.3g}; "
-                "give data.cache_dtype=float32"
+                f"data.cache_dtype=float16: pixels of {self.stamps.path} are too bright for it, "
+                f"{here.max():.3g} times the noise. Use data.cache_dtype=float32"
             )
 
     def keep(self, chosen: np.ndarray) -> None:
@@ -170,7 +182,8 @@ class Part(Dataset):
 
     def _stack(self, name: str, positions: Tensor, from_memory: bool) -> Tensor:
         if from_memory:
-            return self.cached[name][self.place[positions]]
+            stack = self.cached[name][self.place[positions]]
+            return stack.float() * self.unit if name == "image" and self.unit != 1 else stack
         # As a tensor, one position would index as that number.
         rows = self.rows[positions.cpu().numpy()]
         stack = torch.from_numpy(self.stamps.read(rows, self.stacks[name], name))

@@ -21,6 +21,7 @@ from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_red
 from galgen.latents import encode_part
 from galgen.models.vae import NORMAL, in_blocks
 from galgen.trained import TrainedRun
+from galgen.verdict import PEDESTAL, edge_share, spread
 
 FEW = 500
 """Galaxies whose evidence is computed."""
@@ -91,6 +92,7 @@ class Evaluation:
         self.samples: dict[str, Sample] = {}
         self.images: dict[str, np.ndarray] = {}
         self.spectra: dict[str, np.ndarray] = {}
+        self.edges: dict[str, dict[str, float]] = {}
         self.encoder, self.regressor = None, None
         self.scores, self.scatter, self.distances = {}, {}, {}
 
@@ -146,6 +148,7 @@ class Evaluation:
                 name: {statistic: vars(value) for statistic, value in found.items()}
                 for name, found in self.distances.items()
             },
+            "edge": self.edges,
             "not_measured": {name: sample.causes(names) for name, sample in self.samples.items()},
         }
 
@@ -250,6 +253,8 @@ class Evaluation:
         """Generate galaxies with the test galaxies' redshifts, as they are measured."""
         asked = self._redshift("test", self.places) if self.run.model.conditional else None
         images = self.run.physical(self.run.model.sample(self.n, asked, prior, seed))
+        if seed == 0:
+            self.edges[prior] = spread(edge_share(images))
         return self.observation.generated(images, self.places, seed)
 
     def _score(self, real: Sample, generated: Sample) -> tuple[dict, dict[str, metrics.Score]]:
@@ -313,8 +318,19 @@ class Evaluation:
             seen = self.observation.with_noise(light, positions, seed=CONTROL + 1)
         self._keep(self._measure("sersic", seen, "test", positions), seen)
 
+    def _note_pedestals(self) -> None:
+        for prior, edge in self.edges.items():
+            if edge and edge["median"] > PEDESTAL:
+                self.notes.append(
+                    f"generated galaxies of prior={prior} stand on a pedestal: "
+                    f"{edge['median']:.0%} of their light (5 to 95 %: {edge['low']:.0%} to "
+                    f"{edge['high']:.0%}) is a constant level, which counts as background where "
+                    "galaxies are measured"
+                )
+
     def _likelihoods(self) -> dict:
         self.report("reconstructions and evidence")
+        self._note_pedestals()
         latents, run = self.latents, self.run
         priors = [prior for prior in self.priors if prior != "two_stage"]  # which has no density
         bound = evidence(run, self.positions[:FEW], priors)

@@ -1,0 +1,127 @@
+"""The verdict on a model, against closed forms, and where it is repeated."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from galgen.data.parts import Batch
+from galgen.data.transforms import Peak, Physical
+from galgen.verdict import cautions, edge_level, edge_share, judge, summary
+from tests.conftest import discs
+
+SIGMA = 0.1
+LIGHT = torch.from_numpy(discs(200))
+STAMPS = LIGHT + SIGMA * torch.randn(LIGHT.shape, generator=torch.Generator().manual_seed(0))
+
+
+def survey(transform=None, noise: float | None = SIGMA):
+    """Galaxies in white noise, as a data module hands them out."""
+    transform = transform or Physical(1.0)
+
+    def batch(part: str, positions: np.ndarray) -> Batch:
+        assert part == "val"  # the test part is evaluation's alone
+        rows = torch.from_numpy(positions)
+        known = None if noise is None else torch.full((len(rows),), noise)
+        return transform(Batch(STAMPS[rows], rows, noise=known))
+
+    return SimpleNamespace(parts={"val": range(200)}, batch=batch, transform=transform)
+
+
+def model_of(reconstruct):
+    """A model that reconstructs rows of the survey in a way of its own."""
+    done = []
+
+    def rows(image, redshift):
+        done.append(len(image))
+        start = sum(done[:-1])
+        return reconstruct(LIGHT[start : start + len(image)])
+
+    move = {"transfer_batch_to_device": lambda batch, device, index: batch}
+    return SimpleNamespace(device="cpu", conditional=False, reconstruct=rows, **move)
+
+
+def test_the_light_that_reconstructions_account_for():
+    found = judge(model_of(lambda light: 0.8 * light), survey())
+    assert found["galaxies"] == 200
+    assert found["noise"] == pytest.approx(SIGMA**2)
+    square = float(LIGHT.square().mean())
+    assert found["squared_error_of_zero"] == pytest.approx(square + SIGMA**2, rel=0.02)
+    assert found["squared_error"] == pytest.approx(0.04 * square + SIGMA**2, rel=0.02)
+    assert found["explained"] == pytest.approx(1 - 0.2**2, abs=0.03)
+    assert not cautions(found)
+    assert "account for 9" in summary(found)
+
+
+def test_without_a_known_noise_it_counts_as_light():
+    found = judge(model_of(lambda light: light), survey(noise=None))
+    square = float(LIGHT.square().mean())
+    assert found["noise"] is None
+    assert found["explained"] == pytest.approx(1 - SIGMA**2 / (square + SIGMA**2), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.0, "failed: reconstructions are no better than an all-zero image"), (0.2, "is poor")],
+)
+def test_a_model_that_failed_or_is_poor(share, said):
+    [caution] = cautions(judge(model_of(lambda light: share * light), survey()))
+    assert said in caution
+    assert "an all-zero image" in caution
+
+
+def test_a_pedestal_is_a_share_of_the_light():
+    level = 0.3 * LIGHT.sum(dim=(1, 2)).mean() / 32**2
+    found = judge(model_of(lambda light: light + level), survey())
+    expected = edge_share((LIGHT + level).numpy())
+    assert found["edge"]["median"] == pytest.approx(np.median(expected), rel=1e-5)
+    assert found["edge"]["median"] == pytest.approx(0.23, abs=0.05)
+    assert found["edge"]["low"] < found["edge"]["median"] < found["edge"]["high"]
+    assert "stand on a pedestal" in cautions(found)[-1]
+    assert "edge=subtract" in cautions(found)[-1]
+
+
+def test_a_level_that_the_survey_has_too_is_no_pedestal():
+    found = {"explained": 0.9, "edge": {"median": 0.3, "low": 0.1, "high": 0.5, "survey": 0.29}}
+    assert not cautions(found)
+    found["edge"]["survey"] = -0.3  # noise, of which a level is not made
+    assert cautions(found)
+
+
+def test_the_level_and_its_share_of_a_known_image():
+    image = np.full((1, 10, 10), 0.5)
+    image[0, 5, 5] += 50
+    assert edge_level(image) == 0.5
+    assert edge_share(image) == pytest.approx(0.5)
+    assert np.isnan(edge_share(np.zeros((1, 4, 4))))
+
+
+def test_peaks_have_no_white_noise():
+    found = judge(model_of(lambda light: light), survey(Peak()))
+    assert found["noise"] is None
+    assert found["edge"]["survey"] < 0.9
+
+
+def test_a_training_ends_with_a_verdict_which_the_commands_repeat(command, trained, tmp_path):
+    stored = json.loads((trained / "DONE").read_text())["verdict"]
+    assert stored["galaxies"] == 8
+    assert stored["squared_error"] > 0
+    run = shutil.copytree(trained, tmp_path / "run")
+    done = json.loads((run / "DONE").read_text())
+    done["verdict"] = {**stored, "explained": -0.6, "edge": None}
+    (run / "DONE").write_text(json.dumps(done))
+    for name, *words in (
+        ("plot", "out=pictures"),
+        ("generate", "n=2", "redshift=1", "out=m.h5"),
+        ("export", "format=torchscript"),
+        ("fit_flow", "fit=[gmm]", "gmm.components=1"),
+    ):
+        code, printed = command(name, f"run={run}", *words)
+        assert code == 0, printed
+        assert "this model failed" in printed, name
+    (run / "DONE").write_text("[")
+    code, printed = command("plot", f"run={run}", "out=pictures")
+    assert (code, "DONE is damaged" in printed) == (1, True)
