@@ -111,11 +111,18 @@ def write_run(config: DictConfig, run: runs.Run, state: dict, source: dict) -> N
     with run.lock():
         if config.overwrite:
             run.clear()
-        transform = config.transform._target_.rsplit(".", 1)[1].lower()
-        run.remember({"survey": config.data.name, "transform": {"name": transform}, **source})
+        run.remember({"survey": config.data.name, "transform": scales(config), **source})
         path = run.directory / "checkpoints" / "best.ckpt"
         AtomicCheckpointIO().save_checkpoint({"state_dict": model.state_dict()}, path)
         run.finish({"imported": source})
+
+
+def scales(config: DictConfig) -> dict:
+    """Say how the original images were scaled; those in no unit of the noise are as they are."""
+    transform = {"name": config.transform._target_.rsplit(".", 1)[1].lower()}
+    if "scale" in config.transform:
+        transform["scale"] = config.transform.scale or 1.0
+    return transform
 
 
 def _read_without_executing(file: Path):

@@ -278,10 +278,19 @@ def keep_scale(config: DictConfig, facts: dict) -> None:
     Args:
         config: the run's.
         facts: what its data.json keeps.
+
+    Raises:
+        GalgenError: if it keeps none.
     """
-    if "scale" in facts["transform"]:
-        for node in (config.transform, config.data.transform):
-            node.scale = facts["transform"]["scale"]
+    scale = facts["transform"].get("scale")
+    for node in (config.transform, config.data.transform):
+        if "scale" in node or scale is not None:
+            if type(scale) not in (float, int) or not scale > 0:
+                raise GalgenError(
+                    f"data.json: transform.scale={scale} is not a positive number, so the unit of "
+                    "the run's images is not known. Train it again"
+                )
+            node.scale = scale
 
 
 def read_verdict(directory: Path) -> dict | None:

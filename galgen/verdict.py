@@ -2,15 +2,16 @@
 
 import numpy as np
 
-from galgen.data.edges import edge_pixels
+from galgen.data.edges import edge_level
 
-PEAK = "peak"
 GALAXIES = 512
 """Of the validation part, on which a model is judged."""
 TOGETHER = 64
 """Galaxies reconstructed at a time."""
 POOR = 0.5
 """Share of the light below which a model's reconstructions are poor."""
+CHECKERED = 5.0
+"""Power of a pattern of pixels over its surroundings that is worth a warning."""
 PEDESTAL = 0.02
 """Share of a stamp's light in a constant level, beyond the survey's, that is worth a warning."""
 
@@ -26,30 +27,31 @@ def judge(model, datamodule) -> dict:
         `galaxies`, their number; on the model's scale and by pixel, `squared_error` of the
         reconstructions, `squared_error_of_zero`, that of an all-zero image, and, where the noise is
         known and white, `noise`, its variance; `explained`, the share of the squared light above
-        the noise that the reconstructions account for; and `edge`, the share of a stamp's light
-        that is a constant level: `median`, `low` and `high` (5 and 95 %) of the reconstructions,
-        and `survey`, the median of the galaxies themselves.
+        the noise that the reconstructions account for; `checkerboard` of the reconstructions; and
+        `edge`, the share of a stamp's light that is a constant level: `median`, `low` and `high` (5
+        and 95 %) of the reconstructions, and `survey`, the median of the galaxies themselves.
     """
     n = min(GALAXIES, len(datamodule.parts["val"]))
-    rows = [
-        _compare(model, datamodule, np.arange(start, min(start + TOGETHER, n)))
+    blocks = [
+        _reconstruct(model, datamodule, np.arange(start, min(start + TOGETHER, n)))
         for start in range(0, n, TOGETHER)
     ]
-    error, zero, noise, edge, edge_of_survey = (
-        np.concatenate(column) for column in zip(*rows, strict=True)
-    )
+    image, again, noise = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    error, zero = (float(np.square(light, dtype=float).mean()) for light in (image - again, image))
     noise = float(noise.mean()) if np.isfinite(noise).all() else None
-    light = zero.mean() - (noise or 0)
+    light = zero - (noise or 0)
     found = {
         "galaxies": n,
-        "squared_error": float(error.mean()),
-        "squared_error_of_zero": float(zero.mean()),
+        "squared_error": error,
+        "squared_error_of_zero": zero,
         "noise": noise,
-        "explained": float(1 - (error.mean() - (noise or 0)) / light) if light > 0 else None,
+        "explained": 1 - (error - (noise or 0)) / light if light > 0 else None,
+        "checkerboard": checkerboard(again),
     }
-    edge = spread(edge)
+    seen, survey = (edge_share(datamodule.physical(images)) for images in (again, image))
+    edge = spread(seen)
     if edge:
-        found["edge"] = {**edge, "survey": spread(edge_of_survey).get("median", 0.0)}
+        found["edge"] = {**edge, "survey": spread(survey).get("median", 0.0)}
     return found
 
 
@@ -90,6 +92,11 @@ def cautions(verdict: dict | None) -> list[str]:
         )
     elif explained is not None and explained < POOR:
         found.append(f"this model is poor: {summary(verdict)}; train longer")
+    if verdict.get("checkerboard", 0) > CHECKERED:
+        found.append(
+            f"galaxies of this model have a checkerboard: their power at a period of two pixels is "
+            f"{verdict['checkerboard']:.0f} times that beside it; transposed convolutions leave it"
+        )
     edge = verdict.get("edge")
     if edge and edge["median"] - max(edge["survey"], 0) > PEDESTAL:
         found.append(
@@ -99,18 +106,6 @@ def cautions(verdict: dict | None) -> list[str]:
             "off generated galaxies"
         )
     return found
-
-
-def edge_level(images: np.ndarray) -> np.ndarray:
-    """Return the level on which galaxies stand, the median of the outermost pixels.
-
-    Args:
-        images: (N, H, W).
-
-    Returns:
-        Array (N,), in the unit of the images.
-    """
-    return np.median(edge_pixels(images), axis=-1)
 
 
 def edge_share(images: np.ndarray) -> np.ndarray:
@@ -123,22 +118,32 @@ def edge_share(images: np.ndarray) -> np.ndarray:
     return edge_level(images) * pixels / np.where(total > 0, total, np.nan)
 
 
-def _compare(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Compare galaxies with reconstructions: error, zero's, noise, edge shares of both, (n,)."""
+def checkerboard(images: np.ndarray) -> float:
+    """Return how far the power of a pattern with a period of two pixels stands out.
+
+    Transposed convolutions leave such patterns (Odena et al. 2016). The power is the mean over
+    images, over that of wavenumbers beside it; an image without a pattern has about 1.
+
+    Args:
+        images: (N, H, W).
+    """
+    power = (np.abs(np.fft.fft2(images)) ** 2).mean(axis=0)
+    sides, beside = images.shape[1:], (-3, -2, 2, 3)
+    found = []
+    for y, x in ((sides[0] // 2, 0), (0, sides[1] // 2), (sides[0] // 2, sides[1] // 2)):
+        near = [power[(y + dy) % sides[0], (x + dx) % sides[1]] for dy in beside for dx in beside]
+        found.append(power[y, x] / max(np.median(near), np.finfo(float).tiny))
+    return float(max(found))
+
+
+def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return galaxies, reconstructions (n, H, W) and the noise's variance on the model's scale.
+
+    The variance, (n,), is NaN where it is not known, or cut off at the background.
+    """
     batch = model.transfer_batch_to_device(datamodule.batch("val", positions), model.device, 0)
-    again = model.reconstruct(batch.image, batch.redshift if model.conditional else None).float()
-    error, zero = (
-        light.double().square().mean(dim=(1, 2)).cpu().numpy()
-        for light in (batch.image - again, batch.image)
-    )
+    again = model.reconstruct(batch.image, batch.redshift if model.conditional else None)
     noise = np.full(len(positions), np.nan)
-    if batch.noise_variance is not None and not _normalised(datamodule):
-        noise = batch.noise_variance.cpu().double().numpy()
-    inverse = datamodule.transform.inverse
-    seen = [inverse(image).cpu().double().numpy() for image in (again, batch.image)]
-    return error, zero, noise, *map(edge_share, seen)
-
-
-def _normalised(datamodule) -> bool:
-    """Say whether the transform cuts the noise off below the background."""
-    return type(datamodule.transform).__name__.lower() == PEAK
+    if batch.noise_variance is not None and datamodule.transform.keeps_noise:
+        noise = batch.noise_variance.cpu().numpy()
+    return batch.image.cpu().numpy(), again.float().cpu().numpy(), noise

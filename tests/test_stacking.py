@@ -42,7 +42,11 @@ def assert_same_to_float_tolerance(one: Path, two: Path) -> None:
 @pytest.mark.parametrize(
     ("together", "model", "assert_equal"),
     [
-        ("null", ["model=residual_cvae", "trainer.precision=bf16-mixed"], assert_same_training),
+        (
+            "null",
+            ["model=residual_cvae", "model.flux_scale=0.01", "trainer.precision=bf16-mixed"],
+            assert_same_training,
+        ),
         ("2", [], assert_same_to_float_tolerance),
     ],
 )

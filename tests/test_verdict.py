@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.data.edges import edge_level
 from galgen.data.parts import Batch
 from galgen.data.transforms import Peak, Physical
-from galgen.verdict import cautions, edge_level, edge_share, judge, summary
+from galgen.verdict import cautions, checkerboard, edge_share, judge, summary
 from tests.conftest import discs
 
 SIGMA = 0.1
@@ -28,7 +29,10 @@ def survey(transform=None, noise: float | None = SIGMA):
         known = None if noise is None else torch.full((len(rows),), noise)
         return transform(Batch(STAMPS[rows], rows, noise=known))
 
-    return SimpleNamespace(parts={"val": range(200)}, batch=batch, transform=transform)
+    parts = {"val": range(200)}
+    return SimpleNamespace(
+        parts=parts, batch=batch, transform=transform, physical=lambda images: 2 * images
+    )
 
 
 def model_of(reconstruct):
@@ -97,6 +101,22 @@ def test_the_level_and_its_share_of_a_known_image():
     assert edge_level(image) == 0.5
     assert edge_share(image) == pytest.approx(0.5)
     assert np.isnan(edge_share(np.zeros((1, 4, 4))))
+
+
+@pytest.mark.parametrize("size", [32, 33])
+def test_a_checkerboard_stands_out_of_the_power_beside_it(size):
+    images = discs(20, size)
+    assert checkerboard(images) < 2
+    pattern = 0.01 * (-1.0) ** np.add.outer(np.arange(size), np.arange(size))
+    assert checkerboard(images + pattern) > 20
+    assert checkerboard(images + np.random.default_rng(0).normal(0, 0.01, images.shape)) < 3
+
+
+def test_a_checkerboard_is_a_caution():
+    pattern = torch.from_numpy(0.01 * (-1.0) ** np.add.outer(np.arange(32), np.arange(32))).float()
+    found = judge(model_of(lambda light: light + pattern), survey())
+    assert found["checkerboard"] > 20
+    assert "have a checkerboard" in cautions(found)[0]
 
 
 def test_peaks_have_no_white_noise():

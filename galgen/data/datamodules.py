@@ -272,6 +272,10 @@ class SurveyDataModule(LightningDataModule):
         """Return galaxies of a part, normalised, by their positions (n,) in it, from 0."""
         return self._finished(self.parts[part].batch(torch.from_numpy(positions)))
 
+    def physical(self, images: np.ndarray) -> np.ndarray:
+        """Bring images (N, H, W) from the model's scale to the stamp file's unit, float32."""
+        return self.transform.inverse(torch.from_numpy(images)).numpy()
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Crop and normalise a batch on its device, and augment it in training."""
         return self._finished(batch, augment=self.augment and self.trainer.training)

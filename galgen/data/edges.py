@@ -1,9 +1,28 @@
-"""The outermost pixels of stamps, where there is sky."""
+"""The outer pixels of stamps, where there is sky."""
 
 import numpy as np
+
+FRAME = 8
+"""Side of a stamp over the width of the frame on which its level is measured: a decoder's outermost
+pixels are often brighter than the rest of its background."""
 
 
 def edge_pixels(images: np.ndarray) -> np.ndarray:
     """Return the outermost pixels of images (..., H, W), in one row each, (..., P)."""
     sides = (images[..., 0, :], images[..., -1, :], images[..., 1:-1, 0], images[..., 1:-1, -1])
     return np.concatenate(sides, axis=-1)
+
+
+def edge_level(images: np.ndarray) -> np.ndarray:
+    """Return the level on which galaxies stand, the median of the outer frame of a stamp.
+
+    Args:
+        images: (N, H, W).
+
+    Returns:
+        Array (N,), in the unit of the images.
+    """
+    width = max(1, min(images.shape[1:]) // FRAME)
+    frame = np.ones(images.shape[1:], bool)
+    frame[width:-width, width:-width] = False
+    return np.median(images[:, frame], axis=1)

@@ -15,9 +15,11 @@ class Transform:
     Attributes:
         scale: of one unit of the model, in the stamp file's unit; None where it is the survey's to
             say, until `fit` has been called, and where each galaxy has its own.
+        keeps_noise: whether the noise of a batch is white with `noise_variance` afterwards.
     """
 
     scale: float | None = None
+    keeps_noise = True
 
     def fit(self, noise: float) -> None:
         """Take the scale from the survey, where none was given.
@@ -34,6 +36,8 @@ class Peak(Transform):
     spectrum at frequency zero, as in Censai (Adam et al. 2022). Stamps with no light above it
     stay zero; the variance of their noise is 1.
     """
+
+    keeps_noise = False  # it is cut off at the background
 
     def value_range(self, low: float, high: float) -> tuple[float, float]:
         """Return the bounds of what comes of pixels between `low` and `high`."""
