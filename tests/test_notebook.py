@@ -25,7 +25,7 @@ def kinds(cell) -> list[str]:
 
 
 def texts(cell) -> list[str]:
-    return [output.data["text/plain"] for output in cell.outputs]
+    return [output.data["text/plain"] for output in cell.outputs if output.output_type != "stream"]
 
 
 def test_it_shows_a_run(tour, small, command, tmp_path, monkeypatch):
