@@ -30,7 +30,7 @@ def load(run, checkpoint=None, device="cpu"):
     return TrainedRun(run, device, checkpoint=checkpoint)
 
 
-def galsim_objects(run, n, redshift=None, seed=0, start=0, prior="normal"):
+def galsim_objects(run, n, redshift=None, seed=0, start=0, prior=None, edge="keep", **conditions):
     """Generate galaxies as GalSim objects, one after the other.
 
     Args:
@@ -38,21 +38,24 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior="normal"):
         n: number of galaxies.
         redshift: as in `python -m galgen.generate`: a number, `"0.1:2"`, a list, or `"survey"`;
             conditional models need it.
-        seed: whole number from 0; galaxy i depends on (seed, i) and its redshift alone.
+        seed: whole number from 0; galaxy i depends on (seed, i) and its conditions alone.
         start: number of the first galaxy.
         prior: what latents are drawn from: `"normal"`; after `python -m galgen.fit_flow` also
-            `"flow"`, `"gmm"` and `"two_stage"`.
+            `"flow"`, `"gmm"` and `"two_stage"`; the best of those that are fitted where None.
+        edge: `"keep"`, or `"subtract"` the level on which each galaxy stands.
+        **conditions: `magnitude` (AB) and `flux_radius` (arcsec), in the forms of `redshift`; of
+            priors that know them.
 
     Returns:
         Iterator of `galsim.InterpolatedImage`; the flux is the sum of the stamp in the run's unit,
-        counts/s or the galaxy's peak, and `redshift` the galaxy's, where the model has one.
+        counts/s or the galaxy's peak, and `redshift` the galaxy's, where one was asked for.
 
     Raises:
-        GalgenError: if the directory is no run, its pixel scale is not known, the redshift is not
-            what the model takes, the prior has not been fitted, or, later, if a galaxy has no
+        GalgenError: if the directory is no run, its pixel scale is not known, a condition is not
+            what model or prior takes, the prior has not been fitted, or, later, if a galaxy has no
             light.
         ValueError: if the seed, the start or the number is out of range.
     """
     from galgen.galsim_galaxies import objects  # GalSim is imported by those who need it
 
-    return objects(run, n, redshift, seed, start, prior)
+    return objects(run, n, redshift, seed, start, prior, edge, **conditions)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LATENT, REDSHIFT, POSTERIOR, CHOICE = range(4)
+LATENT, REDSHIFT, POSTERIOR, CHOICE, MAGNITUDE, SIZE = range(6)
 """Streams: what the numbers are drawn for."""
 LARGEST_SEED = 2**63 - 1
 

@@ -11,7 +11,7 @@ another telescope they are seen through both.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,9 +20,11 @@ import numpy as np
 import torch
 from galsim.config import GetAllParams, ParseValue, RegisterObjectType, SetDefaultIndex
 
+from galgen.catalogue.galaxies import without_edge
+from galgen.conditions import STREAMS
+from galgen.data.edges import EDGES
 from galgen.draws import REDSHIFT, uniform
 from galgen.errors import GalgenError
-from galgen.models.vae import NORMAL
 from galgen.rules import check_prior
 from galgen.trained import PEAK, TrainedRun
 
@@ -33,61 +35,86 @@ FLUX_KEYS = ("flux", "scale_flux", "signal_to_noise")
 
 
 def objects(
-    run: str | Path, n: int, redshift=None, seed: int = 0, start: int = 0, prior: str = NORMAL
+    run: str | Path,
+    n: int,
+    redshift=None,
+    seed: int = 0,
+    start: int = 0,
+    prior: str | None = None,
+    edge: str = "keep",
+    **conditions,
 ) -> Iterator[galsim.InterpolatedImage]:
     """Generate galaxies as GalSim objects; see `galgen.galsim_objects`."""
     uniform(seed, REDSHIFT, start, min(n, 0), 1)  # raises what `sample` would raise too late
-    check_prior(prior)
     trained = TrainedRun(run)
     pixel_scale(trained)
-    if prior != NORMAL:
-        trained.model.priors[prior]  # raises what `sample` would raise too late
-    wanted = trained.redshifts(redshift)
-    survey = None
-    if wanted is not None and wanted.values is None:
-        survey = trained.training_redshifts()
+    made = Making(trained, {**conditions, "redshift": redshift}, prior, edge)
 
     def generate():
         first, block = start, trained.model.decoded_together
         while first < start + n:
             together = min(block - first % block, start + n - first)
-            redshifts = None
-            if wanted is not None:
-                redshifts = wanted.draw(seed, first, together, survey)
-            yield from galaxies(trained, together, redshifts, seed, first, prior)
+            yield from made.galaxies(together, seed, first)
             first += together
 
     return generate()
 
 
-def galaxies(
-    run: TrainedRun,
-    n: int,
-    redshifts: np.ndarray | None,
-    seed: int,
-    start: int,
-    prior: str = NORMAL,
-) -> Iterator[galsim.InterpolatedImage]:
-    """Generate galaxies `start` to `start + n - 1` at redshifts (n,), decoded at once.
+class Making:
+    """How a run's galaxies are made.
+
+    Args:
+        run: the trained run.
+        keys: what galaxies are asked for by, as `TrainedRun.conditions` takes it.
+        prior: what latents are drawn from; the run's default where None.
+        edge: `keep`, or `subtract` the level on which each galaxy stands.
 
     Raises:
-        GalgenError: if a stamp sums to zero or is not finite, or has no pixel scale.
-        ValueError: if a redshift, the seed or the start is out of range.
+        GalgenError: if the prior was not fitted, or a condition is missing, ignored or no such.
     """
-    stamps = run.physical(run.model.sample(n, redshifts, prior, seed, start))
-    for number, stamp in enumerate(stamps.astype(float), start):
-        flux = stamp.sum()
-        if flux == 0 or not np.isfinite(flux):
+
+    def __init__(self, run: TrainedRun, keys: Mapping, prior: str | None, edge: str):
+        unknown = set(keys) - set(STREAMS)
+        if unknown:
             raise GalgenError(
-                f"galaxy {number} of seed {seed} has no light: its pixels sum to {flux:g}; "
-                "leave this number out"
+                f"{min(unknown)}: there is no such condition, there are {', '.join(STREAMS)}"
             )
-        # GalSim's default interpolants and accuracy: other interpolants and a finer one change the
-        # image under a PSF of 0.7" by less than 1e-5 of its peak.
-        galaxy = galsim.InterpolatedImage(galsim.Image(stamp, scale=pixel_scale(run)))
-        if redshifts is not None:
-            galaxy.redshift = float(redshifts[number - start])
-        yield galaxy
+        if edge not in EDGES:
+            raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}")
+        if prior is not None:
+            check_prior(prior)
+        self.run, self.edge, self.prior = run, edge, prior or run.default_prior
+        run.warn_of_prior(self.prior)
+        self.conditions = run.conditions(keys, self.prior)
+
+    def galaxies(self, n: int, seed: int, start: int) -> Iterator[galsim.InterpolatedImage]:
+        """Generate galaxies `start` to `start + n - 1`, decoded at once.
+
+        Raises:
+            GalgenError: if a stamp sums to zero or is not finite, or has no pixel scale.
+            ValueError: if the seed or the start is out of range.
+        """
+        values = self.conditions.draw(seed, start, n)
+        redshift = values.pop("redshift", None)
+        own = redshift if self.run.model.conditional else None
+        images = self.run.physical(
+            self.run.model.sample(n, own, self.prior, seed, start, values)
+        ).astype(float)
+        if self.edge == "subtract":
+            images = without_edge(images)
+        for number, image in enumerate(images, start):
+            flux = image.sum()
+            if flux == 0 or not np.isfinite(flux):
+                raise GalgenError(
+                    f"galaxy {number} of seed {seed} has no light: its pixels sum to {flux:g}. "
+                    "Leave this number out"
+                )
+            # GalSim's default interpolants and accuracy: other interpolants and a finer one change
+            # the image under a PSF of 0.7" by less than 1e-5 of its peak.
+            galaxy = galsim.InterpolatedImage(galsim.Image(image, scale=pixel_scale(self.run)))
+            if redshift is not None:
+                galaxy.redshift = float(redshift[number - start])
+            yield galaxy
 
 
 def pixel_scale(run: TrainedRun) -> float:
@@ -107,13 +134,13 @@ def pixel_scale(run: TrainedRun) -> float:
 def build_galaxy(
     config: dict, base: dict, ignore: list[str], gsparams: dict, logger
 ) -> tuple[galsim.InterpolatedImage, bool]:
-    """Build what `type: GalgenGalaxy` describes, by its keys run, redshift, index, seed and prior.
+    """Build what `type: GalgenGalaxy` describes.
 
     Args:
-        config: of the galaxy. `run` is a run directory; `redshift` (or that of `sed`) is what
-            conditional models need; `index`, the number of the galaxy, counts objects where it is
-            not given; `seed` is 0 and `prior`, what latents are drawn from, normal where they are
-            not.
+        config: of the galaxy. `run` is a run directory; `redshift` (or that of `sed`) is needed by
+            conditional models; `magnitude` (AB) and `flux_radius` (arcsec) are known to some
+            priors; `index`, the number of the galaxy, counts objects where it is not given; `seed`
+            is 0, `prior` the run's default and `edge` keep where they are not.
         base: the whole configuration.
         ignore: keys that GalSim itself sees to.
         gsparams: arguments of `galsim.GSParams`.
@@ -127,11 +154,10 @@ def build_galaxy(
             range, or the run knows no fluxes and none is given.
     """
     SetDefaultIndex(config, NUMBERS)
-    others = [*ignore, "flux", "redshift"]
     keys = {"run": str, "index": int}
-    values, safe = GetAllParams(
-        config, base, req=keys, opt={"seed": int, "prior": str}, ignore=others
-    )
+    optional = {"seed": int, "prior": str, "edge": str, "magnitude": float, "flux_radius": float}
+    others = [*ignore, "flux", "redshift"]
+    values, safe = GetAllParams(config, base, req=keys, opt=optional, ignore=others)
     try:
         with one_thread():
             run = loaded(Path(values["run"]).absolute())
@@ -141,12 +167,14 @@ def build_galaxy(
                     f"give one of {', '.join(FLUX_KEYS)}"
                 )
             redshift, safe_redshift = _redshift(run, config, base)
-            run.redshifts(redshift)
-            redshifts = None if redshift is None else np.array([redshift])
-            prior = values.get("prior", NORMAL)
-            check_prior(prior)
-            number = (values.get("seed", 0), values["index"])
-            galaxy = next(galaxies(run, 1, redshifts, *number, prior))
+            asked = {name: values[name] for name in STREAMS if name in values}
+            made = Making(
+                run,
+                {**asked, "redshift": redshift},
+                values.get("prior"),
+                values.get("edge", "keep"),
+            )
+            galaxy = next(made.galaxies(1, values.get("seed", 0), values["index"]))
     except (GalgenError, ValueError) as error:
         raise galsim.GalSimConfigError(f"GalgenGalaxy: {error}") from error
     if gsparams:

@@ -2,15 +2,20 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from galgen.conditions import asked_for
 from galgen.config import command
+from galgen.data.edges import EDGES
 from galgen.errors import GalgenError
 from galgen.rules import check_prior, check_whole_numbers
 
+REPORTED_EVERY = 10.0
+"""Seconds between lines about the progress, where nobody watches a bar."""
 ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 
 
@@ -22,15 +27,19 @@ def main(config: DictConfig) -> None:
     from galgen.trained import TrainedRun
 
     run = TrainedRun(config.run, config.device, config.data.file)
-    learned = config.conditions == "learned"
-    conditions = run.learned_conditions() if learned else None
-    redshifts = None if learned else run.redshifts(config.redshift)
-    numbers = (config.n, redshifts, config.seed, config.start)
-    catalogue = Catalogue(run, *numbers, config.prior, conditions)
+    prior = config.prior or run.default_prior
+    run.warn_of_prior(prior)
+    learned = run.learned_conditions() if config.conditions == "learned" else None
+    conditions = run.conditions(config, prior) if learned is None else None
+    numbers = (config.seed, config.start)
+    catalogue = Catalogue(run, config.n, conditions, *numbers, prior, learned, config.edge)
     out, started = Path(config.out).expanduser(), time.perf_counter()
+    side, gigabytes = catalogue.size, 4e-9 * config.n * catalogue.size**2
+    print(
+        f"{out}: {config.n} galaxies of {side} x {side} px from prior={prior}, {gigabytes:.2g} GB"
+    )
     write(catalogue, out, config.batch_size)
-    side, seconds = catalogue.size, time.perf_counter() - started
-    print(f"{out}: {config.n} galaxies of {side} x {side} px from {run.name}, {seconds:.1f} s")
+    print(f"{out} is complete, {time.perf_counter() - started:.1f} s")
 
 
 def check(config: DictConfig) -> None:
@@ -41,13 +50,19 @@ def check(config: DictConfig) -> None:
     """
     check_whole_numbers(config, {"n": 1, "start": 0, "seed": 0, "batch_size": 1})
     if type(config.overwrite) is not bool:
-        raise GalgenError(f"overwrite is {config.overwrite}, it must be true or false")
-    check_prior(config.prior)
+        raise GalgenError(f"overwrite={config.overwrite}: it can be true or false")
+    if config.prior is not None:
+        check_prior(config.prior)
+    if config.edge not in EDGES:
+        raise GalgenError(f"edge={config.edge}: it can be {' or '.join(EDGES)}")
     if config.conditions not in (None, "learned"):
-        raise GalgenError(f"conditions is {config.conditions!r}, it can be learned")
-    if config.conditions and config.redshift is not None:
+        raise GalgenError(f"conditions={config.conditions}: it can be learned")
+    asked = asked_for(config)
+    if config.conditions and asked:
+        first = next(iter(asked.values()))
         raise GalgenError(
-            f"conditions=learned draws the redshifts; leave redshift={config.redshift} out"
+            f"conditions=learned draws redshift, magnitude and size together. Leave "
+            f"{first.name}={first.text} out, or leave conditions=learned out"
         )
     out = Path(str(config.out)).expanduser()
     if out.suffix not in ENDINGS:
@@ -77,13 +92,14 @@ def write(catalogue, out: Path, batch_size: int) -> None:
     with Partial(out, identity).lock() as part, progress_bar() as bar:
         writer, first = FORMATS[out.suffix](part.folder, catalogue), part.done
         if first:
-            print(f"going on from galaxy {catalogue.start + first}")
-        task = bar.add_task("generating", total=catalogue.n, completed=first)
+            print(f"resuming from galaxy {catalogue.start + first}")
+        task, tell = bar.add_task("generating", total=catalogue.n, completed=first), lines(first)
         while first < catalogue.n:
             number = catalogue.start + first  # blocks end where the model's own do
             stop = min(first + together - number % block, catalogue.n)
             part.remember(writer.write(first, *catalogue.block(first, stop)), writer.sync)
             bar.update(task, completed=stop)
+            tell(stop, catalogue.n)
             first = stop
         writer.close()
         part.finish(writer.path)
@@ -93,6 +109,25 @@ def progress_bar() -> Progress:
     """Make a bar that counts galaxies, where somebody looks at it."""
     columns = [*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()]
     return Progress(*columns, transient=True, disable=not sys.stdout.isatty())
+
+
+def lines(first: int) -> Callable[[int, int], None]:
+    """Make what prints a line about the progress now and then, where there is no bar.
+
+    Args:
+        first: galaxies that are written already.
+    """
+    started = told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if sys.stdout.isatty() or done == total or now - told < REPORTED_EVERY:
+            return
+        told, left = now, (now - started) * (total - done) / (done - first)
+        print(f"{done} of {total} galaxies, {left:.0f} s left", flush=True)
+
+    return tell
 
 
 if __name__ == "__main__":

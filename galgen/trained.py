@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +14,15 @@ from numpy.typing import ArrayLike
 from torch.distributions import Normal
 
 from galgen import runs
+from galgen.conditions import Condition, Conditions, asked_for
 from galgen.config import check_targets, instantiate, locate
 from galgen.data.datamodules import SurveyDataModule
 from galgen.data.parts import Batch
+from galgen.data.stamps import known_redshifts
 from galgen.errors import GalgenError
 from galgen.fitted_priors import CONDITIONS, costs, path_of, read
 from galgen.loading import load_model
 from galgen.models.vae import NORMAL
-from galgen.redshifts import Redshifts
 from galgen.verdict import cautions
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ class TrainedRun:
         self.name = self.config.run_name or self.directory.name
         self.facts = runs.read_facts(self.directory)
         runs.keep_scale(self.config, self.facts)
-        self.data_file, self.warned = data_file, False
+        self.data_file, self.warned = data_file, set()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self.model = load_model(self.directory, checkpoint).to(device)
@@ -161,7 +164,7 @@ class TrainedRun:
             raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
         prior = prior or self.default_prior
         made = self.model.sample(n, redshift, prior, seed, start, conditions)
-        self._warn_beyond(redshift)
+        self._warn_beyond({**conditions, "redshift": redshift}, prior)
         return self.physical(made)
 
     def reconstruct(self, images: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
@@ -242,6 +245,13 @@ class TrainedRun:
             f"under prior={best}, which draws galaxies more like the survey's"
         )
 
+    def warn_of_prior(self, prior: str) -> None:
+        """Warn of a prior that is not the best choice, once."""
+        note = self.prior_note(prior)
+        if note and note not in self.warned:
+            log.warning("%s: %s", self.name, note)
+            self.warned.add(note)
+
     def condition_ranges(self, prior: str) -> dict[str, tuple[float, float]]:
         """Return the smallest and largest of each condition in the training part, by name.
 
@@ -285,44 +295,109 @@ class TrainedRun:
             )
         return survey
 
-    def redshifts(self, wanted) -> Redshifts | None:
-        """Check what redshifts the user wants, and warn where the model has not seen such.
+    def known_conditions(self, prior: str) -> list[str]:
+        """Name the conditions that the model or a prior knows.
 
         Args:
-            wanted: as `Redshifts` takes it; None for a model without redshift.
+            prior: what latents are drawn from.
+        """
+        known = ["redshift"] if self.model.conditional else []
+        if prior != NORMAL:
+            known += self.model.priors[prior].condition_names
+        return list(dict.fromkeys(known))
+
+    def conditions(self, keys: Mapping, prior: str) -> Conditions:
+        """Check the conditions that galaxies are asked for by.
+
+        Values beyond those of the training are a warning, once.
+
+        Args:
+            keys: numbers, ranges, lists or `survey` by the name of the condition, as `Condition`
+                takes them; None of what is not asked for.
+            prior: what latents are drawn from.
 
         Raises:
-            GalgenError: if the model needs a redshift and none is wanted, or the other way round.
+            GalgenError: if neither model nor prior knows a condition, the model needs a redshift
+                and none is asked for, or the survey is not available.
         """
-        if not self.model.conditional:
-            if wanted is not None:
-                raise GalgenError(
-                    f"{self.name} is a {self.model.name}, which knows no redshift; leave "
-                    f"redshift={wanted} out"
-                )
-            return None
-        if wanted is None:
+        asked, known = asked_for(keys), self.known_conditions(prior)
+        for name, condition in asked.items():
+            if name not in known:
+                raise GalgenError(self._ignored(condition, prior))
+        if self.model.conditional and "redshift" not in asked:
             raise GalgenError(
                 f"{self.name} is a {self.model.name}, which needs a redshift: redshift=0.5, "
                 "redshift=0.1:2, redshift=[0.1,0.5] or redshift=survey"
             )
-        redshifts = Redshifts(wanted)
-        warning = redshifts.outside(self.trained_redshifts)
-        if warning and not self.warned:
-            log.warning("%s", warning)
-            self.warned = True
-        return redshifts
+        ranges = self.condition_ranges(prior)
+        for name, condition in asked.items():
+            self._warn_of(condition, ranges.get(name, (-math.inf, math.inf)))
+        of_survey = [name for name, condition in asked.items() if condition.values is None]
+        return Conditions(asked, self._training_columns(of_survey) if of_survey else None)
 
-    def _warn_beyond(self, redshift: ArrayLike | None) -> None:
-        """Warn of redshifts that the model has not seen."""
-        low, high = self.trained_redshifts
-        asked = np.asarray([] if redshift is None else redshift, float)
-        if asked.size and (asked.min() < low or asked.max() > high):
-            log.warning(
-                "redshifts of %.3g to %.3g go beyond the %.3g to %.3g that %s was trained on: what "
-                "it makes there is extrapolated",
-                *(asked.min(), asked.max(), low, high, self.name),
-            )
+    def redshifts(self, wanted) -> Condition | None:
+        """Check the redshifts that a conditional model decodes latents at.
+
+        Args:
+            wanted: as `Condition` takes it; None for a model without redshift.
+
+        Raises:
+            GalgenError: if the model needs a redshift and none is wanted, or the other way round.
+        """
+        return self.conditions({"redshift": wanted}, NORMAL).asked.get("redshift")
+
+    def _ignored(self, condition: Condition, prior: str) -> str:
+        """Say that a condition would be ignored, and which prior knows it."""
+        wish = f"{condition.name}={condition.text}"
+        fitted = [
+            name for name in self.model.priors
+            if condition.name in self.model.priors[name].condition_names
+        ]  # fmt: skip
+        if fitted:
+            return f"{wish}: prior={prior} does not know it. Use prior={fitted[0]}"
+        if condition.name == "redshift":
+            return f"{wish}: {self.name} is a {self.model.name}, which knows no redshift"
+        return (
+            f"{wish}: neither {self.name} nor prior={prior} knows it. If the survey has such a "
+            f"column, fit a prior that does: python -m galgen.fit_flow run={self.directory}"
+        )
+
+    def _warn_of(self, condition: Condition, trained: tuple[float, float]) -> None:
+        """Warn of values that the model has not seen, once of each."""
+        warning = condition.outside(trained)
+        if warning and warning not in self.warned:
+            log.warning("%s: %s", self.name, warning)
+            self.warned.add(warning)
+
+    def _training_columns(self, names: list[str]) -> dict[str, np.ndarray]:
+        """Return columns of the training part's galaxies that have all of them, (N,) each.
+
+        Raises:
+            GalgenError: if the survey is not available, or no galaxy has them.
+        """
+        try:
+            survey = self.survey
+        except GalgenError as error:
+            raise GalgenError(f"{error}; or give numbers: {names[0]}=...") from error
+        rows, table = survey.parts["train"].rows, survey.stamps.columns
+        columns = {name: table[name][rows].astype(float) for name in names if name in table}
+        if "redshift" in columns:
+            columns["redshift"] = known_redshifts(columns["redshift"])
+        known = np.isfinite(list(columns.values())).all(axis=0)
+        if len(columns) < len(names) or not known.any():
+            raise GalgenError(f"{names[0]}=survey: {survey.file} has no {' and '.join(names)}")
+        return {name: values[known] for name, values in columns.items()}
+
+    def _warn_beyond(self, values: Mapping[str, ArrayLike | None], prior: str) -> None:
+        """Warn of numbers that model and prior have not seen, by the name of the condition."""
+        for name, (low, high) in self.condition_ranges(prior).items():
+            asked = np.asarray([] if values.get(name) is None else values[name], float)
+            if np.any(asked < low) or np.any(asked > high):
+                log.warning(
+                    "%s: %s of %.3g to %.3g goes beyond the %.3g to %.3g of the training: what the "
+                    "model makes there is extrapolated",
+                    *(self.name, name, np.nanmin(asked), np.nanmax(asked), low, high),
+                )
 
     def learned_conditions(self) -> "SurveyConditions":
         """Return the distribution of the survey's redshifts, magnitudes and sizes.

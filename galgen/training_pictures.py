@@ -8,7 +8,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from galgen import figures
-from galgen.redshifts import SURVEY, Redshifts
+from galgen.conditions import SURVEY, Condition
 
 GALAXIES_IN_PICTURES = 8
 REDSHIFTS_IN_PICTURES = 6
@@ -90,7 +90,9 @@ def draw_samples(model, datamodule):
         images = model.sample(n).float().cpu().numpy()
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
         return figures.samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
-    redshifts = Redshifts(SURVEY).steps(REDSHIFTS_IN_PICTURES, datamodule.training_redshifts())
+    redshifts = Condition("redshift", SURVEY).steps(
+        REDSHIFTS_IN_PICTURES, datamodule.training_redshifts()
+    )
     columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
     grid = torch.stack(columns, dim=1).float().cpu().numpy()
     figure = figures.samples(grid, redshifts, peak, display_of(datamodule))

@@ -142,7 +142,7 @@ def test_learned_conditions_are_columns_that_the_images_follow_from(command, fit
     code, printed = command("generate", *arguments, "n=40", f"out=m{ending}")
     assert code == 0, printed
     found = read(Path(f"m{ending}"))
-    drawn = {name: found[f"drawn_{name}"] for name in ("magnitude", "flux_radius")}
+    drawn = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
     images = galgen.load(fitted).sample(40, found["redshift"], "flow", **drawn)
     np.testing.assert_array_equal(found["image"], images)
     assert len(set(found["redshift"])) == 40
@@ -159,12 +159,118 @@ def test_learned_conditions_are_columns_that_the_images_follow_from(command, fit
 def test_bad_conditions_of_a_catalogue(command, fitted, full):
     arguments = [f"run={fitted}", "n=3", "out=m.h5", "conditions=learned"]
     code, printed = command("generate", *arguments, "redshift=1")
-    assert (code, "leave redshift=1 out" in printed) == (1, True)
+    assert (code, "Leave redshift=1 out" in printed) == (1, True)
     code, printed = command("generate", *arguments[:-1], "conditions=known")
-    assert (code, "conditions is 'known', it can be learned" in printed) == (1, True)
+    assert (code, "conditions=known: it can be learned" in printed) == (1, True)
     code, printed = command("generate", f"run={full}", *arguments[1:])
     assert (code, "has no conditions yet; make it" in printed) == (1, True)
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (
+            ["magnitude=22", "prior=normal"],
+            "magnitude=22: prior=normal does not know it. Use prior=",
+        ),
+        (["magnitude=22", "prior=gmm"], "Use prior=flow"),
+        (["magnitude=bright", "prior=flow"], "magnitude=bright: give a number"),
+        (["magnitude=99", "prior=flow"], "99 is no magnitude, it takes -50 to 50"),
+        (["flux_radius=-1", "prior=flow"], "-1 is no flux radius"),
+        (["magnitude=22", "conditions=learned"], "Leave magnitude=22 out"),
+        (["edge=cut"], "edge=cut: it can be keep or subtract"),
+    ],
+)
+def test_conditions_that_cannot_be_are_a_sentence(command, fitted, asked, sentence):
+    redshift = [] if "conditions=learned" in asked else ["redshift=1"]
+    code, printed = command("generate", f"run={fitted}", "n=3", "out=m.h5", *redshift, *asked)
+    assert (code, sentence in printed) == (1, True), printed
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("ending", [".fits", ".h5", ".zarr"])
+def test_galaxies_are_asked_for_by_magnitude_and_size(command, fitted, ending):
+    from tests.test_generate import digest, read
+
+    arguments = [f"run={fitted}", "prior=flow", "redshift=0.5:2", "magnitude=21:24"]
+    arguments += ["flux_radius=[0.2,0.3]", "n=21"]
+    for size in (1, 64):
+        code, printed = command(
+            "generate", *arguments, f"out=m{size}{ending}", f"batch_size={size}"
+        )
+        assert code == 0, printed
+    assert digest(Path(f"m1{ending}")) == digest(Path(f"m64{ending}"))
+    found = read(Path(f"m1{ending}"))
+    assert (found["asked_magnitude"] > 21).all()
+    assert (found["asked_magnitude"] < 24).all()
+    assert found["asked_flux_radius"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
+    asked = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
+    images = galgen.load(fitted).sample(21, found["redshift"], "flow", **asked)
+    np.testing.assert_array_equal(found["image"], images)
+    code, printed = command("generate", *arguments[:-1], "n=4", "start=9", f"out=piece{ending}")
+    for name, values in read(Path(f"piece{ending}")).items():
+        np.testing.assert_array_equal(values, found[name][9:13], err_msg=name)
+
+
+def test_conditions_beyond_the_training_are_a_warning(command, fitted):
+    arguments = [f"run={fitted}", "n=2", "out=m.h5", "redshift=1", "prior=flow", "magnitude=30"]
+    code, printed = command("generate", *arguments)
+    assert code == 0, printed
+    assert "magnitude=30 goes beyond the" in printed
+
+
+def test_conditions_of_the_survey_are_those_of_its_galaxies(command, fitted):
+    arguments = [f"run={fitted}", "n=30", "out=m.h5", "prior=flow"]
+    code, printed = command("generate", *arguments, "redshift=survey", "magnitude=survey")
+    assert code == 0, printed
+    survey = galgen.load(fitted).survey
+    rows = survey.parts["train"].rows
+    pairs = {
+        (np.float32(survey.stamps.columns["redshift"][row]), np.float32(m))
+        for row, m in zip(rows, survey.stamps.columns["magnitude"][rows], strict=True)
+    }
+    with h5py.File("m.h5") as file:
+        found = set(zip(file["redshift"][:], file["asked_magnitude"][:], strict=True))
+    assert len(found) > 10
+    assert found <= pairs
+
+
+def test_the_best_of_the_fitted_priors_is_the_default(command, fitted, full, tmp_path):
+    run = galgen.load(fitted)
+    costs = {kind: fitted_priors.read(fitted, kind)[1] for kind in fitted_priors.PRIORS}
+    better = [kind for kind, a in costs.items() if a["val_nll"] < a["val_nll_normal"]]
+    expected = min(better, key=lambda kind: costs[kind]["val_nll"], default="normal")
+    assert run.default_prior == expected
+    np.testing.assert_array_equal(run.sample(3, 1.0), run.sample(3, 1.0, expected))
+    assert command("generate", f"run={fitted}", "n=3", "redshift=1", "out=m.h5")[0] == 0
+    with h5py.File("m.h5") as file:
+        assert file.attrs["prior"] == expected
+    code, printed = command("generate", f"run={full}", "n=3", "redshift=1", "out=n.h5")
+    assert (code, "prior=normal: no prior is fitted to tiny" in printed) == (0, True)
+
+
+def test_a_prior_that_is_worse_than_none_is_no_default(full, tmp_path):
+    run = copied(full, tmp_path)
+    about = {"arguments": {}, "condition_names": [], "state_dict": {}}
+    about["weights_sha256"] = galgen.load(run).model.weights_sha256
+    for kind, cost in {"gmm": 368.0, "flow": 12.0}.items():
+        torch.save({**about, "val_nll": cost, "val_nll_normal": 12.7}, run / f"{kind}.ckpt")
+    loaded = galgen.load(run)
+    assert loaded.default_prior == "flow"
+    assert "cost 368.0 nats, more than the 12.7 under N(0, 1)" in loaded.prior_note("gmm")
+    assert "12.7 nats under N(0, 1) and 12.0 under prior=flow" in loaded.prior_note("normal")
+    assert loaded.prior_note("flow") is None
+    (run / "flow.ckpt").unlink()
+    loaded = galgen.load(run)
+    assert (loaded.default_prior, loaded.prior_note("normal")) == ("normal", None)
+
+
+def test_a_mixture_of_too_few_galaxies_says_that_it_is_worse_than_none(command, full, tmp_path):
+    run = copied(full, tmp_path)
+    code, printed = fit(command, run, "fit=[gmm]", "gmm.components=40")
+    assert code == 0, printed
+    assert "It is worse than no fit" in printed
 
 
 def test_figures_and_galsim_objects_have_the_prior(command, fitted):
@@ -340,7 +446,7 @@ def test_a_survey_of_redshifts_alone(command, trained, tmp_path):
     assert code == 0, printed
     with h5py.File("m.h5") as file:
         assert 0.1 <= file["redshift"][:].min() < file["redshift"][:].max() <= 3
-        assert not [name for name in file if name.startswith("drawn")]
+        assert not [name for name in file if name.startswith("asked")]
         images = galgen.load(run).sample(20, file["redshift"][:], "flow")
         np.testing.assert_array_equal(file["image"][:], images)
 

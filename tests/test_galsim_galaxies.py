@@ -227,7 +227,7 @@ def test_a_run_is_loaded_once_and_torch_keeps_its_threads(peak_run):
     ("arguments", "said"),
     [
         ({"redshift": None}, "needs a redshift"),
-        ({"redshift": -0.5}, "it takes 0 to 1000"),
+        ({"redshift": -0.5}, "it takes 0 to 9"),
         ({"redshift": "far"}, "give a number"),
         ({"n": -1}, "count from 0"),
         ({"start": -1}, "count from 0"),
@@ -264,7 +264,7 @@ def test_a_galaxy_without_light_is_named(counts_run, monkeypatch, light):
     [
         ({"run": "nowhere"}, "nowhere"),
         ({"redshift": None}, "needs the key redshift"),
-        ({"redshift": -1}, "it takes 0 to 1000"),
+        ({"redshift": -1}, "it takes 0 to 9"),
         ({"index": -1}, "count from 0"),
         ({"seed": -1}, "seed is -1"),
         ({"flux": None}, "peak 1, which have no flux of their own; give one of flux"),

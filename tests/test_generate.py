@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import astropy.units as u
 import h5py
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from filelock import FileLock
 
 import galgen
 from galgen.catalogue import partial
-from galgen.catalogue.galaxies import Catalogue, above_floor
+from galgen.catalogue.galaxies import Catalogue, above_edge
+from galgen.data.edges import edge_level
 from galgen.data.stamps import StampFile
 from galgen.evaluation.whole_stamps import half_light_radius
+from galgen.generate import lines
 
 ENDINGS = (".fits", ".h5", ".zarr")
 
@@ -85,7 +88,7 @@ def test_sizes_are_those_of_the_galaxy_and_not_of_the_floor(floor):
     y, x = np.mgrid[:64, :64] - 31.5
     sigma = np.array([2.0, 3.5, 5.0])[:, None, None]
     images = np.exp(-0.5 * (x**2 + y**2) / sigma**2) + floor * (1 + 0.2 * np.sin(x))
-    radius = half_light_radius(above_floor(images))
+    radius = half_light_radius(above_edge(images))
     np.testing.assert_allclose(radius, 1.1774 * sigma[:, 0, 0], rtol=0.12)
 
 
@@ -126,7 +129,7 @@ def test_a_fits_catalogue_opens_with_its_scale_and_its_origin(generate, trained)
         assert wcs.celestial.pixel_to_world(15.5, 15.5).ra.arcsec == pytest.approx(0, abs=1e-9)
         assert file[0].shape == (5, 32, 32)
         assert file[0].data.dtype == np.dtype(">f4")
-        assert (header["RUN"], header["BUNIT"], header["CRVAL3"]) == ("tiny", "peak", 2)
+        assert (header["RUN"], header["BUNIT"], header["CRVAL3"]) == ("tiny", "", 2)
         config = (trained / "config.yaml").read_bytes()
         assert header["CONFHASH"] == hashlib.sha256(config).hexdigest()
         assert "not observed" in header["RECIPE"]
@@ -141,7 +144,7 @@ def test_a_fits_catalogue_opens_with_its_scale_and_its_origin(generate, trained)
 def test_an_hdf5_catalogue_is_a_stamp_file_that_can_be_trained_on(generate, command):
     generate("mock.h5", "n=64")
     stamps = StampFile("mock.h5")
-    assert (len(stamps), stamps.size, stamps.attrs["unit"]) == (64, 32, "peak")
+    assert (len(stamps), stamps.size, stamps.attrs["unit"]) == (64, 32, "relative brightness")
     assert stamps.attrs["run"] == "tiny"
     code, printed = command(
         "train", "data=mosaic", "data.file=mock.h5", "data.image_size=32", "data.batch_size=16",
@@ -193,7 +196,7 @@ def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
     assert not Path(f"cut{ending}").exists()
     with cut(60, KeyboardInterrupt()) as after:  # which is never reached
         code, printed = command("generate", *arguments)
-    assert (code, f"going on from galaxy {cut_at}" in printed) == (0, True)
+    assert (code, f"resuming from galaxy {cut_at}" in printed) == (0, True)
     assert before + after == [0, 16, 32, 48]
     assert digest(Path(f"cut{ending}")) == digest(Path(f"whole{ending}"))
 
@@ -258,7 +261,7 @@ def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert not Path("m.fits").exists()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "going on from galaxy 32" in done.stdout
+    assert "resuming from galaxy 32" in done.stdout
     images = galgen.load(trained).sample(60, 1.0)
     np.testing.assert_array_equal(read(Path("m.fits"))["image"], images)
 
@@ -367,3 +370,56 @@ def test_two_at_once(command, trained):
         code, printed = command("generate", f"run={trained}", "n=4", "redshift=1", "out=m.h5")
     assert (code, "by another process" in printed) == (1, True)
     assert not Path("m.h5").exists()
+
+
+def units_and_descriptions(path: Path) -> dict[str, tuple[str, str]]:
+    """Read unit and description of images and columns in any format."""
+    if path.suffix == ".fits":
+        with fits.open(path) as file:
+            image, table = file[0].header, file[1].header
+            found = {"image": (image["BUNIT"], str(image["COMMENT"]))}
+            for number, column in enumerate(file[1].columns, start=1):
+                found[column.name] = (column.unit or "", table[f"TCOMM{number}"])
+            return found
+    if path.suffix == ".zarr":
+        items = dict(zarr.open_group(path, mode="r").arrays())
+        return {name: (a.attrs["unit"], a.attrs["description"]) for name, a in items.items()}
+    with h5py.File(path) as file:
+        return {name: (a.attrs["unit"], a.attrs["description"]) for name, a in file.items()}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_column_has_a_unit_and_a_description(generate, physical, ending):
+    generate(f"mock{ending}", "n=3", of=physical)
+    found = units_and_descriptions(Path(f"mock{ending}"))
+    names = {"image", "galaxy_id", "seed", "flux", "magnitude", "flux_radius"}
+    assert set(found) == names
+    assert all(description for _, description in found.values())
+    assert {found[name][0] for name in ("image", "flux")} <= {"counts/s", "count s-1"}
+    assert (found["magnitude"][0], found["flux_radius"][0]) == ("mag", "arcsec")
+    assert "through the survey's PSF, without noise" in found["image"][1].replace("\n", " ")
+    assert "half of the image's light" in found["flux_radius"][1]
+    for unit in {unit for unit, _ in found.values()} - {"counts/s", ""}:
+        u.Unit(unit)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_level_at_the_edge_is_kept_or_subtracted(generate, trained, ending):
+    kept = generate(f"kept{ending}", "n=20")
+    found = generate(f"flat{ending}", "n=20", "edge=subtract")
+    level = edge_level(kept["image"])
+    assert (level > 0.1).all()  # of a sigmoid that has hardly been trained
+    np.testing.assert_allclose(found["image"], kept["image"] - level[:, None, None], atol=1e-6)
+    np.testing.assert_allclose(found["flux_radius"], kept["flux_radius"], rtol=1e-4)
+    np.testing.assert_allclose(edge_level(found["image"]), 0, atol=1e-6)
+    described = units_and_descriptions(Path(f"flat{ending}"))["image"][1].replace("\n", " ")
+    assert "the level at the edge subtracted" in described
+
+
+def test_a_line_tells_of_the_progress_where_there_is_no_bar(generate, monkeypatch, capsys):
+    monkeypatch.setattr("galgen.generate.REPORTED_EVERY", 0)
+    tell = lines(10)
+    tell(20, 30)
+    assert "20 of 30 galaxies, 0 s left" in capsys.readouterr().out
+    tell(30, 30)
+    assert not capsys.readouterr().out

@@ -68,7 +68,7 @@ def generate(directory: Path, n: int, out: Path) -> tuple[float, float]:
 
     decoder.forward = timed
     started = time.perf_counter()
-    write(Catalogue(run, n, run.redshifts(1.0)), out, batch_size=256)
+    write(Catalogue(run, n, run.conditions({"redshift": 1.0}, "normal")), out, batch_size=256)
     return time.perf_counter() - started, spent[0]
 
 

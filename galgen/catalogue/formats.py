@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import astropy.units as u
 import h5py
 import numpy as np
 import zarr
@@ -35,19 +36,14 @@ HEADER = {
     "conditions_sha256": ("CONDHASH", "SHA-256 of the learned conditions"),
     "unit": ("BUNIT", ""),
     "versions": ("VERSIONS", ""),
-    "redshifts": ("ZDRAWN", "redshifts are drawn from"),
+    "edge": ("EDGE", "level at the edge of each image"),
+    "psf": ("PSF", "that the images are seen through"),
+    "conditions": ("ASKED", "conditions that galaxies were asked for by"),
     "band": ("BAND", ""),
     "pixel_scale": ("PIXSCALE", "arcsec"),
     "zero_point": ("MAGZERO", "AB magnitude of one unit"),
 }
 """Cards of a FITS header for the attributes of a catalogue."""
-UNITS = {
-    "magnitude": "mag",
-    "flux_radius": "arcsec",
-    "flux_radius_px": "pix",
-    "drawn_magnitude": "mag",
-    "drawn_flux_radius": "arcsec",
-}
 
 
 class OneFile:
@@ -78,7 +74,7 @@ class FitsCatalogue(OneFile):
     def __init__(self, folder: Path, catalogue: Catalogue):
         self.path, side = folder / self.name, catalogue.size
         image = np.dtype((">f4", (side, side)))
-        row = np.dtype([(name, f">{kind}") for name, kind in catalogue.columns.items()])
+        row = np.dtype([(name, f">{column.kind}") for name, column in catalogue.columns.items()])
         cube, table = cube_header(catalogue), table_header(catalogue, row)
         headers = [header.tostring().encode("ascii") for header in (cube, table)]
         start = len(headers[0])
@@ -118,13 +114,14 @@ class Hdf5Catalogue(OneFile):
     def __init__(self, folder: Path, catalogue: Catalogue):
         self.path, side = folder / self.name, catalogue.size
         types = {"image": np.dtype(("<f4", (side, side)))}
-        types |= {name: np.dtype(f"<{kind}") for name, kind in catalogue.columns.items()}
+        types |= {name: np.dtype(f"<{column.kind}") for name, column in catalogue.columns.items()}
         if not self.path.exists():
             draft = folder / "draft"
             with Sink(draft) as sink:
                 with h5py.File(sink, "w") as file:
                     for name, dtype in types.items():
                         reserve_dataset(file, name, (catalogue.n, *dtype.shape), dtype.base)
+                        file[name].attrs.update(described(catalogue, name))
                     file.attrs.update({"galgen_schema": SCHEMA, **catalogue.attributes()})
                 sink.check()
             reserve(draft, draft.stat().st_size)
@@ -157,9 +154,10 @@ class ZarrCatalogue:
 
     def __init__(self, folder: Path, catalogue: Catalogue):
         self.path, self.n, side = folder / self.name, catalogue.n, catalogue.size
+        self.catalogue = catalogue
         shard = max(1, SHARD_BYTES // (4 * side**2 * CHUNK)) * CHUNK
         self.shard, self.waiting, self.unsynced = shard, [], []
-        row = np.dtype([(name, f"<{kind}") for name, kind in catalogue.columns.items()])
+        row = np.dtype([(name, f"<{column.kind}") for name, column in catalogue.columns.items()])
         table = folder / "table"
         if not self.path.exists():
             table.touch()
@@ -173,6 +171,7 @@ class ZarrCatalogue:
                 dtype="float32",
                 chunks=(CHUNK, side, side),
                 shards=(shard, side, side),
+                attributes=described(catalogue, "image"),
             )
             os.replace(draft, self.path)
         self.group = zarr.open_group(self.path, mode="r+")
@@ -216,6 +215,7 @@ class ZarrCatalogue:
                 shape=(self.n,),
                 dtype=self.columns[name].str[1:],
                 chunks=(min(self.n, TABLE_CHUNK),),
+                attributes=described(self.catalogue, name),
                 overwrite=True,
             )
             for start in range(0, self.n, TABLE_CHUNK):
@@ -253,27 +253,48 @@ def cube_header(catalogue: Catalogue) -> fits.Header:
         header["CRVAL3"], header["CRPIX3"], header["CDELT3"] = catalogue.start, 1.0, 1.0
     for name, value in attributes.items():
         card, comment = HEADER[name]
-        if isinstance(value, str):
+        if card == "BUNIT":
+            value = fits_unit(value)
+        elif isinstance(value, str):
             value = fits_text(value)
         header[card] = (value, comment if len(str(value)) < 40 else "")
+    header["COMMENT"] = fits_text(f"Each image: {catalogue.image_description}.")
     return header
 
 
 def table_header(catalogue: Catalogue, row: np.dtype) -> fits.Header:
-    """Make the header of the table."""
-    units = {**UNITS, "flux": fits_text(catalogue.run.unit)}
+    """Make the header of the table, with a unit (TUNIT) and description (TCOMM) of each column."""
     columns = [
-        fits.Column(name, {"i8": "K", "f4": "E"}[kind], unit=units.get(name))
-        for name, kind in catalogue.columns.items()
+        fits.Column(name, {"i8": "K", "f4": "E"}[column.kind], unit=fits_unit(column.unit) or None)
+        for name, column in catalogue.columns.items()
     ]
     header = fits.BinTableHDU.from_columns(columns, nrows=1, name="GALAXIES").header
     header["NAXIS1"], header["NAXIS2"] = row.itemsize, catalogue.n
+    for number, column in enumerate(catalogue.columns.values(), start=1):
+        header[f"TCOMM{number}"] = fits_text(column.description)
     return header
 
 
+def described(catalogue: Catalogue, name: str) -> dict[str, str]:
+    """Return unit and description of the images or of a column."""
+    if name == "image":
+        return {"unit": catalogue.unit, "description": catalogue.image_description}
+    column = catalogue.columns[name]
+    return {"unit": column.unit, "description": column.description}
+
+
+def fits_unit(unit: str) -> str:
+    """Write a unit as FITS has it; nothing of one that it does not know."""
+    unit = {"counts/s": "count/s"}.get(unit, unit)
+    try:
+        return u.Unit(unit).to_string("fits") if unit else ""
+    except ValueError:
+        return ""
+
+
 def fits_text(text: str) -> str:
-    """Write a text as FITS allows it: ASCII, and its own name of the count."""
-    return ("count/s" if text == "counts/s" else text).encode("ascii", "replace").decode()
+    """Write a text as FITS allows it, in ASCII."""
+    return text.encode("ascii", "replace").decode()
 
 
 def padded(size: int) -> int:

@@ -2,21 +2,36 @@
 
 import hashlib
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from galgen.data.edges import edge_pixels
+from galgen.conditions import Conditions
+from galgen.data.edges import edge_level
 from galgen.errors import GalgenError
 from galgen.evaluation.whole_stamps import half_light_radius
 from galgen.files import sha256
 from galgen.fitted_priors import CONDITIONS, path_of
 from galgen.models.vae import DECODED_TOGETHER, NORMAL
-from galgen.redshifts import Redshifts
-from galgen.trained import TrainedRun
+from galgen.trained import PEAK, TrainedRun
 
 if TYPE_CHECKING:
     from galgen.models.survey_conditions import SurveyConditions  # zuko, for those who need it
+
+RELATIVE = "relative brightness"
+"""Unit of images whose flux the peak normalisation threw away."""
+VERSIONS = ("galgen", "torch", "numpy")
+"""Packages whose versions a catalogue carries."""
+
+
+class Column(NamedTuple):
+    """A column of a catalogue's table."""
+
+    kind: str
+    """Type, as NumPy's `i8` or `f4`."""
+    unit: str
+    """As astropy.units reads it; empty where there is none."""
+    description: str
 
 
 class Catalogue:
@@ -25,56 +40,49 @@ class Catalogue:
     Args:
         run: the trained run.
         n: number of galaxies.
-        redshifts: what they are drawn from; None for a model without redshift.
+        conditions: what they are asked for by.
         seed: whole number from 0.
         start: number of the first galaxy.
         prior: what latents are drawn from.
-        conditions: the survey's, as fit_flow learned them, of which each galaxy's redshift,
-            magnitude and size are drawn; instead of redshifts.
+        learned: the survey's conditions, as fit_flow learned them, of which each galaxy's redshift,
+            magnitude and size are drawn; instead of `conditions`.
+        edge: `keep`, or `subtract` the level on which each galaxy stands.
 
     Raises:
-        GalgenError: if the run has no such prior, or nothing that knows the conditions.
+        GalgenError: if the run has no such prior, or nothing that knows the learned conditions.
 
     Attributes:
         size: side of the images, px.
-        drawn: names of the conditions that galaxies are drawn with: the redshift, and what the
-            prior knows beside.
-        columns: types of the table's columns, by name.
+        drawn: names of the conditions that galaxies are made with.
+        columns: of the table, by name.
     """
 
     def __init__(
         self,
         run: TrainedRun,
         n: int,
-        redshifts: Redshifts | None = None,
+        conditions: Conditions | None = None,
         seed: int = 0,
         start: int = 0,
         prior: str = NORMAL,
-        conditions: "SurveyConditions | None" = None,
+        learned: "SurveyConditions | None" = None,
+        edge: str = "keep",
     ):
-        self.run, self.n, self.redshifts, self.conditions = run, n, redshifts, conditions
+        self.run, self.n, self.learned, self.edge = run, n, learned, edge
+        self.conditions = conditions or Conditions({})
         self.seed, self.start, self.prior = seed, start, prior
         self.size = run.model.image_size
-        from_survey = redshifts is not None and redshifts.values is None
-        self.survey_redshifts = run.training_redshifts() if from_survey else None
         self.radius = "flux_radius" if run.pixel_scale else "flux_radius_px"
-        self.columns = {"galaxy_id": "i8", "seed": "i8"}
-        if redshifts is not None:
-            self.columns["redshift"] = "f4"
-        # Asked for here, a prior that is missing is missed before anything is written.
-        known = run.model.priors[prior].condition_names if prior != NORMAL else []
-        names = [] if conditions is None else conditions.names
-        used = {*known, *(["redshift"] if run.model.conditional or known else [])}
-        self.drawn = [name for name in names if name in used]
-        if names and not self.drawn:
-            raise GalgenError(
-                f"conditions=learned: neither {run.name} nor prior={prior} knows "
-                f"{', '.join(names)}; give prior=flow, or leave conditions out"
-            )
-        self.columns |= {drawn_name(name): "f4" for name in self.drawn}
-        if run.zero_point is not None:
-            self.columns |= {"flux": "f4", "magnitude": "f4"}
-        self.columns[self.radius] = "f4"
+        known = run.known_conditions(prior)  # raises of a prior that is missing, before any file
+        self.drawn = list(self.conditions.asked)
+        if learned is not None:
+            self.drawn = [name for name in learned.names if name in known]
+            if not self.drawn:
+                raise GalgenError(
+                    f"conditions=learned: neither {run.name} nor prior={prior} knows "
+                    f"{', '.join(learned.names)}. Use a prior that does, or leave conditions out"
+                )
+        self.columns = self._columns()
 
     def block(self, first: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Generate rows `first` to `stop - 1` of the catalogue.
@@ -84,34 +92,50 @@ class Catalogue:
             with the names of `columns`.
         """
         number, n = self.start + first, stop - first
-        table = np.zeros(n, list(self.columns.items()))
+        table = np.zeros(n, [(name, column.kind) for name, column in self.columns.items()])
         table["galaxy_id"] = np.arange(number, number + n)
         table["seed"] = self.seed
-        redshift = None
-        if self.redshifts is not None:
-            redshift = self.redshifts.draw(self.seed, number, n, self.survey_redshifts)
-            table["redshift"] = redshift
-            redshift = table["redshift"]  # as the table says: rounded to float32
-        drawn = {}
-        if self.conditions is not None:
-            values = self.conditions.draw(self.seed, number, n)
-            for name in self.drawn:
-                table[drawn_name(name)] = values[name]
-                drawn[name] = table[drawn_name(name)]
-            own = drawn.pop("redshift", None)
-            redshift = own if self.run.model.conditional else None
+        source = self.conditions if self.learned is None else self.learned
+        values = source.draw(self.seed, number, n)
+        for name in self.drawn:
+            table[asked_name(name)] = values[name]
+        # As the table has them, rounded to float32.
+        drawn = {name: table[asked_name(name)] for name in self.drawn}
+        redshift = drawn.pop("redshift", None)
+        if not self.run.model.conditional:
+            redshift = None
         made = self.run.model.sample(n, redshift, self.prior, self.seed, number, drawn)
         images = self.run.physical(made)
+        if self.edge == "subtract":
+            images = without_edge(images)
         for start in range(0, n, DECODED_TOGETHER):  # few enough to stay in the processor's cache
             rows = slice(start, start + DECODED_TOGETHER)
-            table[self.radius][rows] = half_light_radius(above_floor(images[rows]))
+            table[self.radius][rows] = half_light_radius(above_edge(images[rows]))
         table[self.radius] *= self.run.pixel_scale or 1
-        if "flux" in self.columns:
+        if "flux" in table.dtype.names:
             flux = images.sum(axis=(1, 2), dtype=float)
             table["flux"] = flux
-            with np.errstate(divide="ignore", invalid="ignore"):
-                table["magnitude"] = self.run.zero_point - 2.5 * np.log10(flux)
+            if "magnitude" in table.dtype.names:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    table["magnitude"] = self.run.zero_point - 2.5 * np.log10(flux)
         return images, table
+
+    @property
+    def unit(self) -> str:
+        """Unit of the images, for a reader."""
+        return RELATIVE if self.run.unit == PEAK else self.run.unit
+
+    @property
+    def image_description(self) -> str:
+        """What the images show."""
+        psf = (
+            "without the telescope's PSF" if self.run.model.psf_free else "through the survey's PSF"
+        )
+        scale = ""
+        if self.run.unit == PEAK:
+            scale = "; the brightest pixel of a galaxy of the survey is 1, the flux is not known"
+        edge = ", the level at the edge subtracted" if self.edge == "subtract" else ""
+        return f"light of a generated galaxy, {psf}, without noise{edge}{scale}"
 
     def attributes(self) -> dict[str, str | int | float]:
         """Say what the catalogue was made with and what its numbers mean."""
@@ -126,13 +150,15 @@ class Catalogue:
             "seed": self.seed,
             "start": self.start,
             "prior": self.prior,
-            "unit": run.unit,
+            "edge": self.edge,
+            "psf": "none" if run.model.psf_free else "the survey's",
+            "unit": self.unit,
             "versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
         }
-        if self.redshifts is not None:
-            attributes["redshifts"] = self.redshifts.text
-        if self.conditions is not None:
-            attributes["redshifts"] = f"learned: {', '.join(self.conditions.names)}"
+        if self.conditions.asked:
+            attributes["conditions"] = self.conditions.text
+        if self.learned is not None:
+            attributes["conditions"] = f"learned: {', '.join(self.learned.names)}"
             attributes["conditions_sha256"] = sha256(path_of(run.directory, CONDITIONS))
         if self.prior != NORMAL:
             attributes["prior_sha256"] = sha256(path_of(run.directory, self.prior))
@@ -144,25 +170,55 @@ class Catalogue:
         return attributes
 
     def identity(self) -> dict[str, str | int | float]:
-        """Say what the galaxies follow from, so that a cut catalogue is gone on with as it was."""
+        """Say what the galaxies follow from, so that no other catalogue is resumed."""
         identity = {**self.attributes(), "n": self.n}
-        if self.survey_redshifts is not None:
-            identity["of"] = hashlib.sha256(self.survey_redshifts.tobytes()).hexdigest()
+        for name, values in self.conditions.survey.items():
+            identity[f"{name} of"] = hashlib.sha256(values.tobytes()).hexdigest()
         return identity
 
+    def _columns(self) -> dict[str, Column]:
+        size = "arcsec" if self.run.pixel_scale else "pix"
+        units = {"magnitude": "mag", "flux_radius": "arcsec"}
+        columns = {
+            "galaxy_id": Column(
+                "i8", "", "number of the galaxy; with seed and conditions it follows"
+            ),
+            "seed": Column("i8", "", "seed of the random numbers"),
+        }
+        for name in self.drawn:
+            told = f"{TOLD[name]} that the galaxy was asked for by"
+            columns[asked_name(name)] = Column("f4", units.get(name, ""), told)
+        if self.run.unit != PEAK:
+            columns["flux"] = Column("f4", self.unit, "sum of the image's pixels")
+        if self.run.zero_point is not None:
+            columns["magnitude"] = Column("f4", "mag", "AB magnitude of flux")
+        columns[self.radius] = Column(
+            "f4",
+            size,
+            "radius of the circle that holds half of the image's light above its edge's level, "
+            + ("PSF not included" if self.run.model.psf_free else "PSF included"),
+        )
+        return columns
 
-def drawn_name(name: str) -> str:
-    """Name the column of a condition that was drawn; what is measured has the plain name."""
-    return name if name == "redshift" else f"drawn_{name}"
+
+TOLD = {
+    "redshift": "redshift",
+    "magnitude": "AB magnitude",
+    "flux_radius": "half-light radius, as the survey's catalogue has it,",
+}
+"""What conditions are, in the descriptions of columns."""
 
 
-def above_floor(images: np.ndarray) -> np.ndarray:
-    """Return what of images (N, H, W) is brighter than the median of their outermost pixels.
-
-    A decoder that ends in a sigmoid never reaches zero, and over thousands of pixels that adds up.
-    """
-    return np.clip(images - np.median(edge_pixels(images), axis=1)[:, None, None], 0, None)
+def asked_name(name: str) -> str:
+    """Name the column of a condition that was asked for; what is measured has the plain name."""
+    return name if name == "redshift" else f"asked_{name}"
 
 
-VERSIONS = ("galgen", "torch", "numpy")
-"""Packages whose versions a catalogue carries."""
+def without_edge(images: np.ndarray) -> np.ndarray:
+    """Subtract from images (N, H, W) the level on which each galaxy stands."""
+    return images - edge_level(images)[:, None, None]
+
+
+def above_edge(images: np.ndarray) -> np.ndarray:
+    """Return what of images (N, H, W) is brighter than the level on which each galaxy stands."""
+    return np.clip(without_edge(images), 0, None)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+EDGES = ("keep", "subtract")
+"""What becomes of the level on which generated galaxies stand."""
 FRAME = 8
 """Side of a stamp over the width of the frame on which its level is measured: a decoder's outermost
 pixels are often brighter than the rest of its background."""

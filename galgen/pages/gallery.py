@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from galgen import figures, pictures
+from galgen.conditions import SURVEY
 from galgen.figures.display import COLOURS, STYLE
 from galgen.pages.facts import best_epoch
-from galgen.redshifts import SURVEY
 from galgen.trained import TrainedRun
 
 DPI = 150

@@ -7,9 +7,9 @@ import torch
 from matplotlib.figure import Figure
 
 from galgen import figures
+from galgen.conditions import SURVEY
 from galgen.errors import GalgenError
 from galgen.pictures.picture import Picture, check_positive
-from galgen.redshifts import SURVEY
 from galgen.rules import check_prior
 from galgen.trained import PEAK, TrainedRun
 
