@@ -9,14 +9,14 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.config import check_targets
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, InUse
 from galgen.files import write_text
 
 PARTS_OF_CONFIG = ("model", "data", "transform")
@@ -100,7 +100,8 @@ class Run:
         """Keep other processes out of the directory, which is made if need be.
 
         Raises:
-            GalgenError: if another process is training in it, or it cannot be made.
+            InUse: if another process is training in it.
+            GalgenError: if it cannot be made.
         """
         made = not self.directory.exists()
         try:
@@ -113,7 +114,7 @@ class Run:
         try:
             lock.acquire()
         except Timeout:
-            raise GalgenError(
+            raise InUse(
                 f"{self.directory} is in use by another process; wait for it, or give another "
                 "run_name"
             ) from None
@@ -123,6 +124,27 @@ class Run:
             lock.release()
             if made and not (self.directory / "config.yaml").exists():
                 shutil.rmtree(self.directory, ignore_errors=True)
+
+    def wait(self, before: Callable[[], None] = lambda: None) -> bool:
+        """Wait until no other process trains in the directory; say whether one did.
+
+        Args:
+            before: what is done before the wait.
+        """
+        path = self.directory / ".lock"
+        if not path.exists():
+            return False
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            before()
+            lock.acquire(poll_interval=0.5)
+            waited = True
+        else:
+            waited = False
+        lock.release()
+        return waited
 
     def clear(self) -> None:
         """Delete all that the directory holds but its lock.
@@ -179,7 +201,7 @@ def content_name(config: DictConfig) -> str:
     content = json.dumps(_content(choices), sort_keys=True).encode()
     beta = config.beta_schedule.get("beta", "table")
     return (
-        f"{config.data.name}-{config.model.name}-z{config.model.latent_dim}-beta{beta}"
+        f"{config.data.name}-{config.model.name}-latent{config.model.latent_dim}-beta{beta}"
         f"-s{config.seed}-{hashlib.sha256(content).hexdigest()[:8]}"
     )
 

@@ -16,7 +16,7 @@ from galgen.devices import hold_gpus, jobs_at_once
 from galgen.records import read_metrics
 from galgen.runs import find_runs
 from galgen.sweep_table import summary
-from galgen.sweeps import Record
+from galgen.sweep_records import Record
 
 
 @pytest.fixture
