@@ -177,9 +177,10 @@ def main() -> None:
     for record in records:
         try:
             config, command = read_job(record, folder)
+            member = Member(record, config, command)
             check_targets(config)
             check_arguments(config)
-            members.append(Member(record, config, command))
+            members.append(member)
         except Exception as error:
             fail(record, error)
     if not members:

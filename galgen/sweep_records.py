@@ -96,8 +96,10 @@ def write_job(record: Record, folder: Path, config: DictConfig, hydra: DictConfi
     composed = config.copy()
     composed.run_dir = RUN_DIR
     resolved = OmegaConf.to_yaml(composed, resolve=True).replace(RUN_DIR, "${run_dir}")
+    resolved = OmegaConf.create(resolved)
+    resolved.run_dir = None
     content = {
-        "config": OmegaConf.create(resolved),
+        "config": resolved,
         "command": _command(record, hydra),
         "job_logging": OmegaConf.to_container(hydra.job_logging, resolve=True),
         "verbose": hydra.verbose,
