@@ -185,12 +185,27 @@ def check_trainer(config: DictConfig) -> None:
     for key in ("min_epochs", "check_val_every_n_epoch"):
         if (trainer.get(key) or 0) > epochs:
             reason = f"the training has {epochs} epochs"
-            raise refusal(
-                key, trainer[key], reason, f"Give at most {epochs}, or trainer.max_epochs"
-            )
+            raise refusal(key, trainer[key], reason, f"Give at most {epochs}")
     if every > 1 and "Plateau" in (config.lr_schedule or {}).get("_target_", ""):
         reason = "lr_schedule=plateau needs the validation loss of each epoch"
         raise refusal("check_val_every_n_epoch", every, reason, "Give 1, or another lr_schedule")
+
+
+def check_shares(trainer: DictConfig, datamodule) -> None:
+    """Check that the shares of batches that an epoch takes are at least a batch.
+
+    Raises:
+        GalgenError: if one is not.
+    """
+    loaders = {
+        "limit_train_batches": datamodule.train_dataloader,
+        "limit_val_batches": datamodule.val_dataloader,
+    }
+    for key, loader in loaders.items():
+        share = trainer.get(key)
+        if type(share) is float and int(share * (n := len(loader()))) < 1:
+            reason = f"the part has {n} batches, of which this is less than one"
+            raise refusal(key, share, reason, f"Give a whole number from 1 to {n}")
 
 
 def refusal(key: str, value, reason: str, remedy: str) -> GalgenError:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, seed_everything
-from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.profilers import PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -28,7 +28,14 @@ from galgen.loggers import MetricsCSV
 from galgen.preemption import Preempted
 from galgen.rules import check_fit
 from galgen.tracking import WandbLogger, flat_config
-from galgen.trainer_rules import seconds
+from galgen.trainer_rules import check_shares, seconds
+
+AVAILABLE = {
+    "gpu": torch.accelerator.is_available,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+"""Whether there is an accelerator, by what the Trainer calls it."""
 
 
 def train(
@@ -58,6 +65,7 @@ def train(
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
+    check_shares(config.trainer, datamodule)
     resumes = run.last_checkpoint.is_file() and not config.overwrite
     if config.init_from and not resumes:
         start_from(model, config.init_from)
@@ -106,10 +114,11 @@ def make_trainer(config: DictConfig, more: Sequence[Callback]):
     Raises:
         GalgenError: if it is to use a GPU and there is none.
     """
-    if config.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+    wanted = config.trainer.accelerator
+    if wanted in AVAILABLE and not AVAILABLE[wanted]():
         raise GalgenError(
-            "trainer.accelerator=gpu: torch finds no GPU here; choose trainer=default, which takes "
-            "what there is"
+            f"trainer.accelerator={wanted}: torch finds no GPU here; choose trainer=default, which "
+            "takes what there is"
         )
     nodes = {name: node for name, node in config.callbacks.items() if node}
     if not sys.stdout.isatty():  # a log file gets a line an epoch
@@ -145,6 +154,8 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
         Preempted: if a signal stopped the training, after a checkpoint.
     """
     resume = resumable(model, run)
+    if resume and stopped_early(trainer, resume):
+        return
     if resume and rank_zero_only.rank == 0:
         print(f"going on from {resume}")
     try:
@@ -162,6 +173,18 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.end(failed=trainer.interrupted)
+
+
+def stopped_early(trainer, resume: Path) -> bool:
+    """Say whether early stopping has ended the training whose checkpoint this is."""
+    checkpoint = read_checkpoint(resume)
+    states = [
+        checkpoint["callbacks"].get(callback.state_key, {})
+        for callback in trainer.callbacks
+        if isinstance(callback, EarlyStopping)
+    ]
+    ended = any(0 < state.get("stopped_epoch", 0) == checkpoint["epoch"] for state in states)
+    return ended and checkpoint["epoch"] + 1 >= (trainer.min_epochs or 0)
 
 
 def resumable(model, run: runs.Run) -> Path | None:

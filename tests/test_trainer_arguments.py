@@ -158,6 +158,15 @@ def test_epochs_without_a_validation_show_and_keep_none(command, small):
     assert result["best"]["epoch"] in (2, 4)
 
 
+@pytest.mark.parametrize("key", ["limit_train_batches", "limit_val_batches"])
+def test_a_share_of_less_than_a_batch_is_refused(command, small, key):
+    code, printed = command("train", *small, f"trainer.{key}=0.1")
+    assert code == 1
+    n = {"limit_train_batches": 4, "limit_val_batches": 1}[key]
+    assert f"trainer.{key}=0.1: the part has {n} batches, of which" in printed
+    assert not Path("runs").exists()
+
+
 def test_a_plateau_needs_each_validation(composed):
     config = composed("lr_schedule=plateau", "+trainer.check_val_every_n_epoch=2")
     with pytest.raises(GalgenError, match="plateau needs the validation loss of each epoch"):
@@ -266,6 +275,13 @@ def test_a_run_that_stopped_early_has_no_epochs_to_go(command, small):
     assert code == 0
     assert "already finished" in printed
     assert len(read_metrics(Path("runs/mine"))) == epochs == 2
+    # Killed before it was marked as done, it has none either.
+    before = Path("runs/mine/metrics.csv").read_bytes()
+    Path("runs/mine/DONE").unlink()
+    code, printed = command("train", *arguments, "trainer.max_epochs=8")
+    assert code == 0, printed
+    assert Path("runs/mine/metrics.csv").read_bytes() == before
+    assert is_finished(Path("runs/mine"))
 
 
 @pytest.mark.parametrize("step", [2, 4, 6])
