@@ -1,5 +1,6 @@
 """What happens around the training steps: checkpoints, seeds, guards, speed, rates."""
 
+import math
 import os
 import shutil
 import threading
@@ -15,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from galgen.errors import GalgenError
 from galgen.loggers import MetricsCSV
 from galgen.preemption import handle
+from galgen.progress import duration
 
 COMPILERS = (os.environ.get("CXX") or "g++", "c++", "clang++")
 """What torch compiles networks with; one is enough."""
@@ -47,6 +49,11 @@ class Checkpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
+        self.validated: int | None = None
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        """Note that this epoch has a validation, which the metric that decides is of."""
+        self.validated = None if trainer.sanity_checking else trainer.current_epoch
 
     def on_train_epoch_end(self, trainer, pl_module):
         """Save the epoch after its row of metrics.csv, which a resume would not make again."""
@@ -55,7 +62,8 @@ class Checkpoint(ModelCheckpoint):
         for logger in trainer.loggers:
             if isinstance(logger, MetricsCSV):
                 logger.log_metrics({**row, "epoch": trainer.current_epoch})
-        super().on_train_epoch_end(trainer, pl_module)
+        if self.monitor is None or self.validated == trainer.current_epoch:
+            super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Restore the best score, also in a run directory that has been moved."""
@@ -144,20 +152,27 @@ class StopOnNonFinite(Callback):
 
 
 class SaveOnSignal(Callback):
-    """Write a checkpoint between two steps when a signal has come, then leave.
+    """Write a checkpoint between two steps when a signal has come or time is up, then leave.
 
     A validation that has begun is finished first. Of several processes, all stop at one step, and
     it is enough if one gets the signal.
 
     Args:
         path: the checkpoint.
+        time: how long this process may train, seconds.
     """
 
-    def __init__(self, path: Path):
-        self.path, self.received = path, False
+    def __init__(self, path: Path, time: float = math.inf):
+        self.path, self.time, self.received = path, time, False
+
+    @property
+    def why(self) -> str:
+        """What ended the training."""
+        return "a signal" if self.received or math.isinf(self.time) else "trainer.max_time"
 
     def on_train_start(self, trainer, pl_module):
         """Take the signals over from Lightning, which would cut a validation."""
+        self.end = time.monotonic() + self.time
         if threading.current_thread() is threading.main_thread():
             handle(self._remember)
 
@@ -181,9 +196,10 @@ class SaveOnSignal(Callback):
         self.received = True
 
     def _any_received(self, trainer) -> bool:
+        received = self.received or time.monotonic() > self.end
         if trainer.world_size == 1:
-            return self.received
-        received = torch.tensor(int(self.received), device=trainer.strategy.root_device)
+            return received
+        received = torch.tensor(int(received), device=trainer.strategy.root_device)
         torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
         return bool(received)
 
@@ -223,19 +239,25 @@ class LogRates(Callback):
     """Log the learning rate and the images per second of each epoch, and print a line."""
 
     def on_train_start(self, trainer, pl_module):
-        """Start the clock, in the middle of an epoch too."""
-        self.images, self.started = 0, time.perf_counter()
+        """Start the clocks, in the middle of an epoch too."""
+        self.images, self.started, self.validated = 0, time.perf_counter(), None
+        self.batches, self.begun = 0, self.started
 
     def on_train_epoch_start(self, trainer, pl_module):
-        """Start the clock anew."""
+        """Start the clock of the epoch anew."""
         self.images, self.started = 0, time.perf_counter()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Count the images of a batch."""
         self.images += batch.share.total
+        self.batches += 1
         if trainer.is_last_batch:  # which an accelerator may not have got to yet
             outputs["loss"].detach().cpu()
         self.seconds = time.perf_counter() - self.started
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        """Note that this epoch has a validation."""
+        self.validated = trainer.current_epoch
 
     def on_train_epoch_end(self, trainer, pl_module):
         """Log the rates."""
@@ -246,10 +268,12 @@ class LogRates(Callback):
         pl_module.log_dict(rates, rank_zero_only=True)
         means = pl_module.means["train"].over_ranks(trainer.strategy)
         if trainer.is_global_zero:
-            metrics = {**trainer.callback_metrics, "train/loss": means["loss"]}
-            losses = [f"{k} {metrics[k]:.4g}" for k in ("train/loss", "val/loss") if k in metrics]
-            print(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(losses)}, "
-                f"{rates['images_per_second']:.0f} images/s",
-                flush=True,
-            )
+            told = [f"train/loss {means['loss']:.4g}"]
+            if self.validated == trainer.current_epoch:
+                told.append(f"val/loss {trainer.callback_metrics['val/loss']:.4g}")
+            told.append(f"{rates['images_per_second']:.0f} images/s")
+            if to_go := trainer.max_epochs - trainer.current_epoch - 1:
+                pace = (time.perf_counter() - self.begun) / self.batches
+                told.append(f"{duration(pace * to_go * trainer.num_training_batches)} left")
+            place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            print(f"{place}: {', '.join(told)}", flush=True)

@@ -10,3 +10,10 @@ class GalgenError(Exception):
 
 class DamagedCheckpoint(GalgenError):
     """A checkpoint is no longer what was written."""
+
+
+class InUse(GalgenError):
+    """Another process trains in the run directory."""
+
+    of_a_job = 73
+    """Exit code by which a job tells its sweep to wait for the other process."""

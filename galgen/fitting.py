@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from galgen import fitted_priors
+from galgen.clusters import cluster
 from galgen.config import explain, instantiate
 from galgen.data.stamps import known_redshifts
 from galgen.errors import GalgenError
 from galgen.latents import Latents, encode_part
+from galgen.progress import FittingProgress
 from galgen.trained import TrainedRun
 
 COLUMNS = ("redshift", "magnitude", "flux_radius")
@@ -130,7 +132,7 @@ class Fit:
                     part: (values, torch.zeros_like(values), values.new_empty(len(values), 0))
                     for part, values in scores.items()
                 }
-                self._train(module.flow, data)
+                self._train(fitted_priors.CONDITIONS, module.flow, data)
         except ValueError as error:
             raise GalgenError(f"{fitted_priors.CONDITIONS}: {explain(error)}") from error
         about = {
@@ -145,12 +147,12 @@ class Fit:
         """Fit a prior to [mean, std, conditions] of each part; return the number of epochs."""
         if kind != "gmm":
             module.standardise_by(*data["train"])
-            return self._train(module, data)
+            return self._train(kind, module, data)
         samples = torch.from_numpy(self.part["train"].sample).float()
         module.fit(samples, data["train"][2], self.config.seed)
         return 0
 
-    def _train(self, module: pl.LightningModule, data: dict[str, tuple]) -> int:
+    def _train(self, kind: str, module: pl.LightningModule, data: dict[str, tuple]) -> int:
         """Train a module until the held-out likelihood no longer rises; return the epochs."""
         module.make_optimizer = instantiate(self.config.optimizer)
         best = KeepBest()
@@ -164,7 +166,8 @@ class Fit:
                 devices=1,
                 max_epochs=self.config.max_epochs,
                 gradient_clip_val=5.0,
-                callbacks=[best, stop],
+                callbacks=[best, stop, FittingProgress(kind)],
+                plugins=cluster(),
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,

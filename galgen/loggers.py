@@ -34,8 +34,7 @@ class MetricsCSV(Logger):
         if "epoch" not in metrics:
             return
         epoch = int(metrics["epoch"]) + 1
-        # Seven digits are all that a float32 has.
-        row = {name: float(f"{value:.7g}") for name, value in metrics.items()}
+        row = {name: float(_digits(value)) for name, value in metrics.items()}
         before = self.rows.get(epoch, {})
         self.rows[epoch] = {**before, **row, "epoch": epoch}
         if self.rows[epoch] == before:
@@ -44,8 +43,14 @@ class MetricsCSV(Logger):
         table = io.StringIO()
         writer = csv.DictWriter(table, ["epoch", *names])
         writer.writeheader()
-        writer.writerows(self.rows[epoch] for epoch in sorted(self.rows))
+        for epoch in sorted(self.rows):
+            writer.writerow({name: _digits(value) for name, value in self.rows[epoch].items()})
         write_text(self.directory / "metrics.csv", table.getvalue())
 
     def log_hyperparams(self, params, *args, **kwargs) -> None:
         """Nothing to do: the run's config.yaml holds them."""
+
+
+def _digits(value: float) -> str:
+    """Write a number as each session of a run writes it, in the seven digits of a float32."""
+    return f"{float(value):.7g}"

@@ -1,15 +1,24 @@
 """What a search minimises: the validation loss, or a score of the evaluation."""
 
+import hashlib
 import json
 import subprocess
-import sys
 
-from omegaconf import DictConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import DictConfig, OmegaConf
 
 from galgen.errors import GalgenError
-from galgen.runs import Run
+from galgen.rules import LOSSES
+from galgen.runs import Run, stored_form
+from galgen.sweep_records import python
 
 LOSS = "val/loss"
+OF_THE_BATCHES = ("seed", "batch_size", "cache", "cache_dtype", "cache_gb", "num_workers")
+"""Keys of a survey's config that change how it is read, and no galaxy of its validation part."""
+OF_THE_TRAINING = ("augment", "max_shift")
+"""Keys that change what is seen of it in the training alone."""
+SHAPES = ("start", "warmup", "cycles", "ramp")
+"""Keys of a beta schedule that leave the beta alone at which it arrives."""
 
 
 def objective(config: DictConfig, run: Run) -> float:
@@ -23,17 +32,18 @@ def objective(config: DictConfig, run: Run) -> float:
     Raises:
         GalgenError: if there is no such score.
     """
-    wanted = config.search.objective if config.search else LOSS
+    wanted = _wanted(config)
     if wanted in run.result["best"]:
         return run.result["best"][wanted]
     prior, _, name = wanted.partition(".")
     path = run.directory / "evaluation.json"
     facts = json.loads(path.read_text()) if path.is_file() else {}
     if name not in facts.get("scores", {}).get(prior, {}):
+        directory = QuotedString(str(run.directory), Quote.single).with_quotes()
         if prior != "normal":
-            _command("fit_flow", f"run={run.directory}", f"fit=[{prior}]")
+            _command("fit_flow", f"run={directory}", f"fit=[{prior}]")
         arguments = (f"prior=[{prior}]", f"n={config.search.n}", "seeds=1")
-        _command("evaluate", f"run={run.directory}", *arguments)
+        _command("evaluate", f"run={directory}", *arguments)
         facts = json.loads(path.read_text())
     value = facts["scores"].get(prior, {}).get(name)
     if value is None:
@@ -42,8 +52,64 @@ def objective(config: DictConfig, run: Run) -> float:
     return value
 
 
+def quantity(config: DictConfig) -> str:
+    """Hash all that makes a run's objective the quantity that it is.
+
+    The objectives of two runs can be compared where this is the same: scores need the same survey,
+    the terms of a loss the same images and likelihood too, and the loss the same weights of them.
+
+    Args:
+        config: the train config.
+    """
+    wanted, content = _wanted(config), OmegaConf.to_container(stored_form(config))
+    ignored = OF_THE_BATCHES + OF_THE_TRAINING
+    kept = [wanted, {key: value for key, value in content["data"].items() if key not in ignored}]
+    if wanted in LOSSES:
+        kept += [content["likelihood"], content["trainer"]["limit_val_batches"]]
+    if wanted == LOSS:
+        schedule = content["beta_schedule"]
+        kept += [schedule.get("beta", schedule.get("values", [None])[-1])]
+        kept += [content["model"].get("redshift_weight")]
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def check_search(config: DictConfig, varied: list[str]) -> None:
+    """Check that the objectives of a search can be compared.
+
+    Args:
+        config: the sweep's train config.
+        varied: the keys that the search varies.
+
+    Raises:
+        GalgenError: if they cannot.
+    """
+    wanted = _wanted(config)
+    for key in varied if config.search else []:
+        group, _, name = key.partition(".")
+        score = "a score of the evaluation, such as search.objective=normal.c2st"
+        if wanted == LOSS and group == "beta_schedule" and name and name not in SHAPES:
+            raise GalgenError(
+                f"search.objective={LOSS}: the loss holds beta times KL, so a search over {key} "
+                f"would choose the smallest beta. Give {score}."
+            )
+        if wanted in LOSSES and group in ("likelihood", "transform"):
+            raise GalgenError(
+                f"search.objective={wanted}: it is another quantity for each value of {key}. Give "
+                f"{score}."
+            )
+        if group == "data" and name not in OF_THE_BATCHES + OF_THE_TRAINING:
+            raise GalgenError(
+                f"search.objective={wanted}: it cannot be compared between surveys, and the search "
+                f"varies {key}. Search on one survey at a time."
+            )
+
+
+def _wanted(config: DictConfig) -> str:
+    return config.search.objective if config.search else LOSS
+
+
 def _command(name: str, *arguments: str) -> None:
-    words = [sys.executable, "-m", f"galgen.{name}", *arguments]
+    words = [*python(), "-m", f"galgen.{name}", *arguments]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise GalgenError((ended.stderr.strip().splitlines() or [f"galgen.{name} failed"])[-1])

@@ -6,10 +6,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen.config import CONF
 from galgen.errors import GalgenError
-
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-"""Of the trainer; in the others the latents, which stay in float32, do not fit the weights."""
-
+from galgen.trainer_rules import PRECISIONS, check_trainer
 
 PRIORS = ("normal", "flow", "gmm", "two_stage")
 """What latents can be drawn from; the last three once `galgen.fit_flow` has fitted them."""
@@ -61,7 +58,7 @@ def check_rules(config: DictConfig) -> None:
         if "_target_" not in config[group]:
             raise GalgenError(f"{group}: what was chosen is no {group}; see --help for the options")
     _check_top_level(config)
-    _check_trainer(config.trainer)
+    check_trainer(config)
     _check_clipping(config)
     _check_sweep(config)
     if config.launcher.get("stacked"):
@@ -81,10 +78,10 @@ def check_rules(config: DictConfig) -> None:
     values = config.beta_schedule.get("values")
     if values is not None and not isinstance(values, ListConfig):
         raise GalgenError(f"beta_schedule.values is {values}, it takes a list such as [0.1,0.2]")
-    if values is not None and (len(values) != epochs or config.trainer.max_steps != -1):
+    if values is not None and len(values) != epochs:
         raise GalgenError(
             f"beta_schedule.values has {len(values)} values, it takes one for each of the "
-            f"{epochs} epochs of trainer.max_epochs (and no trainer.max_steps)"
+            f"{epochs} epochs of trainer.max_epochs"
         )
     if config.model.image_size != config.data.image_size:
         raise GalgenError(
@@ -101,24 +98,6 @@ def _check_top_level(config: DictConfig) -> None:
     for key in config:
         if key not in train and key not in groups:
             raise GalgenError(f"{key}: there is no such key")
-
-
-def _check_trainer(trainer: DictConfig) -> None:
-    if 0 in (trainer.limit_val_batches, trainer.limit_train_batches) or trainer.get("fast_dev_run"):
-        raise GalgenError(
-            "a run needs training, validation and its checkpoints: instead of "
-            "trainer.limit_..._batches=0 or trainer.fast_dev_run, choose trainer=debug"
-        )
-    if not isinstance(trainer.max_epochs, int) or trainer.max_epochs < 1:
-        raise GalgenError(
-            f"trainer.max_epochs is {trainer.max_epochs}, it must be a positive whole number"
-        )
-    if trainer.profiler not in (None, "simple", "pytorch"):
-        raise GalgenError(f"trainer.profiler is {trainer.profiler}, it can be simple or pytorch")
-    if trainer.precision not in PRECISIONS:
-        raise GalgenError(
-            f"trainer.precision is {trainer.precision}, it can be {', '.join(PRECISIONS)}"
-        )
 
 
 def _check_clipping(config: DictConfig) -> None:

@@ -9,14 +9,14 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.config import check_targets
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, InUse
 from galgen.files import write_text
 
 PARTS_OF_CONFIG = ("model", "data", "transform")
@@ -26,6 +26,10 @@ NOT_CONTENT = (
     *("launcher", "search", "logger"),
 )
 """Keys that say where and how a run is made, kept and tracked, not what it is."""
+OF_THE_LENGTH = ("trainer.max_epochs", "lr_schedule.T_max", "beta_schedule.values")
+"""Ends of keys that may differ in a run that goes on with more epochs."""
+ANY_LENGTH = (".Constant", ".ReduceLROnPlateau", ".StepLR", ".MultiStepLR", ".ExponentialLR")
+"""Schedules that are the same in the first epochs, however many there will be."""
 REPORTED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "h5py", "wandb")
 """Packages whose versions a run remembers, beside galgen's own."""
 
@@ -63,12 +67,13 @@ class Run:
 
     @property
     def result(self) -> dict | None:
-        """What the finished training arrived at; None before."""
+        """What the finished training arrived at; None before, and where it has epochs to go."""
         done = self.directory / "DONE"
         try:
-            return json.loads(done.read_text()) or None
+            result = json.loads(done.read_text()) or None
         except (OSError, ValueError):  # ValueError: damaged, so not to be believed
             return None
+        return None if result and self._has_epochs_to_go(result) else result
 
     @property
     def last_checkpoint(self) -> Path:
@@ -87,6 +92,11 @@ class Run:
         stored = flatten(_content(_load_yaml(path)))
         new = flatten(_content(stored_form(self.config)))
         different = [key for key in {**stored, **new} if stored.get(key) != new.get(key)]
+        if "trainer.max_epochs" in different and all(k.endswith(OF_THE_LENGTH) for k in different):
+            before, epochs = stored["trainer.max_epochs"], new["trainer.max_epochs"]
+            if type(before) is int and before < epochs:
+                self._check_longer(before, new)
+                return
         if different:
             key = different[0]
             raise GalgenError(
@@ -95,12 +105,37 @@ class Run:
                 "run_name, or overwrite=true to start it afresh"
             )
 
+    def _check_longer(self, before: int, new: dict) -> None:
+        """Check that the epochs so far are the beginning of a training of more.
+
+        Raises:
+            GalgenError: if a schedule would have gone another way in them.
+        """
+        beta, rate = (new.get(f"{name}._target_") for name in ("beta_schedule", "lr_schedule"))
+        for group, target in (("beta_schedule", beta), ("lr_schedule", rate)):
+            if target is not None and not target.endswith(ANY_LENGTH):
+                raise GalgenError(
+                    f"trainer.max_epochs={new['trainer.max_epochs']}: {self.directory} was begun "
+                    f"for {before} epochs, and its {group} depends on their number, so they are "
+                    "not the beginning of a longer training. Give another run_name, and "
+                    f"init_from={self.directory} to start from its weights."
+                )
+
+    def _has_epochs_to_go(self, result: dict) -> bool:
+        """Say whether the training ended with its last epoch, and now has more."""
+        try:
+            before = _load_yaml(self.directory / "config.yaml").trainer.max_epochs
+            return result["last"]["epoch"] >= before < self.config.trainer.max_epochs
+        except (GalgenError, KeyError, TypeError, AttributeError):  # imported, or damaged
+            return False
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes out of the directory, which is made if need be.
 
         Raises:
-            GalgenError: if another process is training in it, or it cannot be made.
+            InUse: if another process is training in it.
+            GalgenError: if it cannot be made.
         """
         made = not self.directory.exists()
         try:
@@ -113,7 +148,7 @@ class Run:
         try:
             lock.acquire()
         except Timeout:
-            raise GalgenError(
+            raise InUse(
                 f"{self.directory} is in use by another process; wait for it, or give another "
                 "run_name"
             ) from None
@@ -123,6 +158,27 @@ class Run:
             lock.release()
             if made and not (self.directory / "config.yaml").exists():
                 shutil.rmtree(self.directory, ignore_errors=True)
+
+    def wait(self, before: Callable[[], None] = lambda: None) -> bool:
+        """Wait until no other process trains in the directory; say whether one did.
+
+        Args:
+            before: what is done before the wait.
+        """
+        path = self.directory / ".lock"
+        if not path.exists():
+            return False
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            before()
+            lock.acquire(poll_interval=0.5)
+            waited = True
+        else:
+            waited = False
+        lock.release()
+        return waited
 
     def clear(self) -> None:
         """Delete all that the directory holds but its lock.
@@ -179,7 +235,7 @@ def content_name(config: DictConfig) -> str:
     content = json.dumps(_content(choices), sort_keys=True).encode()
     beta = config.beta_schedule.get("beta", "table")
     return (
-        f"{config.data.name}-{config.model.name}-z{config.model.latent_dim}-beta{beta}"
+        f"{config.data.name}-{config.model.name}-latent{config.model.latent_dim}-beta{beta}"
         f"-s{config.seed}-{hashlib.sha256(content).hexdigest()[:8]}"
     )
 
@@ -373,7 +429,10 @@ def _load_yaml(path: Path) -> DictConfig:
 
 
 def _content(config: dict | DictConfig) -> dict:
-    return {key: value for key, value in config.items() if key not in NOT_CONTENT}
+    content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
+    # When a training pauses changes nothing of it.
+    trainer = {key: value for key, value in config["trainer"].items() if key != "max_time"}
+    return {**content, "trainer": trainer}
 
 
 def _survey(facts: dict) -> dict:

@@ -15,18 +15,18 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
 from galgen.callbacks import SaveOnSignal
 from galgen.config import check_arguments, check_targets, explain, instantiate, leave
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, InUse
 from galgen.models.losses import Loss
 from galgen.models.stack import Answer, Step, compute
 from galgen.objectives import objective
 from galgen.preemption import Preempted, handle
 from galgen.runs import Run
-from galgen.sweeps import Record, config_of, read_records
+from galgen.sweep_records import Record, read_job, read_records
 from galgen.training import train
 
 
@@ -36,11 +36,12 @@ class Member(Callback):
     Args:
         record: of its job.
         config: the job's.
+        command: the words that its run keeps.
     """
 
-    def __init__(self, record: Record, config: DictConfig):
+    def __init__(self, record: Record, config: DictConfig, command: list[str]):
         self.record, self.config, self.run = record, config, Run(config)
-        self.run.command = ["galgen.train", *record.overrides]
+        self.run.command = command
         self.step: Step | None = None
         self.answer: Answer | Exception | None = None
         self.told_to_leave = False
@@ -163,6 +164,8 @@ def main() -> None:
             member.record.save(folder, state="done", best=best)
         elif isinstance(error, Preempted):
             member.record.save(folder, state="cut", reason=str(error))
+        elif isinstance(error, InUse):
+            member.record.save(folder, state="waiting")
         else:
             fail(member.record, error)
 
@@ -173,10 +176,11 @@ def main() -> None:
 
     for record in records:
         try:
-            config = OmegaConf.load(config_of(record, folder))
+            config, command = read_job(record, folder)
+            member = Member(record, config, command)
             check_targets(config)
             check_arguments(config)
-            members.append(Member(record, config))
+            members.append(member)
         except Exception as error:
             fail(record, error)
     if not members:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import platform
 import signal
@@ -11,62 +12,109 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from galgen.config import leave
 from galgen.errors import GalgenError
-from galgen.objectives import LOSS
+from galgen.objectives import LOSS, check_search
 from galgen.preemption import Preempted, preemptible
 from galgen.records import read_metrics
-from galgen.sweeps import Record, new_folder, read_records, train_stacks
+from galgen.sweep_records import Record, new_folder, read_records
+from galgen.sweeps import train_stacks
 
-MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
-"""What on the command line asks for a sweep."""
+TERMS = ["val/reconstruction", "val/kl"]
+"""What is shown of jobs whose losses cannot be compared."""
 PATIENCE = 60.0
 """How long jobs that were told to leave are waited for, seconds."""
 STYLES = {"done": "green", "running": "cyan", "waiting": "dim", "failed": "red", "cut": "yellow"}
 
 
+class Watch(Callback):
+    """Begin to show the jobs when Hydra begins a sweep, whichever word or file asked for it."""
+
+    shown = contextlib.ExitStack()
+    """What ends with the sweep."""
+    folder: Path | None = None
+    """Of the records; None where there is no sweep."""
+
+    def on_multirun_start(self, config: DictConfig, **others) -> None:
+        """Check the search, make a folder for the records, and show them."""
+        try:
+            check_search(config, _varied(config))
+            folder = new_folder()
+        except GalgenError as error:  # which Hydra would turn into a warning
+            leave(error)
+        for name in ("hydra", "hydra_plugins"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        from joblib.externals.loky import process_executor
+
+        process_executor.kill_process_tree = kill_alone
+        Watch.folder = folder
+        Watch.shown.enter_context(preemptible(before=lambda: stop_jobs(folder)))
+        Watch.shown.enter_context(_shown(folder, Console(soft_wrap=True)))
+
+
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Show the jobs of a sweep while the block runs, if the command line asks for one.
+    """Show the jobs of a sweep while the block runs, if there is one.
 
     In the end the process exits with 1 if a job failed.
 
     Raises:
         GalgenError: if a process that starts jobs was killed, or a job told to leave.
     """
-    if not MULTIRUN.intersection(sys.argv[1:]):
-        yield
-        return
-    from joblib.externals.loky import process_executor
-
-    process_executor.kill_process_tree = kill_alone
-    for name in ("hydra", "hydra_plugins"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    folder, console = new_folder(), Console(soft_wrap=True)
+    if get_args_parser().parse_known_args()[0].experimental_rerun is not None:
+        raise GalgenError(
+            "--experimental-rerun: it reads a pickle, which can hold any program. Give the "
+            "overrides again; environment.json in the run directory keeps the command."
+        )
+    Watch.folder = None
     try:
-        with preemptible(before=lambda: stop_jobs(folder)), _shown(folder, console):
+        with Watch.shown:
             try:
                 yield
-                train_stacks(folder)
+                if Watch.folder:
+                    train_stacks(Watch.folder)
             except BaseException:  # jobs outlive the processes that started them
-                stop_jobs(folder)
+                if Watch.folder:
+                    stop_jobs(Watch.folder)
                 raise
     except SystemExit as stop:  # of a job that was told to leave
-        if stop.code != Preempted.exit_code:
+        if stop.code != Preempted.exit_code or not Watch.folder:
             raise
         raise Preempted("stopped by a signal; the same command goes on from here") from None
-    except process_executor.TerminatedWorkerError as error:
+    except _killed() as error:
         raise GalgenError(
             "a process that starts jobs was killed, and the sweep with it; the same command goes on"
         ) from error
     finally:
-        records = read_records(folder)
-        _conclude(records, console)
+        records = read_records(Watch.folder) if Watch.folder else []
+        if Watch.folder:
+            _conclude(records, Console(soft_wrap=True))
     if any(record.state == "failed" for record in records):
         sys.exit(1)
+
+
+def _killed() -> type[Exception] | tuple:
+    """Return joblib's error, which only a sweep can end with."""
+    if not Watch.folder:
+        return ()
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    return TerminatedWorkerError
+
+
+def _varied(config: DictConfig) -> list[str]:
+    """Name the keys and groups that a sweep varies, from Hydra's config of all of it."""
+    overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    given = [override.key_or_group for override in overrides if override.is_sweep_override()]
+    return [*given, *map(str, config.hydra.sweeper.get("params") or {})]
 
 
 def _conclude(records: list[Record], console: Console) -> None:
@@ -88,31 +136,41 @@ def summary(records: list[Record]) -> str:
         skipped > 0
     )
     known = [r for r in records if r.state == "done" and r.best == r.best]
-    best = min(known, key=lambda record: record.best, default=None)
+    best = None
+    if known and comparable(records):
+        best = (max if known[0].maximise else min)(known, key=lambda record: record.best)
     end = f"; best so far {best.best:.4g} in {best.run}" if best else ""
     return f"sweep: {', '.join(said) or 'no job has begun'}{end}"
 
 
+def comparable(records: list[Record]) -> bool:
+    """Say whether the objectives of jobs are one quantity, as far as it is known."""
+    return len({record.quantity for record in records if record.quantity}) <= 1
+
+
 def table(records: list[Record], every: bool = False) -> Table:
     """Tabulate jobs: those that are running or in trouble, or all."""
-    shown = Table("job", "run", "state", "epoch", "loss", box=None)
+    terms = [LOSS] if comparable(records) else TERMS
+    names = [term.removeprefix("val/") for term in terms]
+    shown = Table("job", "run", "state", "epoch", *names, box=None)
     for record in records:
         if every or record.state != "done":
-            shown.add_row(*_row(record), style=STYLES[record.state])
+            shown.add_row(*_row(record, terms), style=STYLES[record.state])
     return shown
 
 
-def _row(record: Record) -> list[str]:
+def _row(record: Record, terms: list[str]) -> list[str]:
+    """Return a job's line; of the losses, those of the epoch with the lowest."""
     name = Path(record.run).name or " ".join(record.overrides)
     try:
         rows = read_metrics(Path(record.run)) if record.run else []
     except GalgenError:
         rows = []
-    losses = [row[LOSS] for row in rows if LOSS in row]
     epoch = f"{rows[-1]['epoch']:.0f}" if rows else ""
-    best = f"{min(losses):.4g}" if losses else ""
+    best = min(rows, key=lambda row: row.get(LOSS, math.inf), default={})
+    losses = [f"{best[term]:.4g}" if term in best else "" for term in terms]
     state = "done before" if record.skipped else record.state
-    return [str(record.number), name, state, epoch, best]
+    return [str(record.number), name, state, epoch, *losses]
 
 
 @contextlib.contextmanager
@@ -141,10 +199,12 @@ def _print_changes(folder: Path, over: threading.Event) -> None:
     seen: dict[int, str] = {}
     while True:
         last = over.wait(1.0)
-        for record in read_records(folder):
+        records = read_records(folder)
+        terms = [LOSS] if comparable(records) else TERMS
+        for record in records:
             if seen.get(record.number) != record.state:
                 seen[record.number] = record.state
-                print(" ".join(["sweep: job", *filter(None, _row(record))]), flush=True)
+                print(" ".join(["sweep: job", *filter(None, _row(record, terms))]), flush=True)
         if last:
             return
 

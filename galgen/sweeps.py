@@ -1,8 +1,8 @@
 """Sweeps: each job of a multirun is a command of its own, in a fresh process.
 
 Hydra's launchers say where and when jobs run. What they call finds out which run a job is, leaves
-it alone if it is done, and else starts the command that trains it; so a job has its own command
-line, which several processes of one training need, and takes nothing with it when it dies.
+it alone if it is done, and else starts a process that trains it; so a job has its own command line,
+which several processes of one training need, and takes nothing with it when it dies.
 """
 
 import contextlib
@@ -15,23 +15,19 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.devices import hold_gpus, jobs_at_once
-from galgen.errors import GalgenError
-from galgen.files import cache_folder, write_text
-from galgen.objectives import objective
+from galgen.errors import GalgenError, InUse
+from galgen.objectives import objective, quantity
 from galgen.preemption import SIGNALS, Preempted, preemptible
 from galgen.rules import check_rules
 from galgen.runs import Run, flatten, stored_form
+from galgen.sweep_records import FOLDER, Record, python, read_job, read_records, write_job
 
-FOLDER = "GALGEN_SWEEP"
-"""Environment variable that tells the jobs of a sweep where their records lie."""
 OF_THE_SWEEP = ("launcher", "search")
 """Groups that say how jobs are chosen and started, not what they are."""
 IN_COMMON = ("model.", "data.", "transform.", "trainer.")
@@ -42,55 +38,6 @@ PR_SET_PDEATHSIG = 1
 """Of Linux's prctl."""
 
 OmegaConf.register_new_resolver("jobs_at_once", jobs_at_once, replace=True)
-
-
-@dataclass
-class Record:
-    """What a sweep knows of a job."""
-
-    number: int
-    overrides: list[str]
-    state: str = "running"
-    """Or waiting (for the others of its stack), done, failed, cut (by a signal)."""
-    run: str = ""
-    """The run directory."""
-    reason: str = ""
-    """Why it failed."""
-    best: float | None = None
-    """The objective, once it is done."""
-    skipped: bool = False
-    """Whether the run had been done before."""
-    host: str = ""
-    pid: int = 0
-    """Of the process that trains."""
-    stack: str = ""
-    """What it has in common with the jobs that are trained in one process with it."""
-
-    def save(self, folder: Path, **changes) -> None:
-        """Change the record and write it."""
-        for name, value in changes.items():
-            setattr(self, name, value)
-        write_text(folder / f"{self.number:04d}.json", json.dumps(asdict(self)))
-
-
-def new_folder() -> Path:
-    """Make a folder for the records of a sweep, and tell its jobs."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    folder = cache_folder().absolute() / "sweeps" / name
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise GalgenError(
-            f"{folder} cannot be made, {error.strerror}; say where records of sweeps and prepared "
-            "surveys may lie: GALGEN_CACHE=<folder> in the environment"
-        ) from error
-    os.environ[FOLDER] = str(folder)
-    return folder
-
-
-def read_records(folder: Path) -> list[Record]:
-    """Read the records of the jobs that have begun, in order."""
-    return [Record(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
 
 
 def do_job(config: DictConfig) -> float:
@@ -108,24 +55,26 @@ def do_job(config: DictConfig) -> float:
     job, folder = HydraConfig.get(), Path(os.environ[FOLDER])
     task = [word for word in job.overrides.task if _group(word) not in OF_THE_SWEEP]
     record = Record(job.job.num, task, host=platform.node())
+    record.maximise = job.sweeper.get("direction") == "maximize"
     record.save(folder)
     try:
         check_rules(config)
         run = Run(config)
-        record.save(folder, run=str(run.directory))
+        # A job that works in a folder of its own makes its run below that.
+        place = Path(config.run_dir) if job.job.chdir else run.directory
+        record.save(folder, run=str(place), quantity=quantity(config))
         if config.overwrite or config.launcher.get("stacked"):
             _check_alone(record, folder)
         if not config.overwrite:
             run.check_config()
         record.skipped = run.result is not None and not config.overwrite
-        if config.launcher.get("stacked") and not record.skipped:
-            write_text(config_of(record, folder), OmegaConf.to_yaml(config))
-            record.save(folder, state="waiting", stack=stack_of(config))
-            return float("nan")
         if not record.skipped:
-            rooms = config.launcher.get("jobs_per_gpu", 0)
-            with _signals(job), hold_gpus(_gpus_of(config.trainer, rooms), rooms) as gpus:
-                _run_command(record, folder, job, gpus)
+            write_job(record, folder, config, job)
+            if config.launcher.get("stacked"):
+                record.save(folder, state="waiting", stack=stack_of(config))
+                return float("nan")
+            with _signals(job):
+                _do_once(record, folder, config, run, job)
         record.save(folder, state="done", best=objective(config, run))
     except Preempted as error:
         record.save(folder, state="cut", reason=str(error))
@@ -141,6 +90,38 @@ def do_job(config: DictConfig) -> float:
     return record.best
 
 
+def _do_once(record: Record, folder: Path, config: DictConfig, run: Run, job: DictConfig) -> None:
+    """Train a job's run, or take the result of another process that trains it already."""
+    rooms, met = config.launcher.get("jobs_per_gpu", 0), False
+    while not _done_elsewhere(record, folder, config, run, met):
+        with (
+            contextlib.suppress(InUse),
+            hold_gpus(_gpus_of(config.trainer, rooms), rooms) as gpus,
+        ):
+            words = [*python(), "-m", "galgen.sweep_job", str(folder), str(record.number)]
+            log = folder / f"{record.number:04d}.log"
+            _run_process(words, [record], folder, log, _environment(job, gpus))
+            return
+        met = True
+
+
+def _done_elsewhere(
+    record: Record, folder: Path, config: DictConfig, run: Run, met: bool = False
+) -> bool:
+    """Wait until no other process trains in a run; say whether it has brought it to its end.
+
+    Args:
+        record: the job's.
+        folder: of the sweep's records.
+        config: the job's; a run that is to be overwritten counts if it ended just now.
+        run: the job's.
+        met: whether another process has been met in the run before.
+    """
+    met = run.wait(lambda: record.save(folder, state="waiting")) or met
+    record.skipped = run.result is not None and (met or not config.overwrite)
+    return record.skipped
+
+
 def _check_alone(record: Record, folder: Path) -> None:
     """Check that a job has a directory of its own.
 
@@ -153,11 +134,6 @@ def _check_alone(record: Record, folder: Path) -> None:
                 f"{record.run} is the directory of job {other.number} of this sweep too; the jobs "
                 "must differ, and run_name, if it is given, with them"
             )
-
-
-def config_of(record: Record, folder: Path) -> Path:
-    """Return where the config of a job that waits is kept."""
-    return folder / f"{record.number:04d}.yaml"
 
 
 def stack_of(config: DictConfig) -> str:
@@ -177,24 +153,34 @@ def train_stacks(folder: Path) -> None:
     Raises:
         Preempted: if one was told to leave.
     """
-    stacks: dict[str, list[Record]] = {}
+    while waiting := [r for r in read_records(folder) if r.state == "waiting" and r.stack]:
+        stacks: dict[str, list[Record]] = {}
+        for record in waiting:
+            config, _ = read_job(record, folder)
+            run = Run(config)
+            if _done_elsewhere(record, folder, config, run):
+                record.save(folder, state="done", best=objective(config, run))
+            else:
+                stacks.setdefault(record.stack, []).append(record)
+        for records in stacks.values():
+            _train_stack(records, folder)
+
+
+def _train_stack(records: list[Record], folder: Path) -> None:
+    """Train jobs in one process; those whose runs turn out to be in use wait again."""
+    numbers = [str(record.number) for record in records]
+    words = [*python(), "-m", "galgen.stacking", str(folder), *numbers]
+    log = folder / f"{records[0].number:04d}.log"
+    reason = f"it ended without a result; {log} has its output"
+    try:
+        _run_process(words, records, folder, log, dict(os.environ))
+    except Preempted:
+        raise
+    except GalgenError as error:
+        reason = str(error)
     for record in read_records(folder):
-        if record.state == "waiting":
-            stacks.setdefault(record.stack, []).append(record)
-    for records in stacks.values():
-        numbers = [str(record.number) for record in records]
-        words = [sys.executable, "-m", "galgen.stacking", str(folder), *numbers]
-        log = folder / f"{records[0].number:04d}.log"
-        reason = f"it ended without a result; {log} has its output"
-        try:
-            _run_process(words, records, folder, log, dict(os.environ))
-        except Preempted:
-            raise
-        except GalgenError as error:
-            reason = str(error)
-        for record in read_records(folder):
-            if str(record.number) in numbers and record.state == "running":
-                record.save(folder, state="failed", reason=reason)
+        if str(record.number) in numbers and record.state == "running":
+            record.save(folder, state="failed", reason=reason)
 
 
 def _group(override: str) -> str:
@@ -208,23 +194,6 @@ def _signals(job: DictConfig) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext() if by_submitit else preemptible()
 
 
-def _run_command(record: Record, folder: Path, job: DictConfig, gpus: list[str]) -> None:
-    """Run a job's command in a process of its own.
-
-    Raises:
-        Preempted: if it was told to leave.
-        GalgenError: if it failed.
-    """
-    words = [sys.executable, "-m", f"galgen.{job.job.config_name}", *record.overrides]
-    words += [
-        f"--config-dir={source.path}"
-        for source in job.runtime.config_sources
-        if source.provider == "command-line"
-    ]
-    log = folder / f"{record.number:04d}.log"
-    _run_process(words, [record], folder, log, _environment(job, gpus))
-
-
 def _run_process(
     words: list[str], records: list[Record], folder: Path, log: Path, environment: dict[str, str]
 ) -> None:
@@ -232,6 +201,7 @@ def _run_process(
 
     Raises:
         Preempted: if it was told to leave.
+        InUse: if another process trains in its run.
         GalgenError: if it failed; the message is its own, or says what killed it.
     """
     with open(log, "wb") as output:
@@ -254,7 +224,7 @@ def _run_process(
     if code == Preempted.exit_code or -code in SIGNALS:  # the latter before it could see to them
         raise Preempted("stopped by a signal")
     if code:
-        raise GalgenError(_reason(code, log))
+        raise (InUse if code == InUse.of_a_job else GalgenError)(_reason(code, log))
 
 
 def _environment(job: DictConfig, gpus: list[str]) -> dict[str, str]:

@@ -25,14 +25,25 @@ def main(config: DictConfig) -> float | None:
     if not config.overwrite:
         run.check_config()
     if run.result is None or config.overwrite:
-        check_targets(config)
-        check_arguments(config)
-        with preemptible():
-            from galgen.training import train
-
-            train(config, run)
+        train_checked(config, run)
+    else:
+        print(f"{run.directory} is already finished:")
     report(run)
     return None
+
+
+def train_checked(config: DictConfig, run: runs.Run) -> None:
+    """Train, once the classes that the config names are known to be allowed.
+
+    Raises:
+        GalgenError: if they are not, or the training fails.
+    """
+    check_targets(config)
+    check_arguments(config)
+    with preemptible():
+        from galgen.training import train
+
+        train(config, run)
 
 
 def report(run: runs.Run) -> None:

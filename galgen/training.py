@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-import os
+import math
 import shutil
 import sys
 import warnings
@@ -12,11 +12,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, seed_everything
-from pytorch_lightning.plugins.environments import (
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
+from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.profilers import PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -24,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from galgen import figures, records, runs
 from galgen.callbacks import SaveOnSignal
 from galgen.checkpoints import AtomicCheckpointIO, load_weights, read_checkpoint
+from galgen.clusters import cluster
 from galgen.config import instantiate
 from galgen.errors import DamagedCheckpoint, GalgenError
 from galgen.files import written_whole
@@ -31,7 +28,15 @@ from galgen.loggers import MetricsCSV
 from galgen.preemption import Preempted
 from galgen.rules import check_fit
 from galgen.tracking import WandbLogger, flat_config
+from galgen.trainer_rules import check_shares, seconds
 from galgen.verdict import judge
+
+AVAILABLE = {
+    "gpu": torch.accelerator.is_available,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+"""Whether there is an accelerator, by what the Trainer calls it."""
 
 
 def train(
@@ -61,6 +66,7 @@ def train(
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
+    check_shares(config.trainer, datamodule)
     resumes = run.last_checkpoint.is_file() and not config.overwrite
     if config.init_from and not resumes:
         start_from(model, config.init_from)
@@ -89,6 +95,8 @@ def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
             f"{run.directory} holds a training that was cut, and resume=never; give resume=auto "
             "to go on with it, or overwrite=true to start afresh"
         )
+    if run.result is None:  # damaged, or of fewer epochs
+        (run.directory / "DONE").unlink(missing_ok=True)
     run.remember(datamodule.facts())
 
 
@@ -107,23 +115,27 @@ def make_trainer(config: DictConfig, more: Sequence[Callback]):
     Raises:
         GalgenError: if it is to use a GPU and there is none.
     """
-    if config.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+    wanted = config.trainer.accelerator
+    if wanted in AVAILABLE and not AVAILABLE[wanted]():
         raise GalgenError(
-            "trainer.accelerator=gpu: torch finds no GPU here; choose trainer=default, which takes "
-            "what there is"
+            f"trainer.accelerator={wanted}: torch finds no GPU here; choose trainer=default, which "
+            "takes what there is"
         )
     nodes = {name: node for name, node in config.callbacks.items() if node}
     if not sys.stdout.isatty():  # a log file gets a line an epoch
         nodes.pop("progress", None)
-    last = Path(config.run_dir) / "checkpoints" / "last.ckpt"
+    callbacks = list(map(instantiate, nodes.values()))
+    last, pause = Path(config.run_dir) / "checkpoints" / "last.ckpt", config.trainer.get("max_time")
+    # A signal ends a step after all else has been done in it, the moving average for one.
+    leave = SaveOnSignal(last, seconds(pause) if pause is not None else math.inf)
     return instantiate(
         config.trainer,
+        max_time=None,  # Lightning would call a training done that it has cut
         profiler=make_profiler(config),
-        # A signal ends a step after all else has been done in it, the moving average for one.
-        callbacks=[*map(instantiate, nodes.values()), *more, SaveOnSignal(last)],
+        callbacks=[*callbacks, *more, leave],
         logger=False,
-        plugins=[AtomicCheckpointIO(), *cluster()],
-        enable_progress_bar="progress" in nodes,
+        plugins=[AtomicCheckpointIO(), *cluster(config.trainer.devices, config.trainer.num_nodes)],
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
     )
 
 
@@ -136,20 +148,6 @@ def make_profiler(config: DictConfig):
     return SimpleProfiler(**place) if config.trainer.profiler else None
 
 
-def cluster() -> list:
-    """Return what tells Lightning who has started the processes, where it is not Lightning.
-
-    Under SLURM that is SLURM, if there are several tasks. Lightning would put the job back into
-    the queue too, which is left to who put it there.
-    """
-    if TorchElasticEnvironment.detect():
-        return [TorchElasticEnvironment()]
-    if not SLURMEnvironment.detect():
-        return []
-    several = int(os.environ.get("SLURM_NTASKS", "1")) > 1
-    return [SLURMEnvironment(auto_requeue=False) if several else LightningEnvironment()]
-
-
 def fit(trainer, model, datamodule, run: runs.Run) -> None:
     """Train from the last checkpoint, where there is one.
 
@@ -157,6 +155,8 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
         Preempted: if a signal stopped the training, after a checkpoint.
     """
     resume = resumable(model, run)
+    if resume and stopped_early(trainer, resume):
+        return
     if resume and rank_zero_only.rank == 0:
         print(f"going on from {resume}")
     try:
@@ -164,7 +164,8 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
     except SIGTERMException:
         if not trainer.is_global_zero:
             sys.exit(0)  # what the first process says and exits with is enough
-        raise Preempted("stopped by a signal; the same command goes on from here") from None
+        why = next(c.why for c in trainer.callbacks if isinstance(c, SaveOnSignal))
+        raise Preempted(f"stopped by {why}; the same command goes on from here") from None
     except SystemExit:
         if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
@@ -173,6 +174,18 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.end(failed=trainer.interrupted)
+
+
+def stopped_early(trainer, resume: Path) -> bool:
+    """Say whether early stopping has ended the training whose checkpoint this is."""
+    checkpoint = read_checkpoint(resume)
+    states = [
+        checkpoint["callbacks"].get(callback.state_key, {})
+        for callback in trainer.callbacks
+        if isinstance(callback, EarlyStopping)
+    ]
+    ended = any(0 < state.get("stopped_epoch", 0) == checkpoint["epoch"] for state in states)
+    return ended and checkpoint["epoch"] + 1 >= (trainer.min_epochs or 0)
 
 
 def resumable(model, run: runs.Run) -> Path | None:

@@ -16,7 +16,7 @@ def test_a_name_follows_from_the_content_alone(composed):
         return Run(composed(*overrides)).directory.name
 
     assert name() == name("run_root=elsewhere", "resume=never", "overwrite=true")
-    assert name().startswith("simulated-cvae2-z32-beta0.1-s0-")
+    assert name().startswith("simulated-cvae2-latent32-beta0.1-s0-")
     different = ["beta_schedule.beta=0.2", "seed=1", "model=vae", "data.batch_size=32"]
     assert len({name(), *(name(override) for override in different)}) == 5
     assert "-betatable-" in name("beta_schedule=table", "beta_schedule.values=[0.1]")

@@ -13,10 +13,11 @@ from joblib.externals.loky import get_reusable_executor
 
 from galgen import devices
 from galgen.devices import hold_gpus, jobs_at_once
+from galgen.objectives import quantity
 from galgen.records import read_metrics
 from galgen.runs import find_runs
-from galgen.sweep_table import summary
-from galgen.sweeps import Record
+from galgen.sweep_records import Record
+from galgen.sweep_table import summary, table
 
 
 @pytest.fixture
@@ -91,6 +92,38 @@ def test_a_search_proposes_values_and_goes_by_the_loss(command, tiny):
     assert "2 done, 2 of them before" in printed
 
 
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "stacked"])
+def test_one_sweep_started_twice_at_once_trains_each_job_once(tiny, launcher):
+    words = [sys.executable, "-m", "galgen.train", *tiny, "model.norm=group", "seed=0,1"]
+    words += [f"launcher={launcher}", "trainer.max_epochs=3"]
+    both = [begin_sweep(words) for _ in range(2)]
+    printed = [sweep.communicate()[0] for sweep in both]
+    assert [sweep.returncode for sweep in both] == [0, 0], printed
+    assert all("sweep: 2 done" in said for said in printed), printed
+    runs = find_runs([Path("runs")])
+    assert [len(read_metrics(run)) for run in runs] == [3, 3]
+    begun = [records_of(sweep.pid) for sweep in both]
+    trained = [record["run"] for records in begun for record in records if not record["skipped"]]
+    assert sorted(trained) == sorted(map(str, runs))
+
+
+def begin_sweep(words: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_job_takes_over_where_another_process_left_a_run_unfinished(tiny):
+    name = ["run_name=mine", "run_root=runs"]
+    Path("runs/mine").mkdir(parents=True)
+    with FileLock("runs/mine/.lock"):
+        sweep = begin_sweep([sys.executable, "-m", "galgen.train", *tiny, *name])
+        while "waiting" not in next(lines := iter(sweep.stdout.readline, "")):
+            pass
+    printed = "".join(lines)
+    assert sweep.wait() == 0, printed
+    assert "sweep: 1 done; best" in printed
+    assert len(read_metrics(Path("runs/mine"))) == 1
+
+
 def test_a_job_that_is_killed_is_reported_and_one_that_is_told_to_leave_goes_on(tiny):
     words = [sys.executable, "-m", "galgen.train", *tiny, "trainer.max_epochs=40", "seed=0,1"]
     sweep = subprocess.Popen(
@@ -143,3 +176,65 @@ def test_the_summary_counts_and_names_the_best():
     ]
     said = summary(records)
     assert said == "sweep: 3 done, 1 failed, 1 of them before; best so far 1 in runs/b"
+
+
+@pytest.mark.parametrize(
+    ("varied", "same", "best"),
+    [
+        ({}, True, "best so far 1 "),
+        ({"optimizer.lr": 0.01, "model.width": 8, "seed": 3, "data.batch_size": 8}, True, "far 1 "),
+        ({"beta_schedule.beta": 0.2}, False, "2 done"),
+        ({"beta_schedule": "linear"}, True, "far 1 "),
+        ({"likelihood": "gaussian"}, False, "2 done"),
+        ({"transform": "none"}, False, "2 done"),
+        ({"data.split_seed": 1}, False, "2 done"),
+        ({"model": "fancy_cvae"}, False, "2 done"),
+        (
+            {"beta_schedule.beta": 0.2, "search": "optuna", "search.objective": "val/kl"},
+            True,
+            "far",
+        ),
+        ({"likelihood": "gaussian", "search": "optuna", "search.objective": "val/kl"}, False, ""),
+        ({"likelihood": "gaussian", "search": "optuna", "search.objective": "flow.c2st"}, True, ""),
+    ],
+)
+def test_objectives_are_compared_where_they_are_one_quantity(composed, varied, same, best):
+    search = [f"{key}={value}" for key, value in varied.items() if key.startswith("search")]
+    one = quantity(composed("run_dir=x", "run_name=x", *search))
+    other = quantity(composed("run_dir=y", "run_name=y", *(f"{k}={v}" for k, v in varied.items())))
+    assert (one == other) == same
+    records = [
+        Record(0, [], "done", "runs/a", best=2.0, quantity=one),
+        Record(1, [], "done", "runs/b", best=1.0, quantity=other),
+    ]
+    assert best in summary(records)
+    assert ("best so far" in summary(records)) == same
+    columns = [column.header for column in table(records).columns]
+    assert columns[4:] == (["loss"] if same else ["reconstruction", "kl"])
+
+
+def test_the_best_of_a_search_that_maximises_is_the_largest():
+    records = [Record(i, [], "done", f"runs/{i}", best=float(i), maximise=True) for i in range(3)]
+    assert "best so far 2 in runs/2" in summary(records)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["beta_schedule.beta=tag(log, interval(0.01, 1))"], "would choose the smallest beta"),
+        (["likelihood=squared_error,gaussian"], "another quantity for each value of likelihood"),
+        (["search.objective=val/kl", "transform=peak,none"], "for each value of transform"),
+        (["search.objective=normal.c2st", "data.split_seed=0,1"], "compared between surveys"),
+        (["experiment=mine", "hydra.searchpath=[file://HERE/conf]"], "the smallest beta"),
+    ],
+)
+def test_a_search_whose_objectives_cannot_be_compared_is_refused(command, tiny, words, message):
+    Path("conf/experiment").mkdir(parents=True)
+    varied = "hydra: {sweeper: {params: {beta_schedule.beta: 'choice(0.1, 1)'}}}"
+    Path("conf/experiment/mine.yaml").write_text(f"# @package _global_\n{varied}")
+    words = [word.replace("HERE", str(Path.cwd())) for word in words]
+    code, printed = command("train", *tiny, "search=optuna", *words)
+    assert code == 1
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert not Path("runs").exists()

@@ -169,11 +169,11 @@ def test_killed_before_it_was_marked_as_done_a_run_is_finished(command, small):
     assert read_metrics(only_run()) == rows
 
 
-def test_a_training_without_a_validation_is_not_marked_as_done(command, small):
-    code, printed = command("train", *small, "trainer.max_steps=2")
+def test_a_training_without_a_validation_is_refused(command, small):
+    code, printed = command("train", *small, "+trainer.check_val_every_n_epoch=3")
     assert code == 1
-    assert "before its first validation" in printed
-    assert not (only_run() / "DONE").exists()
+    assert "check_val_every_n_epoch=3: the training has 2 epochs. Give at most 2." in printed
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The files that catalogues are written to: FITS, HDF5, Zarr."""
 
 import os
+import textwrap
 from pathlib import Path
 
 import astropy.units as u
@@ -15,6 +16,8 @@ from galgen.data.stamp_writing import Sink
 from galgen.data.stamps import SCHEMA
 
 FITS_BLOCK = 2880
+CARD = 72
+"""Characters of a comment in a FITS header."""
 SHARD_BYTES = 2**24
 """Size of a Zarr shard, about."""
 CHUNK = 16
@@ -258,7 +261,8 @@ def cube_header(catalogue: Catalogue) -> fits.Header:
         elif isinstance(value, str):
             value = fits_text(value)
         header[card] = (value, comment if len(str(value)) < 40 else "")
-    header["COMMENT"] = fits_text(f"Each image: {catalogue.image_description}.")
+    for line in textwrap.wrap(f"Each image: {catalogue.image_description}.", CARD):
+        header["COMMENT"] = fits_text(line)
     return header
 
 
