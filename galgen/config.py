@@ -9,6 +9,7 @@ import errno
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -86,6 +87,7 @@ def command(
             if not show_traceback:  # of child processes either
                 os.environ.pop("HYDRA_FULL_ERROR", None)
             try:
+                check_given(config, config_name)
                 return task(config)
             except Exception as error:
                 if show_traceback:
@@ -169,6 +171,24 @@ def bracketed(arguments: list[str], keys: Iterable[str]) -> list[str]:
         f"{key}=[{value}]" if key in keys and "," in value and value[0] not in "[\"'" else argument
         for argument, (key, _, value) in zip(arguments, pairs, strict=True)
     ]
+
+
+def check_given(config: DictConfig, config_name: str) -> None:
+    """Check that every key that a command needs has a value.
+
+    Args:
+        config: the command's.
+        config_name: its file in conf/, without `.yaml`, whose comments say what keys are.
+
+    Raises:
+        GalgenError: naming all that have none.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        text = (CONF / f"{config_name}.yaml").read_text() if config_name else ""
+        told = dict(re.findall(r"^(\w+): \?\?\? *# (.*)$", text, re.MULTILINE))
+        listed = [f"{key}=... ({told[key]})" if key in told else f"{key}=..." for key in missing]
+        raise GalgenError(f"{', '.join(missing)}: no value is given. Add {', '.join(listed)}")
 
 
 def explain(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from galgen.config import command
 from galgen.errors import GalgenError
 from galgen.files import written_whole
+from galgen.runs import find_run
 
 TOLERANCE = 1e-5
 """Largest |difference| / max(1, |value|) between a file and the model."""
@@ -25,7 +26,7 @@ FORMATS = {
 """Ending of the files and packages needed, by format."""
 
 
-@command("export", resumes=False)
+@command("export", resumes=False, words="run")
 def main(config: DictConfig) -> None:
     """Write encoder and decoder in a format, each checked against the model."""
     if str(config.format) not in FORMATS:
@@ -36,7 +37,8 @@ def main(config: DictConfig) -> None:
         raise GalgenError(
             f"format={config.format} needs {', '.join(missing)}: pip install galgen[export]"
         )
-    folder = Path(str(config.out or f"{config.run}/export")).expanduser()
+    directory = find_run(config.run)
+    folder = Path(str(config.out or directory / "export")).expanduser()
     if folder.exists() and not folder.is_dir():
         raise GalgenError(f"{folder} is a file; give out=<folder>")
     paths = {name: folder / f"{name}.{ending}" for name in ("encoder", "decoder")}
@@ -45,7 +47,7 @@ def main(config: DictConfig) -> None:
             raise GalgenError(f"{path} exists; give overwrite=true to replace it, or out=<folder>")
     from galgen.trained import TrainedRun
 
-    run = TrainedRun(str(config.run), device="cpu")
+    run = TrainedRun(directory, device="cpu")
     for path, difference in export(run, config.format, paths).items():
         print(f"{path}: read back, it differs from the model by at most {difference:.2g}")
 

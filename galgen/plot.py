@@ -8,14 +8,16 @@ from galgen import records
 from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL
+from galgen.runs import find_run
 
 
-@command("plot", resumes=False)
+@command("plot", resumes=False, words="run")
 def main(config: DictConfig) -> None:
     """Draw what `figure` describes and say where the files are."""
+    sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
+    sources = [s if Path(str(s)).is_file() else str(find_run(s)) for s in sources]
     check_targets(config)
     check_arguments(config)
-    sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
     picture = instantiate(config.figure)
     from galgen.pictures import Losses  # torch, after the config has been checked
 

@@ -20,7 +20,7 @@ LARGEST = 2**62
 
 
 def check_whole_numbers(config: DictConfig, least: dict[str, int], most: int = LARGEST) -> None:
-    """Check that values of a config are whole numbers in their range.
+    """Check that values of a config are whole numbers in their range; 1e4 becomes 10000.
 
     Args:
         config: a command's.
@@ -32,9 +32,11 @@ def check_whole_numbers(config: DictConfig, least: dict[str, int], most: int = L
     """
     for name, smallest in least.items():
         value = config[name]
+        if type(value) is float and value.is_integer():
+            value = config[name] = int(value)
         if type(value) is not int or not smallest <= value <= most:
             raise GalgenError(
-                f"{name} is {value}, it must be a whole number from {smallest} to {most}"
+                f"{name}={value}: it must be a whole number from {smallest} to {most}"
             )
 
 

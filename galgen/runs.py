@@ -1,6 +1,7 @@
 """The run directory: its name, its lock, what it remembers, and whether it is done."""
 
 import contextlib
+import difflib
 import hashlib
 import importlib.metadata
 import json
@@ -13,12 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen.config import check_targets
 from galgen.errors import GalgenError, InUse
 from galgen.files import write_text
 
+RUNS = Path("runs")
+"""Where a training makes its run, if it is not told."""
+LISTED = 8
+"""Runs that a message names."""
 PARTS_OF_CONFIG = ("model", "data", "transform")
 """Nodes that every run's config has."""
 NOT_CONTENT = (
@@ -247,6 +252,39 @@ def stored_form(config: DictConfig) -> DictConfig:
     return OmegaConf.create(OmegaConf.to_container(copy, resolve=True))
 
 
+def find_run(asked) -> Path:
+    """Return the run directory that `run=` names, as a path or as a name in runs/.
+
+    Args:
+        asked: the value of the key; a list of one is that one.
+
+    Raises:
+        GalgenError: if there is none, naming those that there are.
+    """
+    if isinstance(asked, list | tuple | ListConfig):
+        if len(asked) != 1:
+            raise GalgenError(f"run={list(asked)}: this command takes one run")
+        asked = asked[0]
+    path = Path(str(asked)).expanduser()
+    for directory in (path, RUNS / path):
+        if is_run(directory):
+            return directory
+    raise GalgenError(
+        f"{asked} is no run directory{': it has no config.yaml' * path.is_dir()}{_there_are(path)}"
+    )
+
+
+def _there_are(path: Path) -> str:
+    """Name the runs beside a path and in runs/, those of close names first, then the newest."""
+    folders = dict.fromkeys(folder for folder in (path.parent, RUNS) if folder.is_dir())
+    runs = [run for folder in folders for run in folder.iterdir() if is_run(run)]
+    runs.sort(key=lambda run: (run / "config.yaml").stat().st_mtime, reverse=True)
+    close = difflib.get_close_matches(path.name, [run.name for run in runs], n=3)
+    runs.sort(key=lambda run: run.name not in close)
+    named = ", ".join(map(str, runs[:LISTED]))
+    return f". There are {named}{', ...' * (len(runs) > LISTED)}" if runs else ""
+
+
 def find_runs(folders: list[Path]) -> list[Path]:
     """Return the run directories that are meant, each once.
 
@@ -263,6 +301,7 @@ def find_runs(folders: list[Path]) -> list[Path]:
         if not runs:
             raise GalgenError(
                 f"{folder} is no run directory, and no folder of any: a run has a config.yaml"
+                f"{_there_are(folder)}"
             )
         for run in runs:
             found.setdefault(run.resolve(), run)
@@ -297,9 +336,7 @@ def read_unchecked_config(directory: Path) -> DictConfig:
     Raises:
         GalgenError: if it is no run directory, or its config is damaged.
     """
-    path = Path(directory) / "config.yaml"
-    if not path.is_file():
-        raise GalgenError(f"{directory} is no run directory: it has no config.yaml")
+    path = find_run(directory) / "config.yaml"
     config = _load_yaml(path)
     for key in PARTS_OF_CONFIG:
         if not isinstance(config.get(key), DictConfig) or "_target_" not in config[key]:

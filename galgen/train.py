@@ -10,6 +10,7 @@ from galgen.preemption import preemptible
 from galgen.rules import check_rules
 from galgen.sweep_table import watched
 from galgen.sweeps import do_job
+from galgen.verdict import cautions, summary
 
 # torch and Lightning are imported where they are needed: composing, --help and the second call of
 # a finished run take less than a second without them.
@@ -56,6 +57,11 @@ def report(run: runs.Run) -> None:
             f"{best['val/kl']:.4g} nats) at epoch {best['epoch']:.0f}"
         )
         print(f"pictures: {run.directory / 'figures'} and {run.directory / 'samples'}")
+        verdict = run.result.get("verdict")
+        if verdict:
+            print(f"verdict: {summary(verdict)}")
+        for caution in cautions(verdict):
+            print(f"caution: {caution}")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class TrainedRun:
         data_file: str | None = None,
         checkpoint: str | None = None,
     ):
-        self.directory = Path(str(directory)).expanduser()
+        self.directory = runs.find_run(directory)
         self.config = runs.read_config(self.directory)
         check_targets(self.config.transform, OF_TRANSFORMS)
         check_targets(self.config.data, OF_SURVEYS)

@@ -210,7 +210,7 @@ def test_the_bad_one_is_named(make, command, name, content, sentence):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "run has no value; give it one: run=..."),
+        ([], "run: no value is given. Add run=..."),
         (["runs/a", "gone"], "gone is no run directory"),
         (["runs/a", "run=runs/a"], "runs/a: give all as run=[...], or all as words"),
         (["runs/a", "ouut=b"], "ouut: there is no such key; did you mean 'out'?"),

@@ -5,11 +5,10 @@ import sys
 
 import pytest
 from omegaconf import OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 
-from galgen.config import CONF, check_arguments, check_targets, explain, instantiate
+from galgen.config import CONF, check_arguments, check_given, check_targets, instantiate
 from galgen.errors import GalgenError
-from galgen.rules import check_rules
+from galgen.rules import check_rules, check_whole_numbers
 
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF)), path.stem)
@@ -153,13 +152,36 @@ def test_targets_that_are_no_class_of_ours_are_refused(target, tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_value_that_must_be_given_is_asked_for(command, composed):
+def test_all_values_that_must_be_given_are_asked_for_at_once(command, composed):
     config = composed(name=command)
     missing = sorted(OmegaConf.missing_keys(config))
+    if not missing:
+        check_given(config, command)
+        return
+    with pytest.raises(GalgenError, match=f"{', '.join(missing)}: no value is given") as error:
+        check_given(config, command)
     for key in missing:
-        with pytest.raises(MissingMandatoryValue) as error:
-            OmegaConf.select(config, key, throw_on_missing=True)
-        assert explain(error.value) == f"{key} has no value; give it one: {key}=..."
+        assert f"{key}=... (" in str(error.value)  # what it is
+
+
+def test_the_command_asks_for_all_at_once(command):
+    code, printed = command("generate")
+    assert code == 1
+    assert "n, out, run: no value is given. Add n=... (number of galaxies)" in printed
+
+
+@pytest.mark.parametrize(("value", "expected"), [("10", 10), ("1e4", 10000), ("1_000", 1000)])
+def test_whole_numbers_as_people_write_them(value, expected, composed):
+    config = composed("run=x", "out=y.h5", f"n={value}", name="generate")
+    check_whole_numbers(config, {"n": 1})
+    assert (config.n, type(config.n)) == (expected, int)
+
+
+@pytest.mark.parametrize("value", ["0", "1.5", "1e-3", "ten", "true", "null", "1e99"])
+def test_what_is_no_whole_number(value, composed):
+    config = composed("run=x", "out=y.h5", f"n={value}", name="generate")
+    with pytest.raises(GalgenError, match=r"n=.*: it must be a whole number from 1"):
+        check_whole_numbers(config, {"n": 1})
 
 
 def test_arguments_of_base_classes_are_known():

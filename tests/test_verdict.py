@@ -125,6 +125,14 @@ def test_peaks_have_no_white_noise():
     assert found["edge"]["survey"] < 0.9
 
 
+def test_a_training_says_its_verdict_and_so_does_the_same_command_again(command, small):
+    for _ in range(2):
+        code, printed = command("train", *small)
+        assert code == 0, printed
+        assert "verdict: reconstructions" in printed
+        assert "caution: this model failed" in printed  # two epochs of a tiny network
+
+
 def test_a_training_ends_with_a_verdict_which_the_commands_repeat(command, trained, tmp_path):
     stored = json.loads((trained / "DONE").read_text())["verdict"]
     assert stored["galaxies"] == 8
