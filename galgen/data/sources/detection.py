@@ -50,7 +50,7 @@ class Detections:
     products: np.ndarray
     """(2, 2 LAGS + 1, 2 LAGS + 1): see `lagged_products`, of the noise of variance 1."""
     scale: float
-    """Noise of a pixel as measured, in units of the noise map."""
+    """Noise of a pixel as measured, in units of the noise map; the noise itself without one."""
 
 
 def tiles(shape: tuple[int, int], margin: int) -> list[tuple[Section, Section]]:
@@ -106,33 +106,66 @@ def detect(
     Returns:
         The sources, or None where too little is known of the background.
     """
+    unit = natural_unit(data)
+    if unit is None:
+        return None
+    # Squares of numbers in the image's unit may under- or overflow.
+    noise = None if noise is None else noise / unit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no sources; deblending that changed its mode
-        found = _sky(data)
-        if found is None:
-            return None
-        sky, scatter, is_sky = found
-        image = data - sky
-        noise = scatter if noise is None else noise
-        kernel = make_2dgaussian_kernel(KERNEL_FWHM, size=5)
-        smooth = convolve(image, kernel, boundary="extend")
-        scale, smooth_scale = (float(mad_std((i / noise)[is_sky])) for i in (image, smooth))
-        if not scale > 0:
-            return None
-        products = lagged_products(np.where(is_sky, image / (scale * noise), np.nan))
-        level = threshold * smooth_scale * noise
-        segments = detect_sources(smooth, level, min_pixels, mask=np.isnan(data))
-        if segments is None:
-            return Detections(np.zeros(data.shape, np.int32), {}, products, scale)
-        segments = deblend_sources(
-            smooth, segments, min(PEAK, min_pixels), contrast=CONTRAST, progress_bar=False
-        )
-        columns = _measure(image, smooth, noise, segments, tile)
+        found = _detect(data / unit, noise, threshold, min_pixels, tile)
+    if found is None:
+        return None
+    for name in ("flux", "sky", "scatter") if found.columns else ():
+        found.columns[name] = found.columns[name] * unit
+    if noise is None:
+        found.scale *= unit
+    return found
+
+
+def natural_unit(data: np.ndarray) -> float | None:
+    """Return a unit in which an image's noise is about 1; None where it has but one value.
+
+    Args:
+        data: the image, NaN where there are no data.
+    """
+    known = data[np.isfinite(data)]
+    if not known.size:
+        return None
+    distances = np.abs(known - np.median(known))
+    unit = float(np.median(distances)) or float(distances.mean())
+    return unit or None
+
+
+def _detect(
+    data: np.ndarray, noise: np.ndarray | None, threshold: float, min_pixels: int, tile: Section
+) -> Detections | None:
+    found = _sky(data)
+    if found is None:
+        return None
+    sky, scatter, is_sky = found
+    image, measured = data - sky, noise is None
+    noise = scatter if measured else noise
+    kernel = make_2dgaussian_kernel(KERNEL_FWHM, size=5)
+    smooth = convolve(image, kernel, boundary="extend")
+    scale, smooth_scale = (float(mad_std((i / noise)[is_sky])) for i in (image, smooth))
+    if not scale > 0:
+        return None
+    products = lagged_products(np.where(is_sky, image / (scale * noise), np.nan))
+    level = threshold * smooth_scale * noise
+    segments = detect_sources(smooth, level, min_pixels, mask=np.isnan(data))
+    shown = float(np.median(scatter)) if measured else scale
+    if segments is None:
+        return Detections(np.zeros(data.shape, np.int32), {}, products, shown)
+    segments = deblend_sources(
+        smooth, segments, min(PEAK, min_pixels), contrast=CONTRAST, progress_bar=False
+    )
+    columns = _measure(image, smooth, noise, segments, tile)
     if columns:
         pixel = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns |= {"sky": sky[pixel], "scatter": scatter[pixel]}
         columns["scale"] = np.full(len(sky[pixel]), scale)
-    return Detections(segments.data.astype(np.int32, copy=False), columns, products, scale)
+    return Detections(segments.data.astype(np.int32, copy=False), columns, products, shown)
 
 
 def _sky(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
