@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from astropy.convolution import convolve
 from astropy.stats import mad_std
-from photutils.background import Background2D
+from photutils.background import Background2D, MeanBackground, SExtractorBackground
 from photutils.segmentation import (
     SegmentationImage,
     SourceCatalog,
@@ -27,6 +27,8 @@ BOX = 128
 """Side of the boxes of the background, px."""
 KERNEL_FWHM = 3.0
 """Width of the Gaussian that smooths the image for detection, px."""
+COARSE = 0.1
+"""Share of pixels of the median's value, beyond which the image is of few distinct values."""
 CONTRAST = 0.005
 """Share of the flux that makes a peak a source of its own, SourceExtractor's default."""
 PEAK = 9
@@ -186,7 +188,11 @@ def _sky(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
 
 
 def _background(data: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    found = Background2D(data, BOX, mask=mask, exclude_percentile=95)
+    known = data[~mask]
+    # The median, and the mode by it, of a few distinct values jumps from one to the next.
+    coarse = known.size and np.mean(known == np.median(known)) > COARSE
+    estimator = MeanBackground() if coarse else SExtractorBackground()
+    found = Background2D(data, BOX, mask=mask, exclude_percentile=95, bkg_estimator=estimator)
     return found.background, found.background_rms
 
 

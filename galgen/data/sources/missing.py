@@ -68,9 +68,8 @@ class Tolerance:
         self.shape, self.steps, self.tile = plane.shape, None, plane.shape
         with fits.open(plane.path, disable_image_compression=True) as hdus:
             header = hdus[plane.number].header
-            method = str(header.get("ZQUANTIZ", "NONE")).strip()
-            dithered = header.get("ZIMAGE", False) and method != "NONE"
-            if dithered and "ZSCALE" in hdus[plane.number].columns.names:
+            quantised = header.get("ZIMAGE", False) and header.get("ZQUANTIZ", "") != "NONE"
+            if quantised and "ZSCALE" in hdus[plane.number].columns.names:
                 self.tile = header.get("ZTILE2", 1), header.get("ZTILE1", plane.shape[1])
                 tiles = [-(-side // tile) for side, tile in zip(plane.shape, self.tile, strict=True)]
                 steps = np.array(hdus[plane.number].data["ZSCALE"], float)
@@ -85,7 +84,8 @@ class Tolerance:
             for part, tile in zip((rows, columns), self.tile, strict=True)
         )
         step = self.steps[np.ix_(y, x)] if len(set(x)) > 1 else self.steps[y][:, x[:1]]
-        return np.abs(data - value) <= 0.502 * step + 1e-6 * abs(value)
+        # Zeros move by half a step; another value is itself known from moved pixels.
+        return np.abs(data - value) <= (0.502 if value == 0 else 1.01) * step + 1e-6 * abs(value)
 
 
 def find_border(plane: Plane) -> Border | None:
