@@ -170,9 +170,9 @@ def _one_row_each(table: Table) -> Table:
     if len(table) != 1:
         return table
     lengths = {column.size for column in table.itercols()} - {1}
-    if len(lengths) != 1:
-        return table
     kept = [column for column in table.itercols() if column.size in lengths]
+    if len(lengths) != 1 or len(kept) < 2 or len(kept) < len(table.colnames) / 2:
+        return table
     return Table([_like(column, np.ma.asarray(column).reshape(-1)) for column in kept], copy=False)
 
 
