@@ -20,8 +20,8 @@ from galgen.errors import GalgenError
 
 RECIPE = 2
 """Counts the changes of the recipe."""
-LARGEST = 1e36
-"""Of the noise that stamps of 32 bits hold, and its inverse the smallest."""
+SMALLEST, LARGEST = 1e-37, 1e33
+"""Noise of images that numbers of 32 bits hold, sources above it included."""
 GROW = 4
 """Pixels around a neighbour that go with it: its light below the threshold."""
 INTERNAL = ("tile", "segment", "sky", "scatter", "scale", "deblended")
@@ -78,6 +78,7 @@ class MosaicSource(Source):
             self.notes += catalogue.notes
             rows, places = catalogue.inside(facts.wcs, facts.shape)
         columns, covered = self._detect(places)
+        self._check_range(float(np.median(columns["scatter"])))
         sky = facts.wcs.pixel_to_world(columns["x"], columns["y"]).icrs
         columns |= {"ra": sky.ra.deg, "dec": sky.dec.deg, "galaxy_id": np.arange(len(sky))}
         columns["redshift"] = np.full(len(sky), np.nan, np.float32)
@@ -135,16 +136,18 @@ class MosaicSource(Source):
                 f"{mosaic.threshold} times the noise; lower mosaic.threshold or mosaic.min_pixels"
             )
         scale = float(np.median(scales))
-        if "rms" not in mosaic.images and "weight" not in mosaic.images:
-            if not 1 / LARGEST < scale < LARGEST:
-                raise GalgenError(
-                    f"mosaic.image: the noise of {path} is {scale:.3g}, stamps are of 32 bits and "
-                    "cannot hold such numbers. Give the image in another unit."
-                )
-        elif abs(scale - 1) > 0.2:
+        if {"rms", "weight"} & set(mosaic.images) and abs(scale - 1) > 0.2:
             self.notes.append(
                 f"the noise between the sources is {scale:.2f} times that of the noise map; in "
                 "resampled mosaics, the noise of neighbouring pixels is correlated"
+            )
+
+    def _check_range(self, noise: float) -> None:
+        """Refuse numbers that the pixels of stamps, of 32 bits, cannot hold."""
+        if not SMALLEST < noise < LARGEST:
+            raise GalgenError(
+                f"mosaic.image={self.mosaic.facts.planes['image'].path}: its noise is {noise:.3g}, "
+                f"stamps hold {SMALLEST:g} to {LARGEST:g}. Give the image in another unit."
             )
 
     def _say_missing(self, counts: np.ndarray) -> None:

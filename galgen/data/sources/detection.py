@@ -52,7 +52,7 @@ class Detections:
     products: np.ndarray
     """(2, 2 LAGS + 1, 2 LAGS + 1): see `lagged_products`, of the noise of variance 1."""
     scale: float
-    """Noise of a pixel as measured, in units of the noise map; the noise itself without one."""
+    """Noise of a pixel as measured, in units of the noise map."""
 
 
 def tiles(shape: tuple[int, int], margin: int) -> list[tuple[Section, Section]]:
@@ -120,8 +120,6 @@ def detect(
         return None
     for name in ("flux", "sky", "scatter") if found.columns else ():
         found.columns[name] = found.columns[name] * unit
-    if noise is None:
-        found.scale *= unit
     return found
 
 
@@ -146,8 +144,8 @@ def _detect(
     if found is None:
         return None
     sky, scatter, is_sky = found
-    image, measured = data - sky, noise is None
-    noise = scatter if measured else noise
+    image = data - sky
+    noise = scatter if noise is None else noise
     kernel = make_2dgaussian_kernel(KERNEL_FWHM, size=5)
     smooth = convolve(image, kernel, boundary="extend")
     scale, smooth_scale = (float(mad_std((i / noise)[is_sky])) for i in (image, smooth))
@@ -156,9 +154,8 @@ def _detect(
     products = lagged_products(np.where(is_sky, image / (scale * noise), np.nan))
     level = threshold * smooth_scale * noise
     segments = detect_sources(smooth, level, min_pixels, mask=np.isnan(data))
-    shown = float(np.median(scatter)) if measured else scale
     if segments is None:
-        return Detections(np.zeros(data.shape, np.int32), {}, products, shown)
+        return Detections(np.zeros(data.shape, np.int32), {}, products, scale)
     segments = deblend_sources(
         smooth, segments, min(PEAK, min_pixels), contrast=CONTRAST, progress_bar=False
     )
@@ -167,7 +164,7 @@ def _detect(
         pixel = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns |= {"sky": sky[pixel], "scatter": scatter[pixel]}
         columns["scale"] = np.full(len(sky[pixel]), scale)
-    return Detections(segments.data.astype(np.int32, copy=False), columns, products, shown)
+    return Detections(segments.data.astype(np.int32, copy=False), columns, products, scale)
 
 
 def _sky(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
