@@ -36,6 +36,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise
 
 
+def expand(path: str | Path) -> Path:
+    """Return a path with ~ and environment variables filled in."""
+    return Path(os.path.expandvars(str(path))).expanduser()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file, whole or not at all."""
     with written_whole(path) as part:

@@ -1,16 +1,16 @@
 """A table of galaxies with positions and redshifts, in any format that astropy reads."""
 
-import warnings
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle, SkyCoord, search_around_sky
-from astropy.io.registry import IORegistryError
-from astropy.table import Column, Table
+from astropy.table import Column, TableColumns
 from astropy.wcs import WCS
 
+from galgen.data.sources.tables import plain, read_table
 from galgen.data.stamps import known_redshifts
 from galgen.errors import GalgenError
 
@@ -25,8 +25,18 @@ NAMES = {
 }
 """Names of columns in lower case, the best first; none is better than another joined by a bar."""
 UCDS = {"ra": "pos.eq.ra", "dec": "pos.eq.dec", "redshift": "src.redshift"}
-UNITS = {"none": u.deg, "degree": u.deg, "degrees": u.deg, "h": u.hourangle, "hr": u.hourangle}
-"""Units of coordinates that astropy does not take, or takes for another one."""
+SPELLINGS = {
+    u.deg: "none deg degs degree degrees",
+    u.hourangle: "h hr hrs hour hours hourangle",
+    u.rad: "rad rads radian radians",
+    u.arcmin: "arcmin arcmins arcminute arcminutes",
+    u.arcsec: "arcsec arcsecs arcsecond arcseconds asec",
+    u.mas: "mas milliarcsec",
+}
+UNITS = {spelling: unit for unit, words in SPELLINGS.items() for spelling in words.split()}
+"""Units of coordinates in lower case, astropy takes some of them for others."""
+EXACT = {2: 2**11, 4: 2**24, 8: 2**53}
+"""Integers below which floating-point numbers of some bytes hold each one."""
 
 
 @dataclass
@@ -34,7 +44,7 @@ class Catalogue:
     """Galaxies of a catalogue, N of them."""
 
     ra: np.ndarray
-    """(N,), degrees, ICRS; NaN where the table has no position."""
+    """(N,), degrees, ICRS."""
     dec: np.ndarray
     """(N,), degrees, ICRS."""
     redshift: np.ndarray
@@ -43,14 +53,14 @@ class Catalogue:
     """(N,), int64, where the table has identifiers that are integers and unique."""
     catalogue_id: np.ndarray | None
     """(N,), bytes, where it has others."""
+    row: np.ndarray
+    """(N,), where in the table they are, from 0."""
     notes: list[str] = field(default_factory=list)
 
     def named(self, rows: np.ndarray, longest: int = 10) -> str:
         """List the identifiers of some rows (or their numbers, from 0), the first few of them."""
         ids = self.galaxy_id if self.galaxy_id is not None else self.catalogue_id
-        names = [row if ids is None else ids[row] for row in rows[:longest]]
-        text = ", ".join(name.decode() if isinstance(name, bytes) else str(name) for name in names)
-        return text + (", ..." if len(rows) > longest else "")
+        return _listed((self.row if ids is None else ids)[rows], longest)
 
     def inside(self, wcs: WCS, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Find the galaxies in an image.
@@ -87,24 +97,37 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> Catalogue:
         GalgenError: if the table cannot be read or has no rows, or if a column or its unit
             cannot be told.
     """
-    table = _read(Path(path))
-    chosen = {what: _choose(table, what, columns.get(what), path) for what in NAMES}
+    table = read_table(path, _has_positions)
+    chosen = {what: _choose(table.columns, what, columns.get(what), path) for what in NAMES}
     for what in ("ra", "dec"):
         if chosen[what] is None:
             raise GalgenError(
                 f"{path}: which column holds {what} cannot be told; give "
                 f"mosaic.columns.{what}=<name>, one of {', '.join(table.colnames)}"
             )
-    ra = _degrees(table[chosen["ra"]], "ra", path) % 360
-    dec = _degrees(table[chosen["dec"]], "dec", path)
+    found = {what: plain(table[name]) for what, name in chosen.items() if name}
+    ra, dec = (_degrees(found[what], what, path) for what in ("ra", "dec"))
     notes = [f"columns of {Path(path).name}: {_said(chosen)}"]
     redshift = np.full(len(table), np.nan)
-    if chosen["redshift"] is None:
-        notes.append(f"{Path(path).name} has no column of redshifts, they are unknown (NaN)")
+    if "redshift" in found:
+        redshift = known_redshifts(_redshifts(found["redshift"], path))
     else:
-        redshift = known_redshifts(_floats(table[chosen["redshift"]], "redshift", path))
-    galaxy_id, catalogue_id = _identifiers(table[chosen["id"]] if chosen["id"] else None)
-    return Catalogue(ra, dec, redshift, galaxy_id, catalogue_id, notes)
+        notes.append(f"{Path(path).name} has no column of redshifts, they are unknown (NaN)")
+    galaxy_id, catalogue_id = _identifiers(found.get("id"), path, notes)
+    row = np.arange(len(table))
+    usable = np.isfinite(ra) & np.isfinite(dec)
+    ids = catalogue_id if galaxy_id is None else galaxy_id
+    if not usable.all():
+        out = _listed((row if ids is None else ids)[~usable])
+        notes.append(
+            f"{(~usable).sum()} rows of {Path(path).name} are left out, for want of a position: "
+            f"{'rows' if ids is None else 'ids'} {out}"
+        )
+    arrays = (
+        None if array is None else array[usable]
+        for array in (ra % 360, dec, redshift, galaxy_id, catalogue_id, row)
+    )
+    return Catalogue(*arrays, notes)
 
 
 def match(entries: SkyCoord, detections: SkyCoord, radius: float) -> tuple[np.ndarray, np.ndarray]:
@@ -127,43 +150,27 @@ def match(entries: SkyCoord, detections: SkyCoord, radius: float) -> tuple[np.nd
     return np.array(list(pairs), int), np.array(list(pairs.values()), int)
 
 
-def _read(path: Path) -> Table:
-    if not path.is_file():
-        raise GalgenError(f"mosaic.catalogue: there is no file {path}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # units and details of the standards
-            with open(path, "rb") as file:
-                is_fits = file.read(6) == b"SIMPLE"
-            try:  # a catalogue of gigabytes is not read whole
-                table = Table.read(path, **({"format": "fits", "memmap": True} if is_fits else {}))
-            except IORegistryError:  # a name that says nothing, as x.csv.gz
-                table = Table.read(path, format="ascii")
-    except Exception as error:  # each format has its own
-        raise GalgenError(
-            f"mosaic.catalogue: {path} cannot be read as a table; save it as FITS, ECSV, CSV or "
-            f"VOTable ({str(error).strip().splitlines()[0] if str(error).strip() else error!r})"
-        ) from error
-    if not len(table):
-        raise GalgenError(f"mosaic.catalogue: {path} has no rows")
-    return table
+def _has_positions(names: list[str]) -> bool:
+    """Tell whether columns of some names could hold positions."""
+    lower = {name.lower() for name in names}
+    return all(lower & set(NAMES[what].split()) for what in ("ra", "dec"))
 
 
-def _choose(table: Table, what: str, given: str | None, path: str | Path) -> str | None:
+def _choose(columns: TableColumns, what: str, given: str | None, path: str | Path) -> str | None:
     """Find the column of a quantity: as given, by name, or by UCD; None where there is none."""
     if given is not None:
-        if given not in table.colnames:
+        if given not in columns:
             raise GalgenError(
                 f"mosaic.columns.{what} is {given}, {path} has no such column, it has "
-                f"{', '.join(table.colnames)}"
+                f"{', '.join(columns)}"
             )
         return given
     ranks = [rank.split("|") for rank in NAMES[what].split()]
-    groups = [[name for name in table.colnames if name.lower() in rank] for rank in ranks]
-    if {"r", "i"} <= {name.lower() for name in table.colnames}:  # then z is a magnitude
+    groups = [[name for name in columns if name.lower() in rank] for rank in ranks]
+    if {"r", "i"} <= {name.lower() for name in columns}:  # then z is a magnitude
         groups = [[name for name in group if name.lower() != "z"] for group in groups]
     if what in UCDS:
-        ucds = {name: str(table[name].meta.get("ucd", "")).lower() for name in table.colnames}
+        ucds = {name: str(columns[name].meta.get("ucd", "")).lower() for name in columns}
         fitting = [name for name in ucds if ucds[name].split(";")[0].startswith(UCDS[what])]
         groups += [[name for name in fitting if "meta.main" in ucds[name]], fitting]
     found = next((group for group in groups if group), [])
@@ -179,46 +186,141 @@ def _said(chosen: dict[str, str | None]) -> str:
     return ", ".join(f"{what} from {name}" for what, name in chosen.items() if name)
 
 
-def _floats(column: Column, what: str, path: str | Path) -> np.ndarray:
-    """Return a column as float64, NaN where it is masked."""
+def _listed(names: np.ndarray, longest: int = 10) -> str:
+    texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names[:longest]]
+    return ", ".join(texts) + (", ..." if len(names) > longest else "")
+
+
+def _floats(column: Column) -> np.ndarray:
+    """Return a column as float64, NaN where it is masked.
+
+    Raises:
+        ValueError: if a cell does not hold a number.
+    """
+    values = np.ma.asarray(column)
+    numbers = np.full(values.shape, np.nan)
+    known = ~np.ma.getmaskarray(values)
+    numbers[known] = values.data[known].astype(float)
+    return numbers
+
+
+def _redshifts(column: Column, path: str | Path) -> np.ndarray:
+    unit = str(column.unit or "").strip()
+    if unit and isinstance(column.unit, u.UnitBase) and column.unit.is_equivalent(u.m / u.s):
+        raise GalgenError(
+            f"{path}: column {column.name} (redshift) holds velocities in {unit}; give another "
+            "one by mosaic.columns.redshift=<name>"
+        )
     try:
-        return np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
+        numbers = _floats(column)
     except (TypeError, ValueError) as error:
         raise GalgenError(
-            f"{path}: column {column.name} ({what}) does not hold numbers; give another one by "
-            f"mosaic.columns.{what}=<name>"
+            f"{path}: column {column.name} (redshift) does not hold numbers ({error}); give "
+            "another one by mosaic.columns.redshift=<name>"
         ) from error
+    if numbers.ndim != 1:
+        raise GalgenError(
+            f"{path}: column {column.name} (redshift) has {numbers.shape[1:]} values a row; give "
+            "another one by mosaic.columns.redshift=<name>"
+        )
+    return numbers
 
 
 def _degrees(column: Column, what: str, path: str | Path) -> np.ndarray:
-    """Return a coordinate in degrees, from numbers or sexagesimal strings in any unit."""
+    """Return a coordinate in degrees, from numbers or sexagesimal strings in any unit; or NaN."""
+    spelled = str(column.unit).strip().lower().rstrip(".")
+    unit = UNITS.get(spelled.split()[0] if spelled.split() else "none", column.unit)
     try:
         try:
-            unit = UNITS.get(str(column.unit).lower(), column.unit)
-            degrees = u.Quantity(_floats(column, what, path), unit).to_value(u.deg)
-        except GalgenError:
-            texts = np.asarray(column).astype(str)
-            degrees = Angle(texts, u.hourangle if what == "ra" else u.deg).deg
+            degrees = u.Quantity(_floats(column), unit).to_value(u.deg)
+        except ValueError:
+            degrees = _sexagesimal(column, what, unit)
     except (TypeError, ValueError) as error:
         raise GalgenError(
             f"{path}: column {column.name} ({what}, unit {column.unit}) does not hold angles; give "
             f"its unit in the table, or another column by mosaic.columns.{what}=<name> ({error})"
         ) from error
     low, high = (-180, 360) if what == "ra" else (-90, 90)
-    finite = degrees[np.isfinite(degrees)]
-    if not len(finite) or finite.min() < low or finite.max() > high:
+    finite = np.isfinite(degrees)
+    valid = finite & (degrees >= low) & (degrees <= high)
+    if degrees.ndim != 1 or valid.sum() <= finite.sum() / 2:
         raise GalgenError(
             f"{path}: column {column.name} ({what}) does not hold angles of {low} to {high} deg; "
             f"give its unit in the table, or another column by mosaic.columns.{what}=<name>"
         )
-    return degrees
+    return np.where(valid, degrees, np.nan)
 
 
-def _identifiers(column: Column | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _sexagesimal(column: Column, what: str, unit: u.UnitBase) -> np.ndarray:
+    """Read angles written as text, NaN where a cell holds something else.
+
+    Raises:
+        ValueError: if no cell holds an angle.
+    """
+    values = np.ma.asarray(column)
+    known = np.flatnonzero(~np.ma.getmaskarray(values))
+    hours = what == "ra" and (column.unit is None or unit != u.deg)
+    angles = np.full(len(values), np.nan)
+    texts = values.data[known].astype(str)
+    numeric = not any(re.search(r"\d[:\s]\s*\d|[hdms°'\"]", text) for text in texts)
+    unit = (unit or u.deg) if numeric else (u.hourangle if hours else u.deg)
+    try:
+        angles[known] = Angle(texts, unit).deg
+    except ValueError:
+        for row, text in zip(known, texts, strict=True):
+            try:
+                angles[row] = Angle(text, unit).deg
+            except (TypeError, ValueError) as error:
+                refused = error
+        if np.isnan(angles).all():
+            raise refused from None
+    return angles
+
+
+def _identifiers(
+    column: Column | None, path: str | Path, notes: list[str]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return identifiers as integers where they are, and unique; else as bytes."""
     if column is None:
         return None, None
     values = np.ma.asarray(column)
-    if values.dtype.kind in "iu" and len(np.unique(values.compressed())) == len(values):
-        return np.array(values, np.int64), None
-    return None, np.char.encode(np.char.strip(np.ma.filled(values.astype(str), "")))
+    mask = np.ma.getmaskarray(values)
+    if values.ndim > 1:
+        raise GalgenError(
+            f"{path}: column {column.name} (id) has {values.shape[1:]} values a row; give another "
+            "one by mosaic.columns.id=<name>"
+        )
+    if values.dtype.kind == "f":
+        values = _integers(values, column.name, path)
+        mask = np.ma.getmaskarray(values)
+    texts = [str(value) for value in values.data]
+    texts = [re.sub(r"^(\d{1,15})\.0*$", r"\1", text.strip()) for text in texts]
+    texts = np.array(["" if out else text for out, text in zip(mask, texts, strict=True)], str)
+    if mask.any():
+        notes.append(f"{mask.sum()} rows of {Path(path).name} have no {column.name} (id)")
+    repeated = len(texts[~mask]) - len(np.unique(texts[~mask]))
+    if repeated:
+        notes.append(
+            f"{repeated} rows of {Path(path).name} repeat the {column.name} of another row: both "
+            "are kept and numbered, catalogue_id holds what the table says"
+        )
+    elif not mask.any() and all(re.fullmatch(r"0|-?[1-9]\d*", text) for text in texts):
+        integers = [int(text) for text in texts]
+        if min(integers) >= -(2**63) and max(integers) < 2**63:
+            return np.array(integers, np.int64), None
+    return None, np.char.encode(texts)
+
+
+def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.MaskedArray:
+    """Return identifiers stored as floating-point numbers as integers, if they still are exact."""
+    mask = np.ma.getmaskarray(values) | ~np.isfinite(values.data)
+    known = values.data[~mask]
+    if not (known == np.rint(known)).all():
+        return np.ma.MaskedArray(values.data, mask)
+    if known.size and np.abs(known).max() >= EXACT.get(values.dtype.itemsize, 2**53):
+        raise GalgenError(
+            f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large for "
+            "their last digits to be kept; save them as integers or text, or give another column by "
+            "mosaic.columns.id=<name>"
+        )
+    return np.ma.MaskedArray(np.where(mask, 0, values.data).astype(np.int64), mask)

@@ -13,17 +13,20 @@ from skimage.segmentation import expand_labels
 
 from galgen.data.sources import detection
 from galgen.data.sources.catalogue import Catalogue, match, read_catalogue
+from galgen.data.sources.missing import BORDER, NOISE, REASONS
 from galgen.data.sources.mosaic import Mosaic
 from galgen.data.sources.source import Source
 from galgen.errors import GalgenError
 
-RECIPE = 1
+RECIPE = 2
 """Counts the changes of the recipe."""
+SMALLEST, LARGEST = 1e-37, 1e33
+"""Noise of images that numbers of 32 bits hold, sources above it included."""
 GROW = 4
 """Pixels around a neighbour that go with it: its light below the threshold."""
 INTERNAL = ("tile", "segment", "sky", "scatter", "scale", "deblended")
 """Columns that stamps are cut by, and that the stamp file does not have."""
-BORDER, NEIGHBOUR, DEBLENDED = 1, 2, 4
+MISSING, NEIGHBOUR, DEBLENDED = 1, 2, 4
 """Bits of the column `flag`."""
 
 
@@ -75,6 +78,7 @@ class MosaicSource(Source):
             self.notes += catalogue.notes
             rows, places = catalogue.inside(facts.wcs, facts.shape)
         columns, covered = self._detect(places)
+        self._check_range(float(np.median(columns["scatter"])))
         sky = facts.wcs.pixel_to_world(columns["x"], columns["y"]).icrs
         columns |= {"ra": sky.ra.deg, "dec": sky.dec.deg, "galaxy_id": np.arange(len(sky))}
         columns["redshift"] = np.full(len(sky), np.nan, np.float32)
@@ -94,13 +98,13 @@ class MosaicSource(Source):
         mosaic, facts = self.mosaic, self.mosaic.facts
         margin = max(detection.MARGIN, self.image_size // 2 + 2 * GROW)
         self._tiles = detection.tiles(facts.shape, margin)
-        self._segments, parts, products, scales, values = [], [], [], [], set()
+        self._segments, parts, products, scales = [], [], [], []
+        counts = np.zeros(len(REASONS), int)
         covered = np.zeros(places.shape[1], bool)
         for number, (tile, section) in enumerate(track(self._tiles, description="detecting")):
-            data, noise = mosaic.read(section)
-            known = data[~np.isnan(data)]
-            values |= {known.min(), known.max()} if known.size else set()
+            data, noise, why = mosaic.read(section)
             (y, x), inner = detection.relative(tile, section)
+            counts += np.bincount(why[inner].ravel(), minlength=len(REASONS))
             here = detection.inside(places, tile)
             covered[here] = ~np.isnan(data[places[0, here] - y, places[1, here] - x])
             found = detection.detect(data, noise, mosaic.threshold, mosaic.min_pixels, inner)
@@ -112,26 +116,58 @@ class MosaicSource(Source):
                 found.columns["x"] += x
                 found.columns["y"] += y
                 parts.append({**found.columns, "tile": np.full(len(found.columns["x"]), number)})
-        self._judge(len(parts), scales, values)
+        self._judge(len(parts), scales, counts)
         self._filter = detection.noise_filter(np.sum(products, 0))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, covered
 
-    def _judge(self, found: int, scales: list[float], values: set[float]) -> None:
-        """Say why nothing is found, and whether the noise map is of another scale."""
-        mosaic, path = self.mosaic, self.mosaic.images["image"][0]
+    def _judge(self, found: int, scales: list[float], counts: np.ndarray) -> None:
+        """Say what has no data, why nothing is found, and whether the noise map fits."""
+        mosaic, path = self.mosaic, self.mosaic.facts.planes["image"].path
+        self._say_missing(counts)
         if not scales:
-            reason = "too few pixels with data" if len(values) > 1 else "no data but one value"
-            reason = reason if values else "no data, its pixels or those of its map are NaN or 0"
-            raise GalgenError(f"mosaic.image: {path} has {reason}")
+            reason = "too few different pixels to measure the noise" if counts[0] else "no data"
+            said = "; ".join(self.notes[len(mosaic.facts.notes) :]) or "all pixels have data"
+            raise GalgenError(
+                f"mosaic.image: {path} has {reason} ({said}). Check mosaic.image and its maps."
+            )
         if not found:
             raise GalgenError(
                 f"mosaic.image: no source of {path} has {mosaic.min_pixels} pixels above "
                 f"{mosaic.threshold} times the noise; lower mosaic.threshold or mosaic.min_pixels"
             )
-        if abs(np.median(scales) - 1) > 0.2:
+        scale = float(np.median(scales))
+        if {"rms", "weight"} & set(mosaic.images) and abs(scale - 1) > 0.2:
             self.notes.append(
-                f"the noise between the sources is {np.median(scales):.2f} times that of the noise "
-                "map; in resampled mosaics, the noise of neighbouring pixels is correlated"
+                f"the noise between the sources is {scale:.2f} times that of the noise map; in "
+                "resampled mosaics, the noise of neighbouring pixels is correlated"
+            )
+
+    def _check_range(self, noise: float) -> None:
+        """Refuse numbers that the pixels of stamps, of 32 bits, cannot hold."""
+        if not SMALLEST < noise < LARGEST:
+            raise GalgenError(
+                f"mosaic.image={self.mosaic.facts.planes['image'].path}: its noise is {noise:.3g}, "
+                f"stamps hold {SMALLEST:g} to {LARGEST:g}. Give the image in another unit."
+            )
+
+    def _say_missing(self, counts: np.ndarray) -> None:
+        """Note how much of the image has no data, by reason."""
+        mosaic, total = self.mosaic, counts.sum()
+        border = mosaic.border
+        value = f" (pixels of {border.value:g})" if border is not None else ""
+        extra = {BORDER: value, NOISE: " (not positive, not finite, or too large)"}
+        parts = [
+            f"{counts[code] / total:.2%} by {REASONS[code]}{extra.get(code, '')}"
+            for code in range(1, len(REASONS))
+            if counts[code]
+        ]
+        if parts:
+            missing = f"{1 - counts[0] / total:.2%} of the image has no data: "
+            self.notes.append(missing + ", ".join(parts))
+        if border is not None and border.inner > 0 and mosaic.zeros == "border":
+            self.notes.append(
+                f"{border.inner:.2%} of the image lies in areas of {border.value:g} inside it, which "
+                "are taken for data; mosaic.zeros=missing takes all pixels of 0 for missing"
             )
 
     def _match(
@@ -177,10 +213,10 @@ class MosaicSource(Source):
     def attrs(self) -> dict:
         """Return the stamp file's attributes."""
         mosaic, facts = self.mosaic, self.mosaic.facts
-        options = ("columns", "match_radius", "threshold", "min_pixels", "neighbours")
+        options = ("columns", "match_radius", "threshold", "min_pixels", "neighbours", "zeros")
         recipe = {"source": "mosaic", "recipe": RECIPE, "image_size": self.image_size}
         recipe |= {"sha256": [sha256 for _, sha256 in mosaic.hashes.values()]}
-        recipe |= {"extensions": facts.extensions}
+        recipe |= {"extensions": {role: plane.number for role, plane in facts.planes.items()}}
         recipe |= {"zero_point": facts.zero_point, "band": facts.band}
         recipe |= {name: getattr(mosaic, name) for name in options}
         versions = {"astropy": astropy, "numpy": np, "photutils": photutils}
@@ -235,7 +271,7 @@ class MosaicSource(Source):
         image = cut(data, np.nan) - row["sky"]
         missing = np.isnan(image)
         if len(np.unique(image[~missing])) < 2:
-            return "its pixels hold no data but one value"
+            return "its pixels with data have one value"
         near = expand_labels(cut(segments, 0, self.image_size + 2 * GROW), GROW)
         near = near[GROW:-GROW, GROW:-GROW]
         others = (near != 0) & (near != row["segment"]) & ~missing
@@ -255,13 +291,13 @@ class MosaicSource(Source):
             "weight": ~(missing | others),
             "noise_variance": level**2,
             "background": level * self._filter.sum(),
-            "flag": BORDER * missing.any() + NEIGHBOUR * changed + DEBLENDED * row["deblended"],
+            "flag": MISSING * missing.any() + NEIGHBOUR * changed + DEBLENDED * row["deblended"],
         }
 
     def _tile(self, number: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Read pixels, noise and segments of a tile; the last one is kept."""
         if self._cached is None or self._cached[0] != number:
-            data, noise = self.mosaic.read(self._tiles[number][1])
+            data, noise, _ = self.mosaic.read(self._tiles[number][1])
             segments = np.frombuffer(zlib.decompress(self._segments[number]), np.int32)
             self._cached = number, (data, noise, segments.reshape(data.shape))
         return self._cached[1]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from astropy.convolution import convolve
 from astropy.stats import mad_std
-from photutils.background import Background2D
+from photutils.background import Background2D, MeanBackground, SExtractorBackground
 from photutils.segmentation import (
     SegmentationImage,
     SourceCatalog,
@@ -27,6 +27,8 @@ BOX = 128
 """Side of the boxes of the background, px."""
 KERNEL_FWHM = 3.0
 """Width of the Gaussian that smooths the image for detection, px."""
+COARSE = 0.1
+"""Share of pixels of the median's value, beyond which the image is of few distinct values."""
 CONTRAST = 0.005
 """Share of the flux that makes a peak a source of its own, SourceExtractor's default."""
 PEAK = 9
@@ -106,28 +108,58 @@ def detect(
     Returns:
         The sources, or None where too little is known of the background.
     """
+    unit = natural_unit(data)
+    if unit is None:
+        return None
+    # Squares of numbers in the image's unit may under- or overflow.
+    noise = None if noise is None else noise / unit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no sources; deblending that changed its mode
-        found = _sky(data)
-        if found is None:
-            return None
-        sky, scatter, is_sky = found
-        image = data - sky
-        noise = scatter if noise is None else noise
-        kernel = make_2dgaussian_kernel(KERNEL_FWHM, size=5)
-        smooth = convolve(image, kernel, boundary="extend")
-        scale, smooth_scale = (float(mad_std((i / noise)[is_sky])) for i in (image, smooth))
-        if not scale > 0:
-            return None
-        products = lagged_products(np.where(is_sky, image / (scale * noise), np.nan))
-        level = threshold * smooth_scale * noise
-        segments = detect_sources(smooth, level, min_pixels, mask=np.isnan(data))
-        if segments is None:
-            return Detections(np.zeros(data.shape, np.int32), {}, products, scale)
-        segments = deblend_sources(
-            smooth, segments, min(PEAK, min_pixels), contrast=CONTRAST, progress_bar=False
-        )
-        columns = _measure(image, smooth, noise, segments, tile)
+        found = _detect(data / unit, noise, threshold, min_pixels, tile)
+    if found is None:
+        return None
+    for name in ("flux", "sky", "scatter") if found.columns else ():
+        found.columns[name] = found.columns[name] * unit
+    return found
+
+
+def natural_unit(data: np.ndarray) -> float | None:
+    """Return a unit in which an image's noise is about 1; None where it has but one value.
+
+    Args:
+        data: the image, NaN where there are no data.
+    """
+    known = data[np.isfinite(data)]
+    if not known.size:
+        return None
+    distances = np.abs(known - np.median(known))
+    unit = float(np.median(distances)) or float(distances.mean())
+    return unit or None
+
+
+def _detect(
+    data: np.ndarray, noise: np.ndarray | None, threshold: float, min_pixels: int, tile: Section
+) -> Detections | None:
+    found = _sky(data)
+    if found is None:
+        return None
+    sky, scatter, is_sky = found
+    image = data - sky
+    noise = scatter if noise is None else noise
+    kernel = make_2dgaussian_kernel(KERNEL_FWHM, size=5)
+    smooth = convolve(image, kernel, boundary="extend")
+    scale, smooth_scale = (float(mad_std((i / noise)[is_sky])) for i in (image, smooth))
+    if not scale > 0:
+        return None
+    products = lagged_products(np.where(is_sky, image / (scale * noise), np.nan))
+    level = threshold * smooth_scale * noise
+    segments = detect_sources(smooth, level, min_pixels, mask=np.isnan(data))
+    if segments is None:
+        return Detections(np.zeros(data.shape, np.int32), {}, products, scale)
+    segments = deblend_sources(
+        smooth, segments, min(PEAK, min_pixels), contrast=CONTRAST, progress_bar=False
+    )
+    columns = _measure(image, smooth, noise, segments, tile)
     if columns:
         pixel = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns |= {"sky": sky[pixel], "scatter": scatter[pixel]}
@@ -153,7 +185,11 @@ def _sky(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
 
 
 def _background(data: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    found = Background2D(data, BOX, mask=mask, exclude_percentile=95)
+    known = data[~mask]
+    # The median, and the mode by it, of a few distinct values jumps from one to the next.
+    coarse = known.size and np.mean(known == np.median(known)) > COARSE
+    estimator = MeanBackground() if coarse else SExtractorBackground()
+    found = Background2D(data, BOX, mask=mask, exclude_percentile=95, bkg_estimator=estimator)
     return found.background, found.background_rms
 
 

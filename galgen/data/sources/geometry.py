@@ -1,0 +1,101 @@
+"""The WCS of an image, and the size and shape of its pixels on the sky."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from galgen.errors import GalgenError
+
+STEP = 4.0
+"""Pixels over which the WCS is differenced."""
+ALIKE = 0.01
+"""Largest relative difference of the longest and the shortest axis of a square pixel."""
+
+
+def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList) -> WCS:
+    """Read the celestial WCS of an image.
+
+    Args:
+        path: of the file, for messages.
+        header: of the extension.
+        hdus: the opened file, which may hold tables of distortion.
+
+    Returns:
+        The WCS of its two celestial axes.
+
+    Raises:
+        GalgenError: if there is none.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wcs = WCS(header, hdus)
+            wcs = wcs if wcs.naxis == 2 else wcs.celestial
+            celestial = wcs.has_celestial and isinstance(wcs.pixel_to_world(0, 0), SkyCoord)
+    except Exception as error:  # wcslib has many
+        raise GalgenError(f"mosaic.image: the WCS of {path} is invalid: {error}") from error
+    if not celestial:
+        raise GalgenError(
+            f"mosaic.image: {path} has no celestial WCS (CTYPE1, CRVAL1, ...); add it to the header"
+        )
+    return wcs
+
+
+def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, list[str]]:
+    """Return the side of a pixel, arcsec, and what else is to say of it.
+
+    Args:
+        path: of the file, for messages.
+        wcs: of the image.
+        shape: its height and width, px.
+
+    Returns:
+        The square root of the area of the central pixel; sentences for the user.
+
+    Raises:
+        GalgenError: if the pixels are not square, by the local matrix of the WCS.
+    """
+    height, width = shape
+    matrix = _local_matrix(wcs, (width - 1) / 2, (height - 1) / 2)
+    if not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
+        raise GalgenError(
+            f"mosaic.image: the WCS of {path} gives no position for the centre of the image; "
+            "correct CRVAL, CRPIX and the matrix of the header"
+        )
+    longest, shortest = np.linalg.svd(matrix, compute_uv=False)
+    scale = float(np.sqrt(longest * shortest))
+    if longest / shortest > 1 + ALIKE:
+        sides = np.linalg.norm(matrix, axis=0)
+        cosine = matrix[:, 0] @ matrix[:, 1] / sides.prod()
+        angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
+        raise GalgenError(
+            f"mosaic.image: pixels of {path} are not square: {sides[0]:.4f} x {sides[1]:.4f} "
+            f"arcsec at an angle of {angle:.2f} deg. Resample the image to square pixels."
+        )
+    corners = [(x, y) for x in (0, width - 1) for y in (0, height - 1)]
+    matrices = [_local_matrix(wcs, *corner) for corner in corners]
+    axes = [np.linalg.svd(m, compute_uv=False) for m in matrices if np.isfinite(m).all()]
+    ratios = np.array(axes).reshape(-1) / scale
+    if np.all(np.abs(ratios - 1) <= ALIKE):
+        return scale, []
+    return scale, [
+        f"the pixel scale is {scale:.4f} arcsec at the centre of the image and "
+        f"{ratios.min() * scale:.4f} to {ratios.max() * scale:.4f} at its corners; sizes "
+        "and surface brightnesses are computed with that of the centre"
+    ]
+
+
+def _local_matrix(wcs: WCS, x: float, y: float) -> np.ndarray:
+    """Return the steps on the sky, east and north (2), of a pixel along x and y (2), arcsec."""
+    steps = np.array([[-STEP, STEP, 0, 0], [0, 0, -STEP, STEP]])
+    try:
+        centre = wcs.pixel_to_world(x, y)
+        around = wcs.pixel_to_world(x + steps[0], y + steps[1])
+        offsets = np.array([o.to_value("arcsec") for o in centre.spherical_offsets_to(around)])
+    except Exception:  # beyond the projection, wcslib raises many
+        return np.full((2, 2), np.nan)
+    return (offsets[:, 1::2] - offsets[:, ::2]) / (2 * STEP)

@@ -1,0 +1,269 @@
+"""What a header says of an image's unit and of its zero point."""
+
+import re
+import warnings
+from dataclasses import dataclass
+from functools import cache
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+
+ZERO_POINTS = (
+    "ABMAGZP ABZP ZPAB ZP_AB MAGZERO MAGZEROP MAGZPT MAGZP ZEROPNT ZEROPOIN ZPT ZP PHOTZP PHOTZPT"
+).split()
+"""Keywords of the magnitude of one unit, the plainest first."""
+EXPOSURES = "EXPTIME EXPOSURE XPOSURE TEXPTIME EFFEXPTM".split()
+"""Keywords of the exposure time, s."""
+WORDS = {
+    "electron": "electron electrons e- e elec el photoelectron photoelectrons",
+    "ct": "ct cts count counts",
+    "DN": "dn dns",
+    "adu": "adu adus",
+    "photon": "photon photons ph phot",
+    "s": "s sec secs second seconds",
+    "pix": "pix pixel pixels px pixs",
+    "beam": "beam beams",
+    "sr": "sr str steradian steradians ster",
+    "arcsec": "arcsec arcsecs arcsecond arcseconds asec",
+    "arcmin": "arcmin arcminute arcminutes",
+    "deg": "deg degree degrees",
+    "Jy": "jy jansky janskys janskies",
+    "mJy": "millijy millijansky millijanskys",
+    "uJy": "ujy microjy microjansky microjanskys",
+    "nJy": "njy nanojy nanojansky nanojanskys",
+    "MJy": "megajy megajansky megajanskys",
+    "kJy": "kjy",
+    "mgy": "maggy maggies mgy",
+    "nmgy": "nanomaggy nanomaggies nmgy nmaggy nmaggies nanomgy",
+    "mmgy": "millimaggy millimaggies mmgy",
+    "erg": "erg ergs",
+    "W": "w watt watts",
+    "cm": "cm",
+    "m": "m meter meters metre metres",
+    "nm": "nm",
+    "um": "um micron microns micrometer",
+    "Angstrom": "angstrom angstroms ang angs aa a",
+    "Hz": "hz hertz",
+}
+SPELLINGS = {spelling: word for word, spellings in WORDS.items() for spelling in spellings.split()}
+AGREEMENT = 0.05
+"""Largest difference of two zero points that are the same, mag."""
+
+
+@dataclass
+class ZeroPoint:
+    """The zero point of an image, as far as its header says."""
+
+    value: float | None
+    """AB magnitude of one unit, None where the header does not say."""
+    source: str
+    """Keyword that it is from, or nothing."""
+    notes: list[str]
+    """Sentences about it for the user."""
+
+
+@cache
+def parse_unit(text: str) -> u.UnitBase | None:
+    """Read a unit in any spelling, as `counts/sec`, `1e-20 erg s-1 cm-2 Angstrom-1`, `10^-6 Jy`.
+
+    Args:
+        text: of BUNIT or TUNIT.
+
+    Returns:
+        The unit, None where it cannot be told.
+    """
+    text = text.strip().strip("'\"[]").strip()
+    # Remarks may follow in brackets or after a comma.
+    for attempt in dict.fromkeys([text, re.split(r"\s+\(|[,;|]|\s/\s.*\s|\s{2,}", text)[0]]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                unit = _parse(attempt)
+            except (ValueError, TypeError, ZeroDivisionError):
+                continue
+        if unit is not None:
+            return unit
+    return None
+
+
+def _parse(text: str) -> u.UnitBase | None:
+    text = re.sub("[\u00b5\u03bc]", "u", text).replace("\u00c5", "Angstrom")
+    text = re.sub("\u00b2", "^2", text).replace("\u207b\u00b2", "^-2").replace("\u207b\u00b9", "^-1")
+    text = text.translate(str.maketrans("{}", "()")).replace("**", "^").replace("\u00b7", " ").replace("\u00d7", "*")
+    factor, found = 1.0, re.match(r"\s*(?:(\d*\.?\d+)\s*[xX*]\s*)?10\^?\s*\(?([+-]\d+)\)?[\s*.]*", text)
+    if found is None:
+        found = re.match(r"\s*((?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)(?![\d.^])[\s*]*", text)
+        factor = float(re.sub("[dD]", "e", found[1])) if found else 1.0
+    else:
+        factor = float(found[1] or 1) * 10.0 ** int(found[2])
+    text = text[found.end() :] if found else text
+    if not text.strip():
+        return None
+    text = re.sub(r"(?i)\bper\b", "/", re.sub(r"(?i)\bcps\b", "ct/s", text))
+    text = re.sub(r"(?i)(^|[\s*/.(])e-(?=$|[\s*/.)])", r"\1electron", text)
+    spelled = re.sub(r"[A-Za-z]+", lambda word: _word(word[0], text), text)
+    parsed = u.Unit(spelled, format="generic")
+    return parsed if factor == 1 else u.Unit(factor * parsed)
+
+
+def _word(word: str, text: str) -> str:
+    """Spell a word of a unit as astropy does."""
+    upper = {"MJY": "MJy" if re.search(r"(?i)/\s*sr|sr\^?-1|ster", text) else "?"}
+    if word in upper:
+        return upper[word]  # milli or mega
+    if word in ("MJy", "mJy", "PJy", "GJy"):
+        return word
+    return SPELLINGS.get(word.lower(), word)
+
+
+def canonical(text: str) -> str:
+    """Spell the unit of a header in one way; as it is where it cannot be told."""
+    unit = parse_unit(text)
+    return " ".join(text.split()) or "unknown" if unit is None else unit.to_string()
+
+
+def number(header: fits.Header, key: str) -> float | None:
+    """Read a number that may be written as text; None where there is none."""
+    value = header.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        value = float(re.sub("[dD]", "e", str(value).strip()))
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def zero_point(header: fits.Header, pixel_scale: float) -> ZeroPoint:
+    """Find the AB magnitude of one unit of an image.
+
+    BUNIT gives it where it is a flux density, by pixel or by solid angle; PHOTFLAM and PHOTPLAM, or
+    PHOTFNU, give it in images of a rate, and with the exposure time in those of a sum (ACS Data
+    Handbook, section 5.1); else one of ZERO_POINTS.
+
+    Args:
+        header: of the image.
+        pixel_scale: arcsec.
+
+    Returns:
+        The zero point.
+    """
+    text = str(header.get("BUNIT", "")).strip()
+    unit, notes = parse_unit(text), []
+    if text and unit is None:
+        notes.append(f"the unit of the image, BUNIT={text}, is not one that galgen knows")
+    found: dict[str, float] = {}
+    if unit is not None:
+        density, why = _flux_density(unit, header, pixel_scale)
+        if density is not None:
+            found["BUNIT"] = density
+        notes += [why] if why else []
+    if not found:
+        found, why = _photometric_keywords(unit, header)
+        notes += [why] if why else []
+    for key in ZERO_POINTS:
+        value = number(header, key)
+        if value is not None and value > 0:  # HST's PHOTZPT is -21.1, of ST magnitudes
+            found[key] = value
+    return _judge(found, unit, header, notes)
+
+
+def _judge(
+    found: dict[str, float], unit: u.UnitBase | None, header: fits.Header, notes: list[str]
+) -> ZeroPoint:
+    """Choose among what the keywords give, and say what does not fit."""
+    system = next((str(header[key]) for key in ("MAGSYS", "PHOTSYS", "MAGSYSTE") if key in header), "")
+    if system.strip().upper().startswith(("VEGA", "ST")) and not system.upper().startswith("STD"):
+        dropped = [key for key in found if key in ZERO_POINTS]
+        found = {key: value for key, value in found.items() if key not in dropped}
+        if dropped:
+            notes.append(
+                f"{', '.join(dropped)} of the header counts in {system.strip()} magnitudes, not AB, "
+                "and is not used"
+            )
+    if not found:
+        notes.append(
+            "the zero point is unknown, magnitudes are NaN (fluxes stay in the image's unit); give "
+            "mosaic.zero_point=<AB magnitude of one unit>"
+        )
+        return ZeroPoint(None, "", notes)
+    source = next(iter(found))
+    value = found[source]
+    notes.append(f"zero point {value:.4f} mag (AB), from the header's {source}")
+    if source in ZERO_POINTS and "AB" not in source + system.upper():
+        notes[-1] += "; the header does not say that it counts in AB magnitudes, not Vega"
+    exposure = _exposure(header)
+    if source in ZERO_POINTS and _counts(unit, u.one) and exposure not in (None, 1):
+        notes[-1] += (
+            f"; the image is a sum over {exposure:g} s: if {source} is that of one unit a second, "
+            f"give mosaic.zero_point={value + 2.5 * np.log10(exposure):.4f}"
+        )
+    others = {key: other for key, other in found.items() if abs(other - value) > AGREEMENT}
+    if others:
+        listed = ", ".join(f"{key} {other:.4f}" for key, other in others.items())
+        notes.append(
+            f"the header contradicts itself: {source} gives a zero point of {value:.4f}, but "
+            f"{listed}; {source} is used. Give mosaic.zero_point=<AB magnitude of one unit> for "
+            "another"
+        )
+    return ZeroPoint(value, source, notes)
+
+
+def _flux_density(
+    unit: u.UnitBase, header: fits.Header, pixel_scale: float
+) -> tuple[float | None, str]:
+    """Return the zero point of a unit of flux density, None for another, and what is wanting."""
+    if u.beam in unit.bases:
+        return None, f"the area of a beam, of the unit {unit}, is unknown"
+    for area in (u.one, u.pix, (pixel_scale * u.arcsec) ** 2):
+        one = u.Quantity(1 * unit * area)
+        one = one.to(u.AB, u.zero_point_flux(u.AB * 1)) if one.unit.is_equivalent(u.mgy) else one
+        if one.unit.is_equivalent(u.AB):
+            return float(-2.5 * np.log10(one.to_value(u.AB))) + 0.0, ""
+        if one.unit.is_equivalent(u.erg / u.s / u.cm**2 / u.AA):
+            pivot = number(header, "PHOTPLAM")
+            if not pivot or pivot < 0:
+                return None, f"the unit {unit} wants the pivot wavelength, PHOTPLAM (Angstrom)"
+            density = one.to(u.Jy, u.spectral_density(pivot * u.AA))
+            return float(-2.5 * np.log10(density.to_value(u.AB))), ""
+    return None, ""
+
+
+def _counts(unit: u.UnitBase | None, by: u.UnitBase) -> float | None:
+    """Return how many counts (by second, for a rate) a unit is; None for units of other things."""
+    for count in (u.electron, u.ct, u.DN, u.adu, u.photon):
+        for area in (u.one, u.pix):
+            if unit is not None and unit.is_equivalent(count / by / area):
+                return unit.to(count / by / area)
+    return None
+
+
+def _exposure(header: fits.Header) -> float | None:
+    times = (number(header, key) for key in EXPOSURES)
+    return next((time for time in times if time is not None and time > 0), None)
+
+
+def _photometric_keywords(
+    unit: u.UnitBase | None, header: fits.Header
+) -> tuple[dict[str, float], str]:
+    """Return the zero points by PHOTFLAM and PHOTFNU, and what is wanting."""
+    flam, plam, fnu = (number(header, key) or 0 for key in ("PHOTFLAM", "PHOTPLAM", "PHOTFNU"))
+    points = {}
+    if flam > 0 and plam > 0:
+        points["PHOTFLAM"] = float(-2.5 * np.log10(flam) - 21.1 - 5 * np.log10(plam) + 18.6921)
+    if fnu > 0:
+        points["PHOTFNU"] = float(-2.5 * np.log10((fnu * u.Jy).to_value(u.AB)))
+    if not points:
+        return {}, ""
+    keys = " and ".join(points)
+    rate, total = _counts(unit, u.s), _counts(unit, u.one)
+    if rate is None and total is None:
+        said = "the header has no BUNIT" if unit is None else f"the unit {unit} is not of counts"
+        return {}, f"{keys} is not used, {said}: the image may be a rate or a sum over the exposure"
+    seconds = 1.0 if rate is not None else _exposure(header)
+    if seconds is None:
+        return {}, f"{keys} wants the exposure time, EXPTIME, since the image is a sum ({unit})"
+    shift = 2.5 * np.log10(seconds / (rate or total))
+    points = {key: float(value + shift) for key, value in points.items()}
+    return points, "" if rate else f"the image is a sum over {seconds:g} s; {keys} is of a second"

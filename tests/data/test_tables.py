@@ -1,0 +1,284 @@
+"""Tables of galaxies: encodings, masks, identifiers, shapes and units stay what they were."""
+
+import bz2
+import gzip
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.io.votable import from_table
+from astropy.io.votable.tree import Resource, VOTableFile
+from astropy.table import MaskedColumn, Table
+
+from galgen.data.sources.catalogue import read_catalogue
+from galgen.errors import GalgenError
+
+CSV = "id,ra,dec,z\n1005,150.1,2.2,0.5\n1006,150.101,2.3,0.6\n"
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"]
+
+
+def is_expected(path) -> bool:
+    found = read_catalogue(path, {})
+    assert found.galaxy_id.tolist() == [1005, 1006]
+    np.testing.assert_allclose(found.ra, [150.1, 150.101])
+    np.testing.assert_allclose(found.dec, [2.2, 2.3])
+    np.testing.assert_allclose(found.redshift, [0.5, 0.6], rtol=1e-6)
+    return True
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_text_in_all_encodings(tmp_path, encoding, ending):
+    text = CSV.replace("\n", ending)
+    if encoding in ("utf-8", "utf-8-sig", "latin-1"):  # a remark in another column
+        text = text.replace("z" + ending, "z,seen" + ending).replace("0.5", "0.5,Präsepe")
+        text = text.replace("0.6", "0.6,-")
+    (tmp_path / "c.csv").write_bytes(text.encode(encoding))
+    assert is_expected(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("name", ["c.txt", "c.dat", "c", "C.CSV", "c.tsv", "c.csv.gz", "c.csv.bz2"])
+def test_text_in_all_formats(tmp_path, name):
+    text = CSV
+    if name in ("c.txt", "c.dat"):
+        text = "# " + CSV.replace(",", "  ")
+    if name == "c.tsv":
+        text = CSV.replace(",", "\t")
+    pack = {"gz": gzip.compress, "bz2": bz2.compress}.get(name.split(".")[-1], bytes)
+    (tmp_path / name).write_bytes(pack(("\ufeff" * (name == "c") + text).encode()))
+    assert is_expected(tmp_path / name)
+
+
+ROWS_WITHOUT = {
+    "sexagesimal": "7,,,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
+    "one of two": "7,00:00:02,,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
+    "dashes": "7,-,-,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
+    "words": "7,unknown,nan,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
+    "minutes": "7,00:61:00,00:75:00,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
+    "degrees": "7,nan,nan,1.7\n8,0.00416666666,0.00138888889,0.5\n",
+    "empty": "7,,,1.7\n8,0.00416666666,0.00138888889,0.5\n",
+    "-99": "7,-99,-99,1.7\n8,0.00416666666,0.00138888889,0.5\n9,1,1,1\n",
+    "-999": "7,-999,-999,1.7\n8,0.00416666666,0.00138888889,0.5\n9,1,1,1\n",
+}
+
+
+@pytest.mark.parametrize("case", ROWS_WITHOUT)
+def test_rows_without_a_position_are_left_out_and_listed(tmp_path, case):
+    (tmp_path / "c.csv").write_text("id,ra,dec,z\n" + ROWS_WITHOUT[case])
+    found = read_catalogue(tmp_path / "c.csv", {})
+    assert found.galaxy_id[0] == 8
+    assert 7 not in found.galaxy_id
+    np.testing.assert_allclose(found.ra[0], 15 / 3600, atol=1e-9)
+    np.testing.assert_allclose(found.dec[0], 5 / 3600, atol=1e-9)
+    assert len(found.redshift) == len(found.ra) == len(found.row)
+    assert found.row[0] == 1
+    assert any("1 rows of c.csv are left out" in n and n.endswith("ids 7") for n in found.notes)
+
+
+@pytest.mark.parametrize("suffix", ["fits", "ecsv", "vot"])
+def test_masked_sexagesimal_positions_are_left_out(tmp_path, suffix):
+    table = Table({"id": [7, 8]})
+    table["ra"] = MaskedColumn(["", "00:00:01.0"], mask=[True, False])
+    table["dec"] = MaskedColumn(["", "+00:00:05"], mask=[True, False])
+    path = tmp_path / f"c.{suffix}"
+    table.write(path, **({"format": "votable"} if suffix == "vot" else {}))
+    assert read_catalogue(path, {}).galaxy_id.tolist() == [8]
+
+
+@pytest.mark.parametrize("word", ["", "-", "nan", "NaN", "99", "-99", "null", "N/A", "--", "inf"])
+def test_redshifts_that_are_no_numbers_are_unknown(tmp_path, word):
+    (tmp_path / "c.csv").write_text(f"id,ra,dec,z\n1,1,1,{word}\n2,2,2,0.5\n")
+    np.testing.assert_allclose(read_catalogue(tmp_path / "c.csv", {}).redshift, [np.nan, 0.5])
+
+
+def test_masked_numbers_are_unknown(tmp_path):
+    columns = [
+        fits.Column("id", "J", array=[1, 2]),
+        fits.Column("ra", "D", array=[1.0, 2.0], unit="DEG"),
+        fits.Column("dec", "D", array=[1.0, 2.0], unit="Degrees"),
+        fits.Column("z", "J", array=[-1, 5000], null=-1),
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns)
+    hdu.writeto(tmp_path / "raw.fits")
+    scaled = (tmp_path / "raw.fits").read_bytes()
+    card, blank = b"TNULL4  =                   -1", b"END" + b" " * 77
+    assert card in scaled
+    scale = b"TSCAL4  = 1E-4".ljust(80) + blank
+    start = scaled.index(card)
+    end = scaled.index(blank, start)
+    (tmp_path / "c.fits").write_bytes(scaled[:end] + scale + scaled[end + len(scale) :])
+    np.testing.assert_allclose(
+        read_catalogue(tmp_path / "c.fits", {}).redshift, [np.nan, 0.5], rtol=1e-6
+    )
+
+
+BIG = 2**63 + 5
+IDENTIFIERS = {
+    "text beyond int64": ([f"{BIG}", "1"], None, [f"{BIG}", "1"]),
+    "uint64 beyond int64": (np.array([BIG, 1], np.uint64), None, [f"{BIG}", "1"]),
+    "uint64 within": (np.array([2**63 - 1, 1], np.uint64), [2**63 - 1, 1], None),
+    "int64 beyond doubles": ([2**53 + 1, 2**53 + 3], [2**53 + 1, 2**53 + 3], None),
+    "doubles": ([1005.0, 1006.0], [1005, 1006], None),
+    "text of digits": (["1005", "1006"], [1005, 1006], None),
+    "leading zeros": (["0012", "12"], None, ["0012", "12"]),
+    "padded": (["a  ", "b"], None, ["a", "b"]),
+    "repeated": ([3, 3], None, ["3", "3"]),
+    "negative": ([-3, 3], [-3, 3], None),
+    "bytes": (np.array([b"J1", b"J2"]), None, ["J1", "J2"]),
+    "decimals": ([1.5, 2.5], None, ["1.5", "2.5"]),
+    "big-endian": (np.array([70000, 5], ">i4"), [70000, 5], None),
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "fits", "ecsv"])
+@pytest.mark.parametrize("case", IDENTIFIERS)
+def test_identifiers_are_exact(tmp_path, case, suffix):
+    ids, integers, text = IDENTIFIERS[case]
+    table = Table({"id": ids, "ra": [1.0, 2.0], "dec": [1.0, 2.0]})
+    table.write(tmp_path / f"c.{suffix}")
+    found = read_catalogue(tmp_path / f"c.{suffix}", {})
+    assert (None if found.galaxy_id is None else found.galaxy_id.tolist()) == integers
+    names = None if found.catalogue_id is None else [i.decode() for i in found.catalogue_id]
+    assert names == text
+    assert any("repeat" in note for note in found.notes) is (case == "repeated")
+
+
+@pytest.mark.parametrize(("kind", "number"), [(np.float64, 2**53), (np.float32, 2**24)])
+def test_identifiers_that_have_lost_digits_are_refused(tmp_path, kind, number):
+    table = Table({"id": np.array([number + 2, 1], kind), "ra": [1.0, 2.0], "dec": [1.0, 2.0]})
+    table.write(tmp_path / "c.fits")
+    with pytest.raises(GalgenError, match="column id .* floating-point .* mosaic.columns.id"):
+        read_catalogue(tmp_path / "c.fits", {})
+    table["id"] = np.array([number - 1, 1], kind)
+    table.write(tmp_path / "d.fits")
+    assert read_catalogue(tmp_path / "d.fits", {}).galaxy_id.tolist() == [number - 1, 1]
+
+
+def test_a_missing_identifier_is_said(tmp_path):
+    (tmp_path / "c.csv").write_text("id,ra,dec\n,1,1\n1006,2,2\n")
+    found = read_catalogue(tmp_path / "c.csv", {})
+    assert found.catalogue_id.tolist() == [b"", b"1006"]
+    assert "1 rows of c.csv have no id (id)" in found.notes
+
+
+def positions(**more) -> Table:
+    return Table({"id": [1005, 1006], "ra": [150.1, 150.101], "dec": [2.2, 2.3], "z": [0.5, 0.6]})
+
+
+def test_columns_of_one_value_a_cell(tmp_path):
+    table = positions()
+    for name in table.colnames:
+        table[name] = table[name][:, None]
+    table.write(tmp_path / "c.fits")
+    assert is_expected(tmp_path / "c.fits")
+
+
+def test_one_row_of_arrays(tmp_path):
+    columns = {name: [column.data] for name, column in positions().columns.items()}
+    Table({**columns, "version": ["3"]}).write(tmp_path / "c.fits")
+    assert is_expected(tmp_path / "c.fits")
+
+
+def test_a_table_of_one_galaxy_stays_one(tmp_path):
+    table = positions()[:1]
+    table["flux"] = [[1.0, 2.0, 3.0]]
+    table.write(tmp_path / "c.fits")
+    assert read_catalogue(tmp_path / "c.fits", {}).galaxy_id.tolist() == [1005]
+
+
+def fits_file(path, **tables) -> None:
+    hdus = [fits.table_to_hdu(table) for table in tables.values()]
+    for hdu, name in zip(hdus, tables, strict=True):
+        hdu.name = name
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+
+
+def test_tables_of_fits_files(tmp_path):
+    path, other = tmp_path / "c.fits", positions()
+    other["id"] = [1, 2]
+    fits_file(path, FIRST=other, SECOND=positions())
+    for part in ("SECOND", "second", "2"):
+        assert is_expected(f"{path}[{part}]")
+    with pytest.raises(GalgenError, match=r"several tables: 1 \(FIRST, 2 rows\), 2 \(SECOND, 2"):
+        read_catalogue(path, {})
+    for part in ("THIRD", "0", "3"):
+        with pytest.raises(GalgenError, match=rf"no table {part}; it has 1 \(FIRST"):
+            read_catalogue(f"{path}[{part}]", {})
+
+
+def test_the_only_table_of_positions_is_meant(tmp_path):
+    fits_file(tmp_path / "c.fits", INFO=Table({"key": ["a"]}), SOURCES=positions())
+    assert is_expected(tmp_path / "c.fits")
+    ldac = {"LDAC_IMHEAD": Table({"ra": ["x"], "dec": ["y"]}), "LDAC_OBJECTS": positions()}
+    fits_file(tmp_path / "ldac.fits", **ldac)
+    assert is_expected(tmp_path / "ldac.fits")
+    assert is_expected(f"{tmp_path}/ldac.fits[LDAC_OBJECTS]")
+
+
+def test_tables_of_votables(tmp_path):
+    file, other = VOTableFile(), positions()
+    other["id"] = [1, 2]
+    for name, table in {"first": other, "second": positions()}.items():
+        made = from_table(table).get_first_table()
+        made.name = name
+        file.resources.append(Resource())
+        file.resources[-1].tables.append(made)
+    file.to_xml(str(tmp_path / "c.vot"))
+    assert is_expected(f"{tmp_path}/c.vot[second]")
+    with pytest.raises(GalgenError, match="several tables: 0 .first"):
+        read_catalogue(tmp_path / "c.vot", {})
+
+
+def test_paths_of_catalogues(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SURVEY", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    fits_file(tmp_path / "c.fits", A=positions())
+    positions().write(tmp_path / "with[1].fits")
+    paths = "~/c.fits", "$SURVEY/c.fits", "${SURVEY}/c.fits[A]", "~/c.fits[1]", "c.fits"
+    for path in (*paths, "with[1].fits"):
+        assert is_expected(path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        ("deg", 1),
+        ("DEG", 1),
+        ("Degree", 1),
+        ("degrees", 1),
+        ("H", 1 / 15),
+        ("hours", 1 / 15),
+        ("HOURANGLE", 1 / 15),
+        ("RAD", np.pi / 180),
+        ("radians", np.pi / 180),
+        ("ARCSEC", 3600),
+        ("arcsecond", 3600),
+        ("arcmin", 60),
+        ("", 1),
+    ],
+)
+def test_units_of_positions(tmp_path, unit, factor):
+    columns = [
+        fits.Column("RA", "D", array=np.array([150.1, 350.0]) * factor, unit=unit),
+        fits.Column("DEC", "D", array=[2.2, -30.0], unit="deg"),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "c.fits")
+    np.testing.assert_allclose(read_catalogue(tmp_path / "c.fits", {}).ra, [150.1, 350.0])
+
+
+def test_sexagesimal_degrees_by_the_unit(tmp_path):
+    table = Table({"ra": ["150:06:00", "150:12:00"], "dec": ["2:12:00", "-0:30:00"]})
+    table["ra"].unit = "deg"
+    table.write(tmp_path / "c.ecsv")
+    found = read_catalogue(tmp_path / "c.ecsv", {})
+    np.testing.assert_allclose(found.ra, [150.1, 150.2])
+    np.testing.assert_allclose(found.dec, [2.2, -0.5])
+
+
+def test_velocities_are_no_redshifts(tmp_path):
+    table = positions()
+    table["z"].unit = "km/s"
+    table.write(tmp_path / "c.fits")
+    with pytest.raises(GalgenError, match="column z .* velocities in km / s"):
+        read_catalogue(tmp_path / "c.fits", {})
