@@ -1,14 +1,18 @@
 """From a public release or a mosaic to a trained model, by commands alone."""
 
 import json
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from galgen.data.stamp_writing import write_stamps
 from galgen.data.stamps import StampFile
-from tests.conftest import SHARED, only_run
+from galgen.prepare import training_command
+from tests.conftest import SHARED, discs, only_run
 
-pytestmark = pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
 
 XDF = SHARED / "data" / "xdf" / "xdf_hst_wfc3ir_60mas_f160w"
 NARROW = ["model.width=4", "trainer.max_epochs=1", "data.batch_size=8", "callbacks.progress=null"]
@@ -26,6 +30,7 @@ def check_no_leak(data_file) -> dict:
     return remembered
 
 
+@needs_shared
 @pytest.mark.parametrize(
     ("survey", "prepare", "train"),
     [
@@ -47,6 +52,7 @@ def test_a_release_is_prepared_and_trained_on(command, release, survey, prepare,
     assert remembered["stamps"] == len(StampFile("survey.h5"))
 
 
+@needs_shared
 @pytest.mark.parametrize("neighbours", ["noise", "mask"])
 def test_the_xdf_is_prepared_and_trained_on(command, neighbours):
     code, printed = command(
@@ -87,3 +93,39 @@ def test_a_survey_by_shards_in_a_sweep(command):
     assert code == 0, printed
     assert "shard 0 is ready" in printed
     assert StampFile("survey.h5").columns["galaxy_id"].tolist() == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("n", "redshift", "expected"),
+    [
+        (100, 1.0, []),
+        (60, 1.0, ["data.batch_size=16"]),
+        (100, np.nan, ["model=vae"]),
+        (12, np.nan, ["model=vae", "data.batch_size=4"]),
+    ],
+)
+def test_the_training_that_is_proposed_works(command, composed, n, redshift, expected):
+    file = Path("my surveys") / "a,b=c (1).h5"
+    columns = {"redshift": np.full(n, redshift), "galaxy_id": np.arange(n)}
+    write_stamps(file, [{"image": discs(n), **columns}], {"survey": "mine"})
+    node = composed("data=mosaic", "data.image_size=32", name="prepare").data
+    words = shlex.split(training_command(node, file))
+    assert words[:4] == ["python", "-m", "galgen.train", "data=mosaic"]
+    assert words[5:] == ["data.image_size=32", *expected]
+    code, printed = command("train", *words[3:], "trainer.max_epochs=1", "model.width=4")
+    assert code == 0, printed
+
+
+def test_a_survey_that_is_too_small_to_train_on(composed):
+    write_stamps(Path("one.h5"), [{"image": discs(1)}], {})
+    node = composed("data=mosaic", "data.image_size=32", name="prepare").data
+    assert "too few galaxies" in training_command(node, Path("one.h5"))
+
+
+def test_the_command_of_a_simulated_survey_is_printed_and_works(command):
+    data = ["data=simulated", "data.galaxies=20", "data.image_size=32", "data.file=s.h5"]
+    code, printed = command("prepare", *data, "prepare.shards=1")
+    assert code == 0, printed
+    line = next(line for line in printed.splitlines() if "galgen.train" in line)
+    code, printed = command("train", *shlex.split(line)[3:], "trainer.max_epochs=1")
+    assert code == 0, printed
