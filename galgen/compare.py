@@ -25,6 +25,11 @@ def main(config: DictConfig) -> None:
         "comparison.csv": side_by_side.as_csv(comparison),
         "comparison.md": side_by_side.as_markdown(comparison),
     }
+    there = [folder / name for name in texts if (folder / name).exists()]
+    if there and not config.overwrite:
+        raise GalgenError(
+            f"{there[0]} is there already. Give overwrite=true to replace it, or out=<folder>"
+        )
     try:
         paths = write(texts, panels(compared), folder)
     except OSError as error:

@@ -25,8 +25,8 @@ COLUMNS = {
     "coverage": "coverage",
     "frechet": "Fréchet",
     "memorisation": "memor.",
-    "w1_by_redshift": "W1/σ(z)",
-    "redshift_slope": "z slope",
+    "w1_by_redshift": "by redshift",
+    "redshift_slope": "slope",
     "left_out": "left out",
 }
 """Of the table on the terminal; evaluation.json has more."""

@@ -1,14 +1,20 @@
 """`python -m galgen.plot`: pictures of a run, as PNG and PDF."""
 
+import hashlib
+import re
 from pathlib import Path
 
-from omegaconf import DictConfig, ListConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen import records
-from galgen.config import check_arguments, check_targets, command, instantiate
+from galgen.config import CONF, check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL
 from galgen.runs import find_run
+
+LONGEST = 100
+"""Characters of a name that tell options; of more, a hash does."""
 
 
 @command("plot", resumes=False, words="run")
@@ -27,9 +33,11 @@ def main(config: DictConfig) -> None:
         raise GalgenError("several runs can be drawn in one figure by figure=losses alone")
     else:
         content = open_run(config, sources[0])
-    folder = out_folder(config.out, sources)
+    folder, suffix = out_folder(config.out, sources), suffix_of(config)
+    if config.out and not config.overwrite:
+        check_free(folder, HydraConfig.get().runtime.choices["figure"], suffix)
     try:
-        paths = picture.write(content, folder)
+        paths = picture.write(content, folder, suffix=suffix)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise
@@ -58,6 +66,33 @@ def out_folder(out: str | None, sources: list[str]) -> Path:
     if len(sources) > 1 or not Path(sources[0]).expanduser().is_dir():
         raise GalgenError("this figure is of no single run: say where it goes, out=<folder>")
     return Path(sources[0]).expanduser() / "figures"
+
+
+def suffix_of(config: DictConfig) -> str:
+    """Return what the names of pictures end with: the options that differ from the defaults."""
+    choice = HydraConfig.get().runtime.choices["figure"]
+    defaults = {**OmegaConf.load(CONF / "figure" / f"{choice}.yaml"), "seed": 0}
+    given = [
+        f"_{key}{config[key]}"
+        for key, default in defaults.items()
+        if key != "figure" and config[key] != default
+    ]
+    text = re.sub(r"[^\w.,+-]+", "", "".join(given).replace(":", "-"))
+    if len(text) > LONGEST:
+        text = f"_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return text
+
+
+def check_free(folder: Path, name: str, suffix: str) -> None:
+    """Check that a folder that the user has named does not hold such a picture, perhaps another's.
+
+    Raises:
+        GalgenError: if it does.
+    """
+    for path in sorted(folder.glob(f"{name}{suffix}.*")):
+        raise GalgenError(
+            f"{path} is there already. Give overwrite=true to replace it, or another out"
+        )
 
 
 if __name__ == "__main__":

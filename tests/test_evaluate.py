@@ -165,9 +165,9 @@ def test_scores_and_figures_go_to_the_run_s_tensorboard(fitted, command, tmp_pat
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["n=10"], "n is 10, it must be a whole number from 100"),
-        (["n=many"], "n is many"),
-        (["seeds=0"], "seeds is 0"),
+        (["n=10"], "n=10: it must be a whole number from 100"),
+        (["n=many"], "n=many"),
+        (["seeds=0"], "seeds=0"),
         (["prior=flows"], "prior is 'flows', it can be one of normal, flow"),
         (["prior=3"], "prior is 3"),
         (["prior=flow"], "no flow yet; make it: python -m galgen.fit_flow"),

@@ -19,14 +19,17 @@ def test_reconstruction_shows_originals_reconstructions_and_residuals():
     stretched = np.arcsinh(10 * originals[1]) / np.arcsinh(10)
     np.testing.assert_allclose(axes[1].images[0].get_array(), stretched, rtol=1e-5)
     np.testing.assert_allclose(axes[9].images[0].get_array(), 0.5 * originals[1], rtol=1e-5)
-    assert [axis.get_title() for axis in axes[:4]] == [f"z = {z / 10:.2f}" for z in range(4)]
+    assert [axis.get_title() for axis in axes[:4]] == [f"redshift {z / 10:.2f}" for z in range(4)]
     assert axes[4].get_ylabel() == "reconstruction"
 
 
 def test_samples_label_their_redshifts():
     figure = figures.samples(discs(6).reshape(2, 3, 32, 32), redshifts=[0.1, 0.5, 2.25], peak=1.0)
     axes = panels(figure)
-    assert [axis.get_title() for axis in axes] == ["z = 0.10", "z = 0.50", "z = 2.25", "", "", ""]
+    assert [axis.get_title() for axis in axes] == [
+        *("redshift 0.10", "redshift 0.50", "redshift 2.25"),
+        *("", "", ""),
+    ]
     assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == ["galaxy 0", "galaxy 1"]
     assert len(panels(figures.samples(discs(6).reshape(2, 3, 32, 32)))) == 6
 
@@ -82,7 +85,7 @@ def test_a_contact_sheet_tells_what_is_known_of_each_galaxy():
     magnitude, redshift = np.array([20.0, np.nan, 22.0]), np.array([0.5, 1.5, np.nan])
     figure = figures.contact_sheet(discs(3), 0.05, magnitude, redshift)
     shown = [axis.get_title() for axis in figure.axes if axis.get_visible()]
-    assert shown == ["20.0 mag, z 0.50", "z 1.50", "22.0 mag"]
+    assert shown == ["20.0 mag, redshift 0.50", "redshift 1.50", "22.0 mag"]
     (bar,) = figure.axes[0].lines
     assert np.ptp(bar.get_xdata()) == pytest.approx(0.5 / 0.05)  # of 1.6 arcsec
     assert 'bar 0.5"' in figure.texts[0].get_text()
@@ -125,7 +128,7 @@ def test_the_spike_of_a_first_epoch_leaves_the_panel(scale):
 def test_samples_of_each_its_redshift():
     figure = figures.samples(discs(4).reshape(2, 2, 32, 32), np.array([[0.1, 0.2], [0.3, 0.4]]))
     titles = [axis.get_title() for axis in panels(figure)]
-    assert titles == ["z = 0.10", "z = 0.20", "z = 0.30", "z = 0.40"]
+    assert titles == ["redshift 0.10", "redshift 0.20", "redshift 0.30", "redshift 0.40"]
 
 
 def test_reconstructions_tell_predicted_redshifts_and_numbers():
@@ -133,8 +136,8 @@ def test_reconstructions_tell_predicted_redshifts_and_numbers():
         discs(2), discs(2), np.array([0.5, np.nan]), np.array([0.6, 0.7]), [3, 9]
     )
     axes = panels(figure)
-    assert axes[0].get_title() == "z = 0.50\npred. 0.60"
-    assert axes[1].get_title() == "z unknown\npred. 0.70"
+    assert axes[0].get_title() == "redshift 0.50\npredicted 0.60"
+    assert axes[1].get_title() == "unknown\npredicted 0.70"
     assert axes[5].get_xlabel() == "no. 9"
 
 
@@ -143,7 +146,10 @@ def test_a_traversal_labels_dimensions_and_values():
     figure = figures.traversal(images, np.array([-3.0, 0, 3]), [7, 2], np.array([1.5, 0.25]))
     axes = panels(figure)
     assert [axis.get_title() for axis in axes[:3]] == ["-3.0", "+0.0", "+3.0"]
-    assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == ["$z_{7}$: 1.50", "$z_{2}$: 0.25"]
+    assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == [
+        "latent 7\n1.50 nats",
+        "latent 2\n0.25 nats",
+    ]
 
 
 def test_a_corner_plot_bins_the_pairs_it_says():

@@ -61,7 +61,7 @@ def test_reconstructions_are_the_models(trained):
     predicted = run.model.predict(
         run.model.encode(batch.image, batch.redshift).mean, batch.redshift
     )
-    title = f"z = {batch.redshift[0]:.2f}\npred. {predicted[1][0]:.2f}"
+    title = f"redshift {batch.redshift[0]:.2f}\npredicted {predicted[1][0]:.2f}"
     assert axes[0].get_title() == title
     assert axes[4].get_xlabel() == "no. 4"
 
@@ -78,7 +78,7 @@ def test_samples_of_a_list_are_side_by_side(trained):
     run = TrainedRun(trained)
     figure = Samples(n=6, redshift=[0.5, 2], stretch="linear", seed=4).draw(run)["samples"]
     axes = panels(figure)
-    assert [axis.get_title() for axis in axes[:2]] == ["z = 0.50", "z = 2.00"]
+    assert [axis.get_title() for axis in axes[:2]] == ["redshift 0.50", "redshift 2.00"]
     images = run.model.sample(3, redshift=2.0, seed=4).clip(0, 1)
     np.testing.assert_allclose(axes[5].images[0].get_array(), images[2], atol=1e-6)
     assert len(axes) == 6
@@ -87,7 +87,7 @@ def test_samples_of_a_list_are_side_by_side(trained):
 @pytest.mark.parametrize("picture", [Samples(redshift=0, n=2), Interpolation(redshift=0, n=1)])
 def test_redshift_zero_is_a_redshift(trained, picture):
     (figure,) = picture.draw(TrainedRun(trained)).values()
-    assert "z = 0.00" in [axis.get_title() for axis in panels(figure)]
+    assert "redshift 0.00" in [axis.get_title() for axis in panels(figure)]
 
 
 def test_an_interpolation_ends_at_its_galaxies(trained):
@@ -100,7 +100,8 @@ def test_an_interpolation_ends_at_its_galaxies(trained):
     for axis, image in zip((axes[1], axes[5]), ends, strict=True):
         np.testing.assert_allclose(axis.images[0].get_array(), image / peak, atol=1e-5)
     low, high = batch.redshift.tolist()
-    titles = ["no. 1", *(f"z = {z:.2f}" for z in np.linspace(low, high, 5)), "no. 6"]
+    between = [f"redshift\n{z:.2f}" for z in np.linspace(low, high, 5)]
+    titles = [f"no. 1\n{low:.2f}", *between, f"no. 6\n{high:.2f}"]
     assert [axis.get_title() for axis in axes] == titles
 
 
@@ -121,7 +122,7 @@ def test_a_traversal_changes_one_dimension_a_row_sorted_by_kl(trained):
     latents = encode_part(run, "val")
     best = int(np.argmax(latents.kl))
     axes = panels(figure)
-    assert axes[0].get_ylabel().startswith(f"$z_{{{best}}}$: {latents.kl[best]:.2f}")
+    assert axes[0].get_ylabel().startswith(f"latent {best}\n{latents.kl[best]:.2f}")
     latent = np.tile(latents.mean[3], (3, 1))
     latent[:, best] = [-3, 0, 3]
     expected = run.model.decode(latent, float(latents.redshift[3])).numpy()

@@ -141,7 +141,7 @@ def test_the_pictures_are_there(source):
 
 def test_the_slider_has_a_picture_for_each_redshift(source):
     page = Page(source)
-    redshifts = [float(frame["label"].removeprefix("z = ")) for frame in page.frames]
+    redshifts = [float(frame["label"].removeprefix("redshift ")) for frame in page.frames]
     train = np.linspace(0.1, 3, 80)  # the split takes 64 of these
     np.testing.assert_allclose(
         [redshifts[0], redshifts[-1]], np.percentile(train, [5, 95]), atol=0.2

@@ -1,6 +1,7 @@
 """How a galaxy is shown, and how figures are laid out and written."""
 
 import logging
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from galgen.files import written_whole
 
 PAGE = 7.1
 """Width of a page's text, inches, at which figures are legible."""
+STYLES = {"paper": (PAGE, 200), "talk": (4.2, 340)}
+"""Width of figures of galaxies, inches, and their dots per inch: the same letters are larger in a
+figure of a talk, which has as many pixels."""
+DARK = 0.05
+"""Share of the colour scale below which light cannot be told from none."""
 LARGEST_PANEL = 1.2
 """Side of a galaxy in a figure of few, inches."""
 SMALL_GAP = 0.04
@@ -43,15 +49,17 @@ class Display:
         stretch: `asinh`, `linear` or `log` (of astropy.visualization).
         zoom: the middle 1 / zoom of each image is shown.
         pixel_scale: arcsec; with it, a scale bar is drawn.
+        style: `paper`, or `talk` for large letters and few galaxies.
 
     Raises:
-        ValueError: if there is no such colour map or stretch, or the zoom is below 1.
+        ValueError: if there is no such colour map, stretch or style, or the zoom is below 1.
     """
 
     cmap: str = "hot"
     stretch: str = "asinh"
     zoom: float = 1.0
     pixel_scale: float | None = None
+    style: str = "paper"
 
     def __post_init__(self):
         if self.cmap not in matplotlib.colormaps:
@@ -62,6 +70,8 @@ class Display:
         if self.stretch not in STRETCHES:
             known = ", ".join(STRETCHES)
             raise ValueError(f"stretch is {self.stretch!r}, it can be one of {known}")
+        if self.style not in STYLES:
+            raise ValueError(f"style is {self.style!r}, it can be one of {', '.join(STYLES)}")
         if not self.zoom >= 1:
             raise ValueError(f"zoom is {self.zoom}, it must be 1 or more")
 
@@ -73,7 +83,7 @@ class Display:
 
     def show(self, axis, image: np.ndarray, peak: float) -> None:
         """Draw an image (H, W), from 0 to a peak, its first pixel at the lower left."""
-        shown = STRETCHES[self.stretch](np.clip(self.middle(image) / max(peak, 1e-30), 0, 1))
+        shown = STRETCHES[self.stretch](relative(self.middle(image), peak))
         cmap = matplotlib.colormaps[self.cmap]
         axis.imshow(shown, cmap=cmap, vmin=0, vmax=1, origin="lower", interpolation="nearest")
 
@@ -91,14 +101,23 @@ class Display:
         return next((bar for bar in BARS if bar <= 0.45 * width), BARS[-1])
 
     def caption(self, image: np.ndarray, scale: str) -> str:
-        """Say how images such as this one are shown: bar, stretch, brightness, orientation."""
+        """Say how images such as this one are shown: bar, stretch, brightness, what stays dark."""
         bar = f'bar {self.bar_length(image):g}", ' if self.pixel_scale else ""
-        return f"{bar}{self.stretch} stretch from 0 to {scale}; first pixel at lower left"
+        light = np.geomspace(1e-6, 1, 601)
+        faintest = light[np.argmax(STRETCHES[self.stretch](light) > DARK)]
+        unseen = f"light below {100 * faintest:.2g} % of it is dark"
+        return f"{bar}{self.stretch} stretch from 0 to {scale}; {unseen}"
+
+
+def relative(image: np.ndarray, peak: float) -> np.ndarray:
+    """Return an image over its peak, cut to 0 to 1; 0 where there is no light."""
+    return np.clip(image / peak, 0, 1) if peak > 0 else np.zeros(np.shape(image))
 
 
 def grid(
     rows: int,
     columns: int,
+    style: str = "paper",
     left: float = 0.05,
     top: float = 0.3,
     bottom: float = 0.22,
@@ -109,6 +128,7 @@ def grid(
     Args:
         rows: number of rows.
         columns: number of columns.
+        style: of STYLES.
         left: margin for the rows' labels, inches.
         top: margin for the titles, inches.
         bottom: margin for the caption, inches.
@@ -125,9 +145,11 @@ def grid(
             f"{columns} galaxies side by side are too small to see; at most {MOST_COLUMNS}"
         )
     across, down = columns + SMALL_GAP * (columns - 1), rows + gap * (rows - 1)
-    panel = min(LARGEST_PANEL, (PAGE - left - 0.05) / across)
-    width, height = max(panel * across + left + 0.05, NARROWEST), panel * down + top + bottom
-    figure = Figure(figsize=(width, height))
+    page, dpi = STYLES[style]
+    panel = min(LARGEST_PANEL, (page - left - 0.05) / across)
+    least = min(NARROWEST, page)
+    width, height = max(panel * across + left + 0.05, least), panel * down + top + bottom
+    figure = Figure(figsize=(width, height), dpi=dpi)
     axes = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(
         left=left / width,
@@ -144,8 +166,11 @@ def grid(
 
 
 def add_caption(figure: Figure, text: str) -> None:
-    """Write a line below the panels."""
-    figure.text(0.01, 0.05 / figure.get_figheight(), text, fontsize=7, va="bottom")
+    """Write a line below the panels, in two where the figure is narrow."""
+    characters = int(figure.get_figwidth() * 18)
+    lines = textwrap.wrap(text, characters)
+    size = 7 if len(lines) < 2 else 6
+    figure.text(0.01, 0.02 / figure.get_figheight(), "\n".join(lines), fontsize=size, va="bottom")
 
 
 def label_row(axis, label: str) -> None:
@@ -161,4 +186,5 @@ def save(figure: Figure, path: Path) -> None:
         path: the file; its ending says the format, its folder is made.
     """
     with written_whole(path) as part, matplotlib.rc_context(STYLE):
-        figure.savefig(part, format=path.suffix[1:], dpi=200)
+        dots = figure.get_dpi() if figure.get_dpi() > 100 else 200
+        figure.savefig(part, format=path.suffix[1:], dpi=dots)

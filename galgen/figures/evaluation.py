@@ -35,6 +35,10 @@ SAMPLES = {
     "sersic": "Sérsic profiles",
 }
 """How samples are called, in the order they are drawn."""
+PRIORS = ("normal", "gmm", "two_stage", "flow")
+"""Samples that are drawn from priors."""
+MOST_LINES = 2
+"""Samples beside the survey's that can be told apart in one panel."""
 RANGE = (0.5, 99.5)
 """Percentiles of the survey's galaxies that a panel spans, and somewhat more."""
 BINS = 40
@@ -48,7 +52,9 @@ def statistics(
     distances: Mapping[str, Mapping[str, float]],
     title: str,
 ) -> Figure:
-    """Draw the distribution of each statistic, the survey's filled.
+    """Draw the distribution of each statistic, a row each, and of each sample, a column each.
+
+    The survey's is filled.
 
     Args:
         samples: finite values (n,) by sample and statistic; one sample is `real`.
@@ -56,21 +62,21 @@ def statistics(
         distances: W1 over the survey's scatter, by sample and statistic.
         title: what is compared with what.
     """
-    names = list(samples["real"])
-    rows = -(-len(names) // 3)
+    names, shown = list(samples["real"]), [s for s in _ordered(samples) if s != "real"]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE, 1.75 * rows + 0.7), layout="constrained")
-        axes = figure.subplots(rows, 3, squeeze=False)
-        for axis, name in zip(axes.flat, names, strict=False):
-            columns = {sample: table[name] for sample, table in samples.items()}
-            apart = {sample: distances.get(sample, {}).get(name) for sample in columns}
-            _histograms(axis, columns, apart)
-            axis.set_xlabel(_label(name, units))
-        for axis in axes.flat[len(names) :]:
-            axis.set_axis_off()
-        for axis in axes[:, 0]:
-            axis.set_ylabel("density")
-        _legend(figure, samples, title)
+        size = (PAGE, 0.95 * len(names) + 0.9)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(names), max(len(shown), 1), squeeze=False, sharex="row")
+        for row, name in zip(axes, names, strict=True):
+            for axis, sample in zip(row, shown, strict=False):
+                columns = {"real": samples["real"][name], sample: samples[sample][name]}
+                _histograms(axis, columns, {sample: distances.get(sample, {}).get(name)})
+                axis.tick_params(labelsize=6)
+                axis.set_yticks([])
+            row[0].set_ylabel(_label(name, units).replace(" [", "\n["), fontsize=7)
+        for axis, sample in zip(axes[0], shown, strict=False):
+            axis.set_title(SAMPLES[sample], fontsize=8, color=_colour(sample))
+        _legend(figure, {"real": samples["real"]}, title)
     return figure
 
 
@@ -81,7 +87,7 @@ def by_redshift(
     units: Mapping[str, str],
     title: str,
 ) -> Figure:
-    """Draw the distribution of statistics in bins of redshift.
+    """Draw the distribution of statistics in bins of redshift, of the survey and a few samples.
 
     Args:
         samples: values (n,) by sample and column; `redshift` is one of the columns.
@@ -93,10 +99,12 @@ def by_redshift(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 1.6 * len(names) + 0.9), layout="constrained")
         axes = figure.subplots(len(names), len(edges) - 1, squeeze=False, sharex="row")
+        kept = [sample for sample in _ordered(samples) if sample in ("real", *PRIORS)]
+        few = {sample: samples[sample] for sample in [kept[0], *kept[1:][-MOST_LINES:]]}
         for row, name in zip(axes, names, strict=True):
             for axis, (low, high) in zip(row, itertools.pairwise(edges), strict=True):
                 columns = {}
-                for sample, table in samples.items():
+                for sample, table in few.items():
                     inside = (table["redshift"] >= low) & (table["redshift"] <= high)
                     values = table[name][inside]
                     columns[sample] = values[np.isfinite(values)]
@@ -104,8 +112,8 @@ def by_redshift(
                 axis.set_yticks([])
             row[0].set_ylabel(_label(name, units))
         for axis, (low, high) in zip(axes[0], itertools.pairwise(edges), strict=True):
-            axis.set_title(f"z = {low:.2f} to {high:.2f}", fontsize=8)
-        _legend(figure, samples, title)
+            axis.set_title(f"redshift {low:.2f} to {high:.2f}", fontsize=8)
+        _legend(figure, few, title)
     return figure
 
 
@@ -142,10 +150,11 @@ def size_magnitude(
             axis.set_ylim(spans[1])
         for axis in axes.flat[len(kept) :]:
             axis.set_axis_off()
-        for axis in axes[-1]:
-            axis.set_xlabel(_label(first, units))
-        for axis in axes[:, 0]:
-            axis.set_ylabel(_label(second, units))
+        for number, axis in enumerate(axes.flat[: len(kept)]):
+            lowest = number + columns >= len(kept)
+            axis.tick_params(labelbottom=lowest, labelleft=number % columns == 0)
+            axis.set_xlabel(_label(first, units) if lowest else "")
+            axis.set_ylabel(_label(second, units) if number % columns == 0 else "")
         note = "contours: 30, 68 and 95 % of the survey"
         figure.suptitle(_wrapped(f"{title}; {note}"), fontsize=7)
     return figure
@@ -184,7 +193,7 @@ def power(
             axis.set_xlabel("wavenumber [cycles/px]")
             axis.xaxis.set_minor_formatter(NullFormatter())
         right.set(xlabel=f"pixel [{unit}]", ylabel="density", yscale="log")
-        decade = 10.0 ** np.ceil(np.log10(max(scale, 1e-12)))
+        decade = 10.0 ** np.ceil(np.log10(scale if scale > 0 else 1))
         right.set_xscale("asinh", linear_width=decade)
         right.set_xticks([-decade, 0, decade, 10 * decade, 100 * decade])
         right.xaxis.set_major_formatter("{x:g}")
@@ -203,7 +212,7 @@ def neighbours(generated: np.ndarray, nearest: np.ndarray, display: Display, sam
         sample: of the generated ones.
     """
     rows, columns = nearest.shape[0], nearest.shape[1] + 1
-    figure, axes = grid(rows, columns, left=0.25, top=0.36)
+    figure, axes = grid(rows, columns, display.style, 0.25, 0.36)
     for row in range(rows):
         for axis, image in zip(axes[row], [generated[row], *nearest[row]], strict=True):
             display.show(axis, image, np.percentile(image, 99.9))

@@ -6,8 +6,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.figures.display import STRETCHES, Display, add_caption, grid, label_row
+from galgen.figures.display import STRETCHES, Display, add_caption, grid, label_row, relative
 
+WIDEST = 8
+"""Columns above which there is room for a number alone."""
 SHEET = 8
 """Galaxies in a row of a contact sheet."""
 
@@ -33,23 +35,26 @@ def reconstruction(
     display = display or Display()
     residuals = originals - reconstructions
     top, bottom = 0.4 if predicted is not None else 0.24, 0.22 if numbers is None else 0.34
-    figure, axes = grid(3, len(originals), left=1.02, top=top, bottom=bottom)
-    for column in range(len(originals)):
+    figure, axes = grid(3, len(originals), display.style, 1.02, top, bottom)
+    columns = len(originals)
+    for column in range(columns):
         peak = originals[column].max()
         display.show(axes[0, column], originals[column], peak)
         display.show(axes[1, column], reconstructions[column], peak)
         residual, limit = display.middle(residuals[column]), 0.3 * peak
         axes[2, column].imshow(residual, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower")
-        title = [_redshift(redshift[column])] if redshift is not None else []
+        title = [redshift_title(redshift[column], columns)] if redshift is not None else []
         if predicted is not None:
-            title.append(f"pred. {predicted[column]:.2f}")
-        axes[0, column].set_title("\n".join(title), fontsize=8, pad=3)
+            title.append(f"predicted {predicted[column]:.2f}")
+        axes[0, column].set_title("\n".join(title), fontsize=7, pad=3)
         if numbers is not None:
             axes[2, column].set_xlabel(f"no. {numbers[column]}", fontsize=7, labelpad=2)
     for row, label in enumerate(("survey", "reconstruction", "residual\n(±30 % of peak)")):
         label_row(axes[row, 0], label)
     display.bar(axes[0, 0], originals[0])
-    add_caption(figure, display.caption(originals[0], "the peak of the survey's galaxy"))
+    note = redshift_note(columns) if redshift is not None else ""
+    caption = display.caption(originals[0], "the peak of the survey's galaxy")
+    add_caption(figure, caption + note)
     return figure
 
 
@@ -59,6 +64,8 @@ def samples(
     peak: float | None = None,
     display: Display | None = None,
     prior: str = "N(0, 1)",
+    numbers: Sequence[int] | None = None,
+    asked: str = "",
 ) -> Figure:
     """Draw a grid of generated galaxies.
 
@@ -69,25 +76,30 @@ def samples(
         peak: brightest pixel of the colour scale; each image's own where None.
         display: how galaxies are shown.
         prior: what the latents were drawn from.
+        numbers: of the galaxies, (rows,) where a row is one latent.
+        asked: other conditions that they were asked for by.
     """
     display = display or Display()
     rows, columns = images.shape[:2]
+    numbers = range(rows) if numbers is None else numbers
     shape = np.shape(redshifts) if redshifts is not None else None
     by_column, by_galaxy = shape == (columns,), shape == (rows, columns)
     left, gap = (0.6 if by_column else 0.05), (0.22 if by_galaxy else 0.04)
-    figure, axes = grid(rows, columns, left=left, top=0.38 if shape else 0.24, gap=gap)
+    top = 0.38 if shape else 0.24
+    figure, axes = grid(rows, columns, display.style, left, top, gap=gap)
     for row, column in np.ndindex(rows, columns):
         image, axis = images[row, column], axes[row, column]
         display.show(axis, image, peak or image.max())
         if by_galaxy or (by_column and row == 0):
             value = redshifts[row][column] if by_galaxy else redshifts[column]
-            axis.set_title(_redshift(value), fontsize=8, pad=2)
+            axis.set_title(redshift_title(value, columns), fontsize=7, pad=2)
         if by_column and column == 0:
-            label_row(axis, f"galaxy {row}")
-    figure.suptitle(f"generated from {prior}", fontsize=8, y=0.995, va="top")
+            label_row(axis, f"galaxy {numbers[row]}")
+    figure.suptitle(f"generated from {prior}{asked}", fontsize=8, y=0.995, va="top")
     display.bar(axes[0, 0], images[0, 0])
     scale = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
-    add_caption(figure, display.caption(images[0, 0], scale))
+    note = redshift_note(columns) if shape else ""
+    add_caption(figure, display.caption(images[0, 0], scale) + note)
     return figure
 
 
@@ -124,9 +136,9 @@ def traversal(
         kl: of these dimensions, (D,), nats.
         display: how galaxies are shown.
     """
-    labels = [f"$z_{{{d}}}$: {nats:.2f}" for d, nats in zip(dimensions, kl, strict=True)]
+    labels = [f"latent {d}\n{nats:.2f} nats" for d, nats in zip(dimensions, kl, strict=True)]
     titles = [f"{value:+.1f}" for value in values]
-    return _table(images, titles, labels, display or Display(), note="; row labels: KL in nats")
+    return _table(images, titles, labels, display or Display(), note="; rows: KL of the latent")
 
 
 def contact_sheet(
@@ -153,8 +165,8 @@ def contact_sheet(
         if magnitude is not None and np.isfinite(magnitude[number]):
             label.append(f"{magnitude[number]:.1f} mag")
         if redshift is not None and np.isfinite(redshift[number]):
-            label.append(f"z {redshift[number]:.2f}")
-        axis.set_title(", ".join(label), fontsize=6, pad=2)
+            label.append(f"redshift {redshift[number]:.2f}")
+        axis.set_title(", ".join(label), fontsize=5, pad=2)
         display.bar(axis, image)
     add_caption(figure, display.caption(images[0], "each galaxy's peak"))
     return figure
@@ -175,10 +187,10 @@ def strips(images: np.ndarray, display: Display | None = None) -> np.ndarray:
     cmap, stretch = matplotlib.colormaps[display.cmap], STRETCHES[display.stretch]
     columns = []
     for galaxy in images:
-        peak = max(galaxy.max(), 1e-30)
-        shown = np.stack([display.middle(image) for image in galaxy])[:, ::-1] / peak
+        shown = np.stack([display.middle(image) for image in galaxy])[:, ::-1]
+        shown = relative(shown, galaxy.max())
         gap = max(1, shown.shape[-1] // 16)
-        tile = cmap(stretch(np.clip(shown, 0, 1)), bytes=True)
+        tile = cmap(stretch(shown), bytes=True)
         columns.append(np.pad(tile, [(0, 0), (0, 0), (0, gap), (0, 0)]))
     return np.concatenate(columns, axis=2)[:, :, :-gap]
 
@@ -186,19 +198,28 @@ def strips(images: np.ndarray, display: Display | None = None) -> np.ndarray:
 def _table(images, titles, labels, display: Display, note: str = "") -> Figure:
     """Draw rows of galaxies, each row on one brightness scale."""
     rows, columns = images.shape[:2]
-    shown = [label.translate(str.maketrans("", "", "${}_")) for label in labels]
-    widest = max(len(line) for label in shown for line in label.split("\n"))
-    figure, axes = grid(rows, columns, left=0.15 + 0.062 * widest, top=0.24)
+    widest = max(len(line) for label in labels for line in label.split("\n"))
+    tallest = max(title.count("\n") for title in titles)
+    left = 0.15 + 0.062 * widest
+    figure, axes = grid(rows, columns, display.style, left, 0.24 + 0.14 * tallest)
     for row in range(rows):
         for column in range(columns):
             display.show(axes[row, column], images[row, column], images[row].max())
         label_row(axes[row, 0], labels[row])
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=8, pad=3)
+        axis.set_title(title, fontsize=7, pad=3)
     display.bar(axes[0, 0], images[0, 0])
     add_caption(figure, display.caption(images[0, 0], "each row's peak") + note)
     return figure
 
 
-def _redshift(value: float) -> str:
-    return f"z = {value:.2f}" if np.isfinite(value) else "z unknown"
+def redshift_title(value: float, columns: int = 1) -> str:
+    """Write a redshift above one of some columns; the number alone where they are narrow."""
+    if not np.isfinite(value):
+        return "unknown"
+    return f"{value:.2f}" if columns > WIDEST else f"redshift {value:.2f}"
+
+
+def redshift_note(columns: int) -> str:
+    """Say in a caption what the numbers above narrow columns are."""
+    return "; numbers: redshifts" if columns > WIDEST else ""

@@ -60,7 +60,8 @@ def corner(
                 mesh = _draw_pair(axis, latent[:, column], latent[:, row], edges, colour, norm)
             _label_edges(axis, row, column, names)
         left, top = 0.8 * MARGIN / width, 1 - 0.1 / height
-        note = "blue: posterior samples\norange: N(0, 1), its 1 and 2 σ"
+        drawn = "blue: posterior samples" if colour is None else "diagonal, blue: posterior samples"
+        note = f"{drawn}\norange: N(0, 1), its 1 and 2 σ"
         figure.text(left, top, note, fontsize=7, va="top")
         if dimensions > 1:
             place = (1 - 1.35 / width, 1 - 0.2 / height, 1.2 / width, 0.08 / height)

@@ -137,9 +137,12 @@ def slider(run: TrainedRun, galaxies: str, **how) -> Slider:
         f"Above, {galaxies} of the validation part. Below, what they are decoded to from the same "
         "latents at the redshift of the slider, over the middle 90 % of the training part's. "
         "The brightness scale of each galaxy stays the same (asinh).",
-        [f"no. {number}\nz = {z:.2f}" for number, z in zip(positions, own, strict=True)],
+        [f"no. {n}\nredshift {z:.2f}" for n, z in zip(positions, own, strict=True)],
         survey,
-        [{"label": f"z = {z:.2f}", "uri": uri} for z, uri in zip(redshifts, frames, strict=True)],
+        [
+            {"label": f"redshift {z:.2f}", "uri": uri}
+            for z, uri in zip(redshifts, frames, strict=True)
+        ],
     )
 
 

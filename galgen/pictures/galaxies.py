@@ -7,12 +7,14 @@ import torch
 from matplotlib.figure import Figure
 
 from galgen import figures
-from galgen.conditions import SURVEY
+from galgen.conditions import SURVEY, Conditions
 from galgen.errors import GalgenError
 from galgen.pictures.picture import Picture, check_positive
 from galgen.rules import check_prior
 from galgen.trained import PEAK, TrainedRun
 
+COLUMNS = 8
+"""Of generated galaxies, at most."""
 PRIORS = {
     "normal": "N(0, 1)",
     "flow": "the flow over latents",
@@ -64,10 +66,13 @@ class Samples(Picture):
 
     Args:
         n: number of pictures.
+        galaxies: numbers of generated galaxies instead of the first.
         redshift: a number, a range, a list, or `survey`; what a range or a list holds is put
             side by side, for the same latents.
+        magnitude: AB, a number for all; of priors that know it.
+        flux_radius: half-light radius, arcsec, likewise.
         steps: columns of a range.
-        prior: what the latents are drawn from.
+        prior: what the latents are drawn from; the run's default where None.
         **arguments: as `Picture`.
 
     Raises:
@@ -77,42 +82,88 @@ class Samples(Picture):
     def __init__(
         self,
         n: int = 24,
+        galaxies: Sequence[int] | None = None,
         redshift: float | str | Sequence[float] | None = None,
+        magnitude: float | None = None,
+        flux_radius: float | None = None,
         steps: int = 6,
-        prior: str = "normal",
+        prior: str | None = None,
         **arguments,
     ):
         super().__init__(**arguments)
         check_positive(n=n, steps=steps)
-        check_prior(prior)
-        self.n, self.redshift, self.steps, self.prior = n, redshift, steps, prior
+        if prior is not None:
+            check_prior(prior)
+        self.n, self.galaxies, self.redshift, self.steps = n, galaxies, redshift, steps
+        self.others = {"magnitude": magnitude, "flux_radius": flux_radius}
+        self.prior = prior
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
         """Return the figure `samples`."""
+        prior = self.prior or run.default_prior
+        run.warn_of_prior(prior)
         by_default = SURVEY if run.model.conditional else None
-        asked = run.redshifts(by_default if self.redshift is None else self.redshift)
-        side_by_side = asked is not None and (asked.is_range or np.size(asked.values) > 1)
-        if side_by_side and asked.values is not None:
+        wanted = by_default if self.redshift is None else self.redshift
+        conditions = run.conditions({**self.others, "redshift": wanted}, prior)
+        asked = conditions.asked.pop("redshift", None)
+        several = asked is not None and asked.values is not None and np.size(asked.values) > 1
+        if several:
             redshifts = asked.steps(self.steps)
-            rows, columns = max(1, self.n // len(redshifts)), len(redshifts)
-            made = [self._make(run, rows, np.full(rows, redshift)) for redshift in redshifts]
+            numbers = self._numbers(max(1, self.n // len(redshifts)))
+            made = [self._make(run, prior, conditions, numbers, z) for z in redshifts]
             images = np.stack(made, axis=1)
         else:
-            columns = min(self.n, 8)
-            rows = -(-self.n // columns)
-            redshifts = None
+            numbers, redshifts = self._numbers(self.n), None
+            columns = max(width for width in range(1, COLUMNS + 1) if len(numbers) % width == 0)
             if asked is not None:
-                survey = run.training_redshifts() if asked.values is None else None
-                redshifts = asked.draw(self.seed, 0, rows * columns, survey)
-            images = self._make(run, rows * columns, redshifts)
-            images = images.reshape(rows, columns, *images.shape[1:])
-            redshifts = None if redshifts is None else redshifts.reshape(rows, columns)
-        peak = 1.0 if run.unit == PEAK else None
-        shown = figures.samples(images, redshifts, peak, self.display(run), PRIORS[self.prior])
+                survey = conditions.survey.get("redshift")
+                chosen = [asked.draw(self.seed, k, 1, survey)[0] for k in numbers.tolist()]
+                redshifts = np.reshape(chosen, (-1, columns))
+            images = self._make(run, prior, conditions, numbers, redshifts)
+            images = images.reshape(-1, columns, *images.shape[1:])
+        others = [f", {name.replace('_', ' ')} {c.text}" for name, c in conditions.asked.items()]
+        shown = figures.samples(
+            images,
+            redshifts,
+            1.0 if run.unit == PEAK else None,
+            self.display(run),
+            PRIORS[prior],
+            numbers if several else None,
+            "".join(others),
+        )
         return {"samples": shown}
 
-    def _make(self, run: TrainedRun, n: int, redshift: np.ndarray | None) -> np.ndarray:
-        return run.physical(run.model.sample(n, redshift, prior=self.prior, seed=self.seed))
+    def _numbers(self, n: int) -> np.ndarray:
+        """Return the numbers of the galaxies that are generated; n in whole rows, if not chosen.
+
+        Raises:
+            GalgenError: if one is no number of a galaxy.
+        """
+        if self.galaxies is None:
+            return np.arange(n if n < COLUMNS else -(-n // COLUMNS) * COLUMNS)
+        chosen = self.galaxies if isinstance(self.galaxies, Sequence) else [self.galaxies]
+        if not chosen or any(type(number) is not int or number < 0 for number in chosen):
+            raise GalgenError(f"galaxies={self.galaxies}: numbers of galaxies count from 0")
+        return np.array(chosen)
+
+    def _make(
+        self,
+        run: TrainedRun,
+        prior: str,
+        conditions: Conditions,
+        numbers: np.ndarray,
+        redshift: np.ndarray | float | None,
+    ) -> np.ndarray:
+        """Generate galaxies of some numbers (n,), each as any other command makes it."""
+        pieces = [numbers] if self.galaxies is None else numbers[:, None]
+        asked = [redshift] * len(pieces)
+        if np.size(redshift) == len(numbers) > 1:
+            asked = [np.ravel(redshift)] if len(pieces) == 1 else np.ravel(redshift)
+        made = []
+        for piece, own in zip(pieces, asked, strict=True):
+            values = conditions.draw(self.seed, int(piece[0]), len(piece))
+            made.append(run.sample(len(piece), own, prior, self.seed, int(piece[0]), **values))
+        return np.concatenate(made)
 
 
 class Interpolation(Picture):
@@ -167,8 +218,8 @@ class Interpolation(Picture):
         redshifts = asked.steps(self.steps, survey)
         positions = self.choose(run, self.galaxies, self.n)
         images, own = decode_at(run, self.split, positions, redshifts)
-        labels = [f"no. {p}\nz = {z:.2f}" for p, z in zip(positions, own, strict=True)]
-        titles = ["survey", *(f"z = {redshift:.2f}" for redshift in redshifts)]
+        labels = [f"no. {p}\nredshift {z:.2f}" for p, z in zip(positions, own, strict=True)]
+        titles = ["survey", *(f"redshift {redshift:.2f}" for redshift in redshifts)]
         return {"interpolation": figures.interpolation(images, titles, labels, self.display(run))}
 
     def _between(self, run: TrainedRun) -> Figure:
@@ -184,9 +235,12 @@ class Interpolation(Picture):
         originals = run.physical(batch.image)
         images = np.concatenate([originals[:1], decoded, originals[1:]])[None]
         titles = [f"{share:.0%}" for share in way.tolist()]
-        if condition is not None:
-            titles = [f"z = {z:.2f}" for z in condition.tolist()]
         first, last = (f"no. {position}" for position in positions)
+        if condition is not None:
+            titles = [f"redshift\n{z:.2f}" for z in condition.tolist()]
+            first, last = (
+                f"{name}\n{titles[place].split()[1]}" for name, place in ((first, 0), (last, -1))
+            )
         return figures.interpolation(images, [first, *titles, last], [""], self.display(run))
 
 

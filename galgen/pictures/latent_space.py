@@ -89,11 +89,17 @@ class Latent(Picture):
         """Return the figures `latent` and `latent_kl`."""
         return self._figures(self.encode(run))
 
-    def write(self, run: TrainedRun, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    def write(
+        self,
+        run: TrainedRun,
+        folder: Path,
+        formats: Sequence[str] = FORMATS,
+        suffix: str = "",
+    ) -> list[Path]:
         """Draw, and write figures and latents."""
         latents = self.encode(run)
-        paths = save_all(self._figures(latents), folder, formats)
-        path = folder / f"latents_{self.split}.h5"
+        paths = save_all(self._figures(latents), folder, formats, suffix)
+        path = folder / f"latents_{self.split}{f'_seed{self.seed}' if self.seed else ''}.h5"
         facts = {"run": run.name, "config_sha256": run.config_sha256}
         latents.save(path, {**facts, "split": self.split, "seed": self.seed})
         return [*paths, path]
@@ -109,7 +115,7 @@ class Latent(Picture):
             raise GalgenError("colour=redshift: the survey has no redshifts")
         corner = figures.corner(
             latents.sample[:, chosen],
-            [f"$z_{{{dimension}}}$" for dimension in chosen],
+            [f"latent {dimension}" for dimension in chosen],
             latents.redshift if self.colour else None,
             "mean redshift",
         )

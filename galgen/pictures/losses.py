@@ -23,7 +23,11 @@ class Losses:
         self.scale = scale
 
     def write(
-        self, curves: dict[str, list[dict]], folder: Path, formats: Sequence[str] = FORMATS
+        self,
+        curves: dict[str, list[dict]],
+        folder: Path,
+        formats: Sequence[str] = FORMATS,
+        suffix: str = "",
     ) -> list[Path]:
         """Draw curves by label, as `records.read_curves` gives them, and write the figure."""
-        return save_all({"losses": figures.losses(curves, self.scale)}, folder, formats)
+        return save_all({"losses": figures.losses(curves, self.scale)}, folder, formats, suffix)

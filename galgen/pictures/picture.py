@@ -26,6 +26,7 @@ class Picture:
         cmap: colour map of galaxies, as `figures.Display`.
         stretch: stretch of galaxies, as `figures.Display`.
         zoom: the middle 1 / zoom of each galaxy's stamp is shown.
+        style: `paper`, or `talk` for large letters and few galaxies.
         seed: of the choice of galaxies, and of generated ones; whole number from 0.
 
     Raises:
@@ -38,13 +39,14 @@ class Picture:
         cmap: str = "hot",
         stretch: str = "asinh",
         zoom: float = 1.0,
+        style: str = "paper",
         seed: int = 0,
     ):
         if split not in PARTS:
             raise ValueError(f"split is {split!r}, it can be one of {', '.join(PARTS)}")
         uniform(seed, CHOICE, 0, 0, 1)
         self.split, self.seed = split, seed
-        self.shown = Display(cmap, stretch, zoom)
+        self.shown = Display(cmap, stretch, zoom, style=style)
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
         """Return the figures by name.
@@ -54,9 +56,15 @@ class Picture:
         """
         raise NotImplementedError
 
-    def write(self, run: TrainedRun, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    def write(
+        self,
+        run: TrainedRun,
+        folder: Path,
+        formats: Sequence[str] = FORMATS,
+        suffix: str = "",
+    ) -> list[Path]:
         """Draw, and write each figure in each format; return the files."""
-        return save_all(self.draw(run), folder, formats)
+        return save_all(self.draw(run), folder, formats, suffix)
 
     def display(self, run: TrainedRun) -> Display:
         """Return how the run's galaxies are shown."""
@@ -86,8 +94,16 @@ class Picture:
         return np.array(galaxies)
 
 
-def save_all(drawn: dict[str, Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
+def save_all(
+    drawn: dict[str, Figure], folder: Path, formats: Sequence[str], suffix: str = ""
+) -> list[Path]:
     """Write figures by name in each format; return the files.
+
+    Args:
+        drawn: the figures.
+        folder: where they go.
+        formats: endings of the files.
+        suffix: of their names, which says what they were drawn with.
 
     Raises:
         OSError: if the folder cannot be written to.
@@ -95,7 +111,7 @@ def save_all(drawn: dict[str, Figure], folder: Path, formats: Sequence[str]) -> 
     paths = []
     for name, figure in drawn.items():
         for ending in formats:
-            paths.append(folder / f"{name}{ending}")
+            paths.append(folder / f"{name}{suffix}{ending}")
             figures.save(figure, paths[-1])
     return paths
 

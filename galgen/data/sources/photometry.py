@@ -9,11 +9,9 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
-ZERO_POINTS = (
-    "ABMAGZP ABZP ZPAB ZP_AB MAGZERO MAGZEROP MAGZPT MAGZP ZEROPNT ZEROPOIN ZPT ZP PHOTZP PHOTZPT"
-).split()
+ZERO_POINTS = ["ABMAGZP", "ABZP", "ZPAB", "ZP_AB", "MAGZERO", "MAGZEROP", "MAGZPT", "MAGZP", "ZEROPNT", "ZEROPOIN", "ZPT", "ZP", "PHOTZP", "PHOTZPT"]
 """Keywords of the magnitude of one unit, the plainest first."""
-EXPOSURES = "EXPTIME EXPOSURE XPOSURE TEXPTIME EFFEXPTM".split()
+EXPOSURES = ["EXPTIME", "EXPOSURE", "XPOSURE", "TEXPTIME", "EFFEXPTM"]
 """Keywords of the exposure time, s."""
 WORDS = {
     "electron": "electron electrons e- e elec el photoelectron photoelectrons",
