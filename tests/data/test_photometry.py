@@ -85,7 +85,12 @@ def test_unknown_units_are_said():
 
 HEADERS = [
     ({"BUNIT": "electron / s", **F160W}, 25.946, "PHOTFLAM", ""),
-    ({"BUNIT": "e-/s", "PHOTFLAM": "1.9275602E-20", "PHOTPLAM": "15369.176"}, 25.946, "PHOTFLAM", ""),
+    (
+        {"BUNIT": "e-/s", "PHOTFLAM": "1.9275602E-20", "PHOTPLAM": "15369.176"},
+        25.946,
+        "PHOTFLAM",
+        "",
+    ),
     ({"BUNIT": "e-/s", "PHOTFLAM": "1.9275602D-20", "PHOTPLAM": 15369.176}, 25.946, "PHOTFLAM", ""),
     ({"BUNIT": "ELECTRONS", "EXPTIME": 100.0, **F160W}, 30.946, "PHOTFLAM", "sum over 100 s"),
     ({"BUNIT": "ELECTRONS", **F160W}, None, "", "EXPTIME"),

@@ -197,9 +197,7 @@ class Mosaic:
         role = "rms" if "rms" in self.images else "weight"
         return missing.OUTLIER * missing.smallest_noise(self.facts.planes[role], _NOISE[role])
 
-    def read(
-        self, section: detection.Section
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    def read(self, section: detection.Section) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Read a section of the image and of its noise map.
 
         Args:

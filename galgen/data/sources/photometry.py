@@ -89,9 +89,19 @@ def parse_unit(text: str) -> u.UnitBase | None:
 
 def _parse(text: str) -> u.UnitBase | None:
     text = re.sub("[\u00b5\u03bc]", "u", text).replace("\u00c5", "Angstrom")
-    text = re.sub("\u00b2", "^2", text).replace("\u207b\u00b2", "^-2").replace("\u207b\u00b9", "^-1")
-    text = text.translate(str.maketrans("{}", "()")).replace("**", "^").replace("\u00b7", " ").replace("\u00d7", "*")
-    factor, found = 1.0, re.match(r"\s*(?:(\d*\.?\d+)\s*[xX*]\s*)?10\^?\s*\(?([+-]\d+)\)?[\s*.]*", text)
+    text = (
+        re.sub("\u00b2", "^2", text).replace("\u207b\u00b2", "^-2").replace("\u207b\u00b9", "^-1")
+    )
+    text = (
+        text.translate(str.maketrans("{}", "()"))
+        .replace("**", "^")
+        .replace("\u00b7", " ")
+        .replace("\u00d7", "*")
+    )
+    factor, found = (
+        1.0,
+        re.match(r"\s*(?:(\d*\.?\d+)\s*[xX*]\s*)?10\^?\s*\(?([+-]\d+)\)?[\s*.]*", text),
+    )
     if found is None:
         found = re.match(r"\s*((?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)(?![\d.^])[\s*]*", text)
         factor = float(re.sub("[dD]", "e", found[1])) if found else 1.0
@@ -173,7 +183,9 @@ def _judge(
     found: dict[str, float], unit: u.UnitBase | None, header: fits.Header, notes: list[str]
 ) -> ZeroPoint:
     """Choose among what the keywords give, and say what does not fit."""
-    system = next((str(header[key]) for key in ("MAGSYS", "PHOTSYS", "MAGSYSTE") if key in header), "")
+    system = next(
+        (str(header[key]) for key in ("MAGSYS", "PHOTSYS", "MAGSYSTE") if key in header), ""
+    )
     if system.strip().upper().startswith(("VEGA", "ST")) and not system.upper().startswith("STD"):
         dropped = [key for key in found if key in ZERO_POINTS]
         found = {key: value for key, value in found.items() if key not in dropped}
