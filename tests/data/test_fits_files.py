@@ -63,7 +63,7 @@ def test_what_cannot_be_told_is_asked(mef):
         numbers(image=file)
     with pytest.raises(GalgenError, match=r"mosaic.rms=m.fits: several extensions"):
         numbers(image=f"{file}[A]", rms=file)
-    with pytest.raises(GalgenError, match=r"mosaic.rms=w.fits: by its name .* Give mosaic.weight"):
+    with pytest.raises(GalgenError, match=r"mosaic.rms=w.fits: no extension .* Give mosaic.weight"):
         numbers(image=mef("SCI"), rms=mef("WHT", file="w.fits"))
 
 

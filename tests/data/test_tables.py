@@ -147,7 +147,7 @@ def test_identifiers_are_exact(tmp_path, case, suffix):
 def test_identifiers_that_have_lost_digits_are_refused(tmp_path, kind, number):
     table = Table({"id": np.array([number + 2, 1], kind), "ra": [1.0, 2.0], "dec": [1.0, 2.0]})
     table.write(tmp_path / "c.fits")
-    with pytest.raises(GalgenError, match="column id .* floating-point .* mosaic.columns.id"):
+    with pytest.raises(GalgenError, match=r"column id .* floating-point .* mosaic.columns.id"):
         read_catalogue(tmp_path / "c.fits", {})
     table["id"] = np.array([number - 1, 1], kind)
     table.write(tmp_path / "d.fits")
@@ -225,7 +225,7 @@ def test_tables_of_votables(tmp_path):
         file.resources[-1].tables.append(made)
     file.to_xml(str(tmp_path / "c.vot"))
     assert is_expected(f"{tmp_path}/c.vot[second]")
-    with pytest.raises(GalgenError, match="several tables: 0 .first"):
+    with pytest.raises(GalgenError, match=r"several tables: 0 .first"):
         read_catalogue(tmp_path / "c.vot", {})
 
 
@@ -280,5 +280,5 @@ def test_velocities_are_no_redshifts(tmp_path):
     table = positions()
     table["z"].unit = "km/s"
     table.write(tmp_path / "c.fits")
-    with pytest.raises(GalgenError, match="column z .* velocities in km / s"):
+    with pytest.raises(GalgenError, match=r"column z .* velocities in km / s"):
         read_catalogue(tmp_path / "c.fits", {})

@@ -319,8 +319,8 @@ def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.M
         return np.ma.MaskedArray(values.data, mask)
     if known.size and np.abs(known).max() >= EXACT.get(values.dtype.itemsize, 2**53):
         raise GalgenError(
-            f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large for "
-            "their last digits to be kept; save them as integers or text, or give another column by "
-            "mosaic.columns.id=<name>"
+            f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large "
+            "for their last digits to be kept; save them as integers or text, or give another "
+            "column by mosaic.columns.id=<name>"
         )
     return np.ma.MaskedArray(np.where(mask, 0, values.data).astype(np.int64), mask)

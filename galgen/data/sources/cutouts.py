@@ -166,8 +166,8 @@ class MosaicSource(Source):
             self.notes.append(missing + ", ".join(parts))
         if border is not None and border.inner > 0 and mosaic.zeros == "border":
             self.notes.append(
-                f"{border.inner:.2%} of the image lies in areas of {border.value:g} inside it, which "
-                "are taken for data; mosaic.zeros=missing takes all pixels of 0 for missing"
+                f"{border.inner:.2%} of the image lies in areas of {border.value:g} inside it, "
+                "which are taken for data; mosaic.zeros=missing takes all pixels of 0 for missing"
             )
 
     def _match(

@@ -51,7 +51,7 @@ class Border:
         edge[:, 0] |= columns.start == 0
         edge[:, -1] |= columns.stop == self.tolerance.shape[1]
         seeds = value & (solid | (edge & self.edge[section]))
-        # Single pixels of that value at the rim of the area are data; beyond the image all is empty.
+        # Single pixels of that value beside the area are data; beyond the image all is empty.
         area = np.pad(value & near, 2, constant_values=True)
         area = ndimage.binary_opening(area, np.ones((3, 3)))[2:-2, 2:-2]
         return ndimage.binary_propagation(seeds, mask=(area & near) | seeds)
