@@ -46,7 +46,7 @@ def are_the_places(source: MosaicSource) -> bool:
     return np.shape(found) == np.shape(PLACES) and np.abs(np.subtract(found, PLACES)).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["i2", "i4", "f4", "f8"])
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "f4", "f8", ">f8"])
 def test_honest_zeros_are_data_in_numbers_of_any_kind(tmp_path, kind):
     assert (COUNTS == 0).mean() > 0.1
     source, missing = opened(tmp_path / "m.fits", COUNTS.astype(kind))
@@ -55,6 +55,17 @@ def test_honest_zeros_are_data_in_numbers_of_any_kind(tmp_path, kind):
     assert not any("no data" in note for note in source.notes)
     # The noise of Poisson's counts of a mean of 2.
     np.testing.assert_allclose(source._columns["scatter"], np.sqrt(2), rtol=0.05)
+    assert opened(tmp_path / "m.fits", COUNTS)[0].mosaic.border is None
+
+
+@pytest.mark.parametrize("mean", [0.7, 1.4, 2.4, 5.3])
+def test_the_sky_of_few_counts_is_their_mean(tmp_path, mean):
+    counts = np.random.default_rng(1).poisson(mean + 20 * LIGHT)
+    source, missing = opened(tmp_path / "m.fits", counts.astype("i2"))
+    assert not missing.any()
+    assert are_the_places(source)
+    np.testing.assert_allclose(source._columns["sky"], mean, atol=0.1)
+    assert np.median(source._columns["flux"]) == pytest.approx(20 * np.pi * 18, rel=0.06)
 
 
 BORDERS = {
@@ -79,6 +90,7 @@ def test_an_empty_border_is_missing(tmp_path, case, value):
     assert are_the_places(source)
     said = f"{empty.mean():.2%} by the empty border (pixels of {value})"
     assert any(said in note for note in source.notes) is (case != "none")
+    assert not any("noise map" in note for note in source.notes)
     np.testing.assert_allclose(source._columns["scatter"], 1, rtol=0.06)
 
 

@@ -49,6 +49,30 @@ def test_text_in_all_formats(tmp_path, name):
     assert is_expected(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# " + CSV,
+        "#" + CSV,
+        "# made, by hand\n# in 2020\n" + CSV,
+        "# made by hand\n#" + CSV,
+        CSV.replace(",", ";"),
+        CSV.replace(",", " , "),
+        '"id","ra","dec","z"\n"1005","150.1","2.2","0.5"\n"1006","150.101","2.3","0.6"\n',
+    ],
+)
+def test_headings_of_csv(tmp_path, text):
+    (tmp_path / "c.csv").write_text(text)
+    assert is_expected(tmp_path / "c.csv")
+
+
+def test_a_table_without_identifiers_is_said(tmp_path):
+    (tmp_path / "c.csv").write_text("ra,dec\n1,2\n")
+    found = read_catalogue(tmp_path / "c.csv", {})
+    assert found.galaxy_id is found.catalogue_id is None
+    assert "c.csv has no column of identifiers, galaxies are numbered" in found.notes
+
+
 ROWS_WITHOUT = {
     "sexagesimal": "7,,,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
     "one of two": "7,00:00:02,,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
