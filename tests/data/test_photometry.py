@@ -21,6 +21,8 @@ UNITS = {
     "mJy/pixel": ("mJy / pix", 16.4),
     "Jy/pixel": ("Jy / pix", 8.9),
     "Jy": ("Jy", 8.9),
+    "mjy": ("mJy", 16.4),
+    "Mjy": ("MJy", -6.1),
     "JY/PIXEL": ("Jy / pix", 8.9),
     "uJy": ("uJy", 23.9),
     "\u00b5Jy": ("uJy", 23.9),

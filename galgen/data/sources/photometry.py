@@ -118,11 +118,10 @@ def _parse(text: str) -> u.UnitBase | None:
 
 def _word(word: str, text: str) -> str:
     """Spell a word of a unit as astropy does."""
-    upper = {"MJY": "MJy" if re.search(r"(?i)/\s*sr|sr\^?-1|ster", text) else "?"}
-    if word in upper:
-        return upper[word]  # milli or mega
-    if word in ("MJy", "mJy", "PJy", "GJy"):
-        return word
+    if word == "MJY":  # milli or mega
+        return "MJy" if re.search(r"(?i)/\s*sr|sr\^?-1|ster", text) else "?"
+    if word.lower() in ("mjy", "pjy", "gjy"):
+        return word[0] + "Jy"
     return SPELLINGS.get(word.lower(), word)
 
 
