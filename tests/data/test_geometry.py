@@ -51,7 +51,9 @@ SQUARE = {
     "ecliptic": header(types=("ELON-TAN", "ELAT-TAN")),
     "sine": header(types=("RA---SIN", "DEC--SIN")),
     "zenithal": header(types=("RA---ZEA", "DEC--ZEA")),
-    "SIP": header(types=("RA---TAN-SIP", "DEC--TAN-SIP"), A_ORDER=2, B_ORDER=2, A_2_0=1e-6, B_0_2=0),
+    "SIP": header(
+        types=("RA---TAN-SIP", "DEC--TAN-SIP"), A_ORDER=2, B_ORDER=2, A_2_0=1e-6, B_0_2=0
+    ),
     "TPV": header(types=("RA---TPV", "DEC--TPV"), PV1_1=1.0, PV2_1=1.0),
 }
 

@@ -349,6 +349,31 @@ def test_a_catalogue_gives_galaxies_redshifts_and_identifiers(survey, tmp_path, 
     assert json.loads(source.attrs()["source_files"]).keys() == {"mosaic.fits", path.name}
 
 
+@pytest.mark.parametrize("axes", [("GLON-TAN", "GLAT-TAN"), ("ELON-TAN", "ELAT-TAN")])
+def test_a_catalogue_and_an_image_in_other_coordinates(survey, tmp_path, axes):
+    header = HEADER.copy()
+    header["CTYPE1"], header["CTYPE2"] = axes
+    del header["RADESYS"]
+    sky = WCS(header).pixel_to_world(TRUTH["x"], TRUTH["y"]).icrs
+    table = Table({"id": TRUTH["id"], "ra": sky.ra, "dec": sky.dec})
+    table.write(tmp_path / "c.fits")
+    stamps = drawn(survey(header=header, catalogue=tmp_path / "c.fits"))
+    truth, distance = truth_of(stamps)
+    assert len(truth) == len(TRUTH)
+    assert distance.max() < 0.3
+    np.testing.assert_array_equal(stamps["galaxy_id"], truth["id"])
+    order = [list(TRUTH["id"]).index(number) for number in truth["id"]]
+    there = SkyCoord(stamps["ra"], stamps["dec"], unit="deg")
+    assert there.separation(sky[order]).arcsec.max() < 0.3 * SCALE
+
+
+def test_files_of_one_name_are_told_apart(survey, tmp_path):
+    (tmp_path / "maps").mkdir()
+    fits.writeto(tmp_path / "maps" / "mosaic.fits", np.full(SHAPE, NOISE))
+    attrs = survey(rms=tmp_path / "maps" / "mosaic.fits").attrs()
+    assert json.loads(attrs["source_files"]).keys() == {"mosaic.fits (image)", "mosaic.fits (rms)"}
+
+
 def coordinates(kind: str) -> dict:
     """The true positions in other units and under other names."""
     sky = SkyCoord(TRUTH["ra"], TRUTH["dec"])

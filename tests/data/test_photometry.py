@@ -21,6 +21,8 @@ UNITS = {
     "mJy/pixel": ("mJy / pix", 16.4),
     "Jy/pixel": ("Jy / pix", 8.9),
     "Jy": ("Jy", 8.9),
+    "mjy": ("mJy", 16.4),
+    "Mjy": ("MJy", -6.1),
     "JY/PIXEL": ("Jy / pix", 8.9),
     "uJy": ("uJy", 23.9),
     "\u00b5Jy": ("uJy", 23.9),
@@ -85,7 +87,12 @@ def test_unknown_units_are_said():
 
 HEADERS = [
     ({"BUNIT": "electron / s", **F160W}, 25.946, "PHOTFLAM", ""),
-    ({"BUNIT": "e-/s", "PHOTFLAM": "1.9275602E-20", "PHOTPLAM": "15369.176"}, 25.946, "PHOTFLAM", ""),
+    (
+        {"BUNIT": "e-/s", "PHOTFLAM": "1.9275602E-20", "PHOTPLAM": "15369.176"},
+        25.946,
+        "PHOTFLAM",
+        "",
+    ),
     ({"BUNIT": "e-/s", "PHOTFLAM": "1.9275602D-20", "PHOTPLAM": 15369.176}, 25.946, "PHOTFLAM", ""),
     ({"BUNIT": "ELECTRONS", "EXPTIME": 100.0, **F160W}, 30.946, "PHOTFLAM", "sum over 100 s"),
     ({"BUNIT": "ELECTRONS", **F160W}, None, "", "EXPTIME"),

@@ -49,6 +49,30 @@ def test_text_in_all_formats(tmp_path, name):
     assert is_expected(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# " + CSV,
+        "#" + CSV,
+        "# made, by hand\n# in 2020\n" + CSV,
+        "# made by hand\n#" + CSV,
+        CSV.replace(",", ";"),
+        CSV.replace(",", " , "),
+        '"id","ra","dec","z"\n"1005","150.1","2.2","0.5"\n"1006","150.101","2.3","0.6"\n',
+    ],
+)
+def test_headings_of_csv(tmp_path, text):
+    (tmp_path / "c.csv").write_text(text)
+    assert is_expected(tmp_path / "c.csv")
+
+
+def test_a_table_without_identifiers_is_said(tmp_path):
+    (tmp_path / "c.csv").write_text("ra,dec\n1,2\n")
+    found = read_catalogue(tmp_path / "c.csv", {})
+    assert found.galaxy_id is found.catalogue_id is None
+    assert "c.csv has no column of identifiers, galaxies are numbered" in found.notes
+
+
 ROWS_WITHOUT = {
     "sexagesimal": "7,,,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
     "one of two": "7,00:00:02,,1.7\n8,00:00:01.0,+00:00:05,0.5\n",
@@ -147,7 +171,7 @@ def test_identifiers_are_exact(tmp_path, case, suffix):
 def test_identifiers_that_have_lost_digits_are_refused(tmp_path, kind, number):
     table = Table({"id": np.array([number + 2, 1], kind), "ra": [1.0, 2.0], "dec": [1.0, 2.0]})
     table.write(tmp_path / "c.fits")
-    with pytest.raises(GalgenError, match="column id .* floating-point .* mosaic.columns.id"):
+    with pytest.raises(GalgenError, match=r"column id .* floating-point .* mosaic.columns.id"):
         read_catalogue(tmp_path / "c.fits", {})
     table["id"] = np.array([number - 1, 1], kind)
     table.write(tmp_path / "d.fits")
@@ -225,7 +249,7 @@ def test_tables_of_votables(tmp_path):
         file.resources[-1].tables.append(made)
     file.to_xml(str(tmp_path / "c.vot"))
     assert is_expected(f"{tmp_path}/c.vot[second]")
-    with pytest.raises(GalgenError, match="several tables: 0 .first"):
+    with pytest.raises(GalgenError, match=r"several tables: 0 .first"):
         read_catalogue(tmp_path / "c.vot", {})
 
 
@@ -280,5 +304,5 @@ def test_velocities_are_no_redshifts(tmp_path):
     table = positions()
     table["z"].unit = "km/s"
     table.write(tmp_path / "c.fits")
-    with pytest.raises(GalgenError, match="column z .* velocities in km / s"):
+    with pytest.raises(GalgenError, match=r"column z .* velocities in km / s"):
         read_catalogue(tmp_path / "c.fits", {})

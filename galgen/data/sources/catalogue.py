@@ -113,6 +113,8 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> Catalogue:
         redshift = known_redshifts(_redshifts(found["redshift"], path))
     else:
         notes.append(f"{Path(path).name} has no column of redshifts, they are unknown (NaN)")
+    if "id" not in found:
+        notes.append(f"{Path(path).name} has no column of identifiers, galaxies are numbered")
     galaxy_id, catalogue_id = _identifiers(found.get("id"), path, notes)
     row = np.arange(len(table))
     usable = np.isfinite(ra) & np.isfinite(dec)
@@ -200,7 +202,12 @@ def _floats(column: Column) -> np.ndarray:
     values = np.ma.asarray(column)
     numbers = np.full(values.shape, np.nan)
     known = ~np.ma.getmaskarray(values)
-    numbers[known] = values.data[known].astype(float)
+    try:
+        numbers[known] = values.data[known].astype(float)
+    except ValueError:
+        for text in values.data[known].astype(str):
+            float(str(text))  # says which one
+        raise
     return numbers
 
 
@@ -319,8 +326,8 @@ def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.M
         return np.ma.MaskedArray(values.data, mask)
     if known.size and np.abs(known).max() >= EXACT.get(values.dtype.itemsize, 2**53):
         raise GalgenError(
-            f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large for "
-            "their last digits to be kept; save them as integers or text, or give another column by "
-            "mosaic.columns.id=<name>"
+            f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large "
+            "for their last digits to be kept; save them as integers or text, or give another "
+            "column by mosaic.columns.id=<name>"
         )
     return np.ma.MaskedArray(np.where(mask, 0, values.data).astype(np.int64), mask)

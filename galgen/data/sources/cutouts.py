@@ -166,8 +166,8 @@ class MosaicSource(Source):
             self.notes.append(missing + ", ".join(parts))
         if border is not None and border.inner > 0 and mosaic.zeros == "border":
             self.notes.append(
-                f"{border.inner:.2%} of the image lies in areas of {border.value:g} inside it, which "
-                "are taken for data; mosaic.zeros=missing takes all pixels of 0 for missing"
+                f"{border.inner:.2%} of the image lies in areas of {border.value:g} inside it, "
+                "which are taken for data; mosaic.zeros=missing takes all pixels of 0 for missing"
             )
 
     def _match(
@@ -192,7 +192,7 @@ class MosaicSource(Source):
         self.notes.append(
             f"{len(columns['x'])} sources detected, {len(entry)} of the catalogue's {len(rows)} "
             f"galaxies in the image matched within {mosaic.match_radius} arcsec; "
-            f"{len(catalogue.ra) - len(rows)} lie outside of it"
+            f"{len(catalogue.ra) - len(rows)} lie outside of its pixels with data"
         )
         if len(missed):
             self.notes.append(
@@ -227,8 +227,17 @@ class MosaicSource(Source):
             "pixel_scale": facts.pixel_scale,
             **({} if facts.zero_point is None else {"zero_point": facts.zero_point}),
             "recipe": json.dumps(recipe),
-            "source_files": json.dumps(dict(mosaic.hashes.values())),
+            "source_files": json.dumps(self._source_files()),
             "versions": ", ".join(f"{name} {item.__version__}" for name, item in versions.items()),
+        }
+
+    def _source_files(self) -> dict[str, str]:
+        """Return the sha256 of each file by its name; two of one name are told by their role."""
+        hashes = self.mosaic.hashes
+        names = [name for name, _ in set(hashes.values())]
+        return {
+            name if names.count(name) == 1 else f"{name} ({role})": sha256
+            for role, (name, sha256) in hashes.items()
         }
 
     def draw(self, numbers: range) -> tuple[dict[str, np.ndarray], dict[int, str]]:

@@ -167,9 +167,12 @@ def _by_role(role: str, path: Path, hdus: fits.HDUList, images: list[int], liste
             f"mosaic.{role}={path}: several extensions could be meant: {listed}. Give one of them, "
             f"mosaic.{role}='{path.name}[{found[0]}]'."
         )
+    other = roles[images[0]]
+    instead = f"Give mosaic.{other}={path}, or name" if len(images) == 1 else "Name"
     raise GalgenError(
-        f"mosaic.{role}={path}: by its name no extension is meant: {listed}. Give mosaic."
-        f"{roles[images[0]]} for it, or mosaic.{role}='{path.name}[{images[0]}]'."
+        f"mosaic.{role}={path}: no extension has a name of the {role} map "
+        f"({', '.join(ROLES[role].split()[:3])}, ...): {listed}. {instead} one, "
+        f"mosaic.{role}='{path.name}[{images[0]}]'."
     )
 
 

@@ -51,7 +51,7 @@ class Border:
         edge[:, 0] |= columns.start == 0
         edge[:, -1] |= columns.stop == self.tolerance.shape[1]
         seeds = value & (solid | (edge & self.edge[section]))
-        # Single pixels of that value at the rim of the area are data; beyond the image all is empty.
+        # Single pixels of that value beside the area are data; beyond the image all is empty.
         area = np.pad(value & near, 2, constant_values=True)
         area = ndimage.binary_opening(area, np.ones((3, 3)))[2:-2, 2:-2]
         return ndimage.binary_propagation(seeds, mask=(area & near) | seeds)
@@ -71,7 +71,9 @@ class Tolerance:
             quantised = header.get("ZIMAGE", False) and header.get("ZQUANTIZ", "") != "NONE"
             if quantised and "ZSCALE" in hdus[plane.number].columns.names:
                 self.tile = header.get("ZTILE2", 1), header.get("ZTILE1", plane.shape[1])
-                tiles = [-(-side // tile) for side, tile in zip(plane.shape, self.tile, strict=True)]
+                tiles = [
+                    -(-side // tile) for side, tile in zip(plane.shape, self.tile, strict=True)
+                ]
                 steps = np.array(hdus[plane.number].data["ZSCALE"], float)
                 self.steps = steps.reshape(tiles) if steps.size == np.prod(tiles) else None
 
@@ -169,7 +171,9 @@ def _blocks(
     return np.concatenate(solid), np.concatenate(edge), share
 
 
-def _runs(empty: np.ndarray, equal: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _runs(
+    empty: np.ndarray, equal: np.ndarray, starts: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
     """Tell which pieces of a line of pixels are empty from end to end."""
     full = np.add.reduceat(empty.ravel(), starts, 0, int) == sizes
     return full & (np.add.reduceat(equal.ravel(), starts, 0, int) > 0)

@@ -134,8 +134,8 @@ class Mosaic:
             other = role_of(plane.name)
             if other not in (None, role):
                 notes.append(
-                    f"mosaic.{role} is the extension {plane.name} of {plane.path.name}, by its name "
-                    f"one of mosaic.{other}"
+                    f"mosaic.{role} is the extension {plane.name} of {plane.path.name}, by its "
+                    f"name one of mosaic.{other}"
                 )
         refuse_twice(planes)
         with opened("image", image.path) as hdus:
@@ -163,8 +163,8 @@ class Mosaic:
             return found.value
         if found.value is not None and abs(found.value - self.zero_point) > AGREEMENT:
             notes.append(
-                f"mosaic.zero_point={self.zero_point} is used, but the header's {found.source} gives "
-                f"{found.value:.4f}"
+                f"mosaic.zero_point={self.zero_point} is used, but the header's {found.source} "
+                f"gives {found.value:.4f}"
             )
         return self.zero_point
 
@@ -197,9 +197,7 @@ class Mosaic:
         role = "rms" if "rms" in self.images else "weight"
         return missing.OUTLIER * missing.smallest_noise(self.facts.planes[role], _NOISE[role])
 
-    def read(
-        self, section: detection.Section
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    def read(self, section: detection.Section) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Read a section of the image and of its noise map.
 
         Args:

@@ -9,9 +9,14 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
-ZERO_POINTS = ["ABMAGZP", "ABZP", "ZPAB", "ZP_AB", "MAGZERO", "MAGZEROP", "MAGZPT", "MAGZP", "ZEROPNT", "ZEROPOIN", "ZPT", "ZP", "PHOTZP", "PHOTZPT"]
+ZERO_POINTS = (
+    *("ABMAGZP", "ABZP", "ZPAB", "ZP_AB", "MAGZERO", "MAGZEROP", "MAGZPT", "MAGZP"),
+    *("ZEROPNT", "ZEROPOIN", "ZPT", "ZP", "PHOTZP", "PHOTZPT"),
+)
 """Keywords of the magnitude of one unit, the plainest first."""
-EXPOSURES = ["EXPTIME", "EXPOSURE", "XPOSURE", "TEXPTIME", "EFFEXPTM"]
+SYSTEMS = ("MAGSYS", "PHOTSYS", "MAGSYSTE")
+"""Keywords of the system that magnitudes count in."""
+EXPOSURES = ("EXPTIME", "EXPOSURE", "XPOSURE", "TEXPTIME", "EFFEXPTM")
 """Keywords of the exposure time, s."""
 WORDS = {
     "electron": "electron electrons e- e elec el photoelectron photoelectrons",
@@ -44,6 +49,12 @@ WORDS = {
     "Angstrom": "angstrom angstroms ang angs aa a",
     "Hz": "hz hertz",
 }
+SYMBOLS = {
+    **{"\u00b5": "u", "\u03bc": "u", "\u00c5": "Angstrom", "\u00b7": " ", "\u00d7": "*"},
+    **{"\u207b": "^-", "^-\u00b9": "^-1", "^-\u00b2": "^-2", "\u00b2": "^2"},
+    **{"{": "(", "}": ")", "**": "^"},
+}
+"""How other symbols are spelled, to be replaced in this order."""
 SPELLINGS = {spelling: word for word, spellings in WORDS.items() for spelling in spellings.split()}
 AGREEMENT = 0.05
 """Largest difference of two zero points that are the same, mag."""
@@ -86,10 +97,10 @@ def parse_unit(text: str) -> u.UnitBase | None:
 
 
 def _parse(text: str) -> u.UnitBase | None:
-    text = re.sub("[\u00b5\u03bc]", "u", text).replace("\u00c5", "Angstrom")
-    text = re.sub("\u00b2", "^2", text).replace("\u207b\u00b2", "^-2").replace("\u207b\u00b9", "^-1")
-    text = text.translate(str.maketrans("{}", "()")).replace("**", "^").replace("\u00b7", " ").replace("\u00d7", "*")
-    factor, found = 1.0, re.match(r"\s*(?:(\d*\.?\d+)\s*[xX*]\s*)?10\^?\s*\(?([+-]\d+)\)?[\s*.]*", text)
+    for symbol, word in SYMBOLS.items():
+        text = text.replace(symbol, word)
+    power = r"\s*(?:(\d*\.?\d+)\s*[xX*]\s*)?10\^?\s*\(?([+-]\d+)\)?[\s*.]*"
+    factor, found = 1.0, re.match(power, text)
     if found is None:
         found = re.match(r"\s*((?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)(?![\d.^])[\s*]*", text)
         factor = float(re.sub("[dD]", "e", found[1])) if found else 1.0
@@ -107,11 +118,10 @@ def _parse(text: str) -> u.UnitBase | None:
 
 def _word(word: str, text: str) -> str:
     """Spell a word of a unit as astropy does."""
-    upper = {"MJY": "MJy" if re.search(r"(?i)/\s*sr|sr\^?-1|ster", text) else "?"}
-    if word in upper:
-        return upper[word]  # milli or mega
-    if word in ("MJy", "mJy", "PJy", "GJy"):
-        return word
+    if word == "MJY":  # milli or mega
+        return "MJy" if re.search(r"(?i)/\s*sr|sr\^?-1|ster", text) else "?"
+    if word.lower() in ("mjy", "pjy", "gjy"):
+        return word[0] + "Jy"
     return SPELLINGS.get(word.lower(), word)
 
 
@@ -171,13 +181,13 @@ def _judge(
     found: dict[str, float], unit: u.UnitBase | None, header: fits.Header, notes: list[str]
 ) -> ZeroPoint:
     """Choose among what the keywords give, and say what does not fit."""
-    system = next((str(header[key]) for key in ("MAGSYS", "PHOTSYS", "MAGSYSTE") if key in header), "")
-    if system.strip().upper().startswith(("VEGA", "ST")) and not system.upper().startswith("STD"):
+    system = next((str(header[key]).strip() for key in SYSTEMS if key in header), "")
+    if system.upper().startswith(("VEGA", "ST")):
         dropped = [key for key in found if key in ZERO_POINTS]
         found = {key: value for key, value in found.items() if key not in dropped}
         if dropped:
             notes.append(
-                f"{', '.join(dropped)} of the header counts in {system.strip()} magnitudes, not AB, "
+                f"{', '.join(dropped)} of the header counts in {system} magnitudes, not AB, "
                 "and is not used"
             )
     if not found:

@@ -104,7 +104,24 @@ def _read_text(text: str, suffixes: list[str]) -> Table:
         form = "ascii.ecsv"
     if form == "ascii.ecsv":
         return Table.read(lines, format=form)
-    return Table.read(lines, format=form or "ascii", converters={"*": str})
+    if form is None:
+        return Table.read(lines, format="ascii", converters={"*": str})
+    lines = _headed(lines)
+    header = lines.split("\n", 1)[0]
+    semicolons = form == "ascii.csv" and ";" in header and "," not in header
+    delimiter = {"delimiter": ";"} if semicolons else {}
+    return Table.read(lines, format=form, converters={"*": str}, **delimiter)
+
+
+def _headed(lines: str) -> str:
+    """Remove remarks above the names of columns, and the # before these."""
+    rows = lines.split("\n")
+    remarks = next((n for n, row in enumerate(rows) if not row.startswith("#")), len(rows))
+    separators = [sum(map(row.count, ",;\t")) for row in rows[: remarks + 1]]
+    named = remarks and separators[remarks - 1] and separators[remarks - 1] == separators[-1]
+    if named:
+        return "\n".join([rows[remarks - 1].lstrip("# "), *rows[remarks:]])
+    return "\n".join(rows[remarks:])
 
 
 def _read_fits(file: Path, part: str | None, wanted: Callable) -> Table:
