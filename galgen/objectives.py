@@ -112,4 +112,5 @@ def _command(name: str, *arguments: str) -> None:
     words = [*python(), "-m", f"galgen.{name}", *arguments]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise GalgenError((ended.stderr.strip().splitlines() or [f"galgen.{name} failed"])[-1])
+        said = (ended.stderr.strip().splitlines() or [f"galgen.{name} failed"])[-1]
+        raise GalgenError(said.removeprefix("galgen: "))

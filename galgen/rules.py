@@ -15,6 +15,9 @@ LOSSES = ("val/loss", "val/reconstruction", "val/kl")
 """What a search can minimise without an evaluation."""
 
 
+LEAST_EVALUATED = 100
+"""Galaxies of an evaluation."""
+
 LARGEST = 2**62
 """Of whole numbers that have no other bound."""
 
@@ -125,6 +128,12 @@ def _check_sweep(config: DictConfig) -> None:
         raise GalgenError(
             f"search.objective is {objective}, it can be {', '.join(LOSSES)}, or a score of the "
             f"evaluation after one of {', '.join(PRIORS)}, such as flow.mean_w1"
+        )
+    n = config.search.n if config.search else LEAST_EVALUATED
+    if type(n) is not int or n < LEAST_EVALUATED:
+        raise GalgenError(
+            f"search.n={n}: an evaluation needs {LEAST_EVALUATED} galaxies. Give a whole number "
+            f"from {LEAST_EVALUATED}."
         )
 
 

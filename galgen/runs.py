@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from galgen.config import check_targets
 from galgen.errors import GalgenError, InUse
 from galgen.files import write_text
+from galgen.longer import check_longer, is_longer
 
 RUNS = Path("runs")
 """Where a training makes its run, if it is not told."""
@@ -31,10 +32,6 @@ NOT_CONTENT = (
     *("launcher", "search", "logger"),
 )
 """Keys that say where and how a run is made, kept and tracked, not what it is."""
-OF_THE_LENGTH = ("trainer.max_epochs", "lr_schedule.T_max", "beta_schedule.values")
-"""Ends of keys that may differ in a run that goes on with more epochs."""
-ANY_LENGTH = (".Constant", ".ReduceLROnPlateau", ".StepLR", ".MultiStepLR", ".ExponentialLR")
-"""Schedules that are the same in the first epochs, however many there will be."""
 REPORTED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "h5py", "wandb")
 """Packages whose versions a run remembers, beside galgen's own."""
 
@@ -97,11 +94,9 @@ class Run:
         stored = flatten(_content(_load_yaml(path)))
         new = flatten(_content(stored_form(self.config)))
         different = [key for key in {**stored, **new} if stored.get(key) != new.get(key)]
-        if "trainer.max_epochs" in different and all(k.endswith(OF_THE_LENGTH) for k in different):
-            before, epochs = stored["trainer.max_epochs"], new["trainer.max_epochs"]
-            if type(before) is int and before < epochs:
-                self._check_longer(before, new)
-                return
+        if is_longer(stored, new, different):
+            check_longer(self.directory, stored, new)
+            return
         if different:
             key = different[0]
             raise GalgenError(
@@ -109,22 +104,6 @@ class Run:
                 f"{key} is {stored.get(key)} there and {new.get(key)} here); give another "
                 "run_name, or overwrite=true to start it afresh"
             )
-
-    def _check_longer(self, before: int, new: dict) -> None:
-        """Check that the epochs so far are the beginning of a training of more.
-
-        Raises:
-            GalgenError: if a schedule would have gone another way in them.
-        """
-        beta, rate = (new.get(f"{name}._target_") for name in ("beta_schedule", "lr_schedule"))
-        for group, target in (("beta_schedule", beta), ("lr_schedule", rate)):
-            if target is not None and not target.endswith(ANY_LENGTH):
-                raise GalgenError(
-                    f"trainer.max_epochs={new['trainer.max_epochs']}: {self.directory} was begun "
-                    f"for {before} epochs, and its {group} depends on their number, so they are "
-                    "not the beginning of a longer training. Give another run_name, and "
-                    f"init_from={self.directory} to start from its weights."
-                )
 
     def _has_epochs_to_go(self, result: dict) -> bool:
         """Say whether the training ended with its last epoch, and now has more."""

@@ -38,13 +38,15 @@ STYLES = {"done": "green", "running": "cyan", "waiting": "dim", "failed": "red",
 class Watch(Callback):
     """Begin to show the jobs when Hydra begins a sweep, whichever word or file asked for it."""
 
-    shown = contextlib.ExitStack()
-    """What ends with the sweep."""
+    shown: contextlib.ExitStack | None = None
+    """What ends with the sweep; None in a command whose jobs are not shown."""
     folder: Path | None = None
     """Of the records; None where there is no sweep."""
 
     def on_multirun_start(self, config: DictConfig, **others) -> None:
         """Check the search, make a folder for the records, and show them."""
+        if Watch.shown is None:
+            return
         try:
             check_search(config, _varied(config))
             folder = new_folder()
@@ -76,7 +78,7 @@ def watched() -> Iterator[None]:
         )
     Watch.folder = None
     try:
-        with Watch.shown:
+        with contextlib.ExitStack() as Watch.shown:
             try:
                 yield
                 if Watch.folder:
@@ -94,6 +96,7 @@ def watched() -> Iterator[None]:
             "a process that starts jobs was killed, and the sweep with it; the same command goes on"
         ) from error
     finally:
+        Watch.shown = None
         records = read_records(Watch.folder) if Watch.folder else []
         if Watch.folder:
             _conclude(records, Console(soft_wrap=True))

@@ -53,6 +53,8 @@ def do_job(config: DictConfig) -> float:
         GalgenError: of a job that failed, where a search must know.
     """
     job, folder = HydraConfig.get(), Path(os.environ[FOLDER])
+    if str(os.getppid()) == folder.name.rpartition("-")[2]:  # a worker of joblib's
+        _die_with_parent()
     task = [word for word in job.overrides.task if _group(word) not in OF_THE_SWEEP]
     record = Record(job.job.num, task, host=platform.node())
     record.maximise = job.sweeper.get("direction") == "maximize"

@@ -271,6 +271,27 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
     assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [40, 40]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere jobs outlive what started them")
+def test_trainings_end_with_a_sweep_that_is_killed(small, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    words = [sys.executable, "-m", "galgen.train", "-m", "launcher=joblib", "seed=0,1", *small]
+    words += ["trainer.max_epochs=40", "callbacks.pictures.times=1"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    sweep = subprocess.Popen(words, **streams)
+    wait_for(sweep, lambda: len(list(Path("runs").rglob("last.ckpt"))) == 2)
+    sweep.kill()
+    sweep.wait()
+    jobs = records_of(sweep.pid)
+    while any(parent_and_state(job["pid"])[1] != "Z" for job in jobs):
+        pass
+    assert [job["state"] for job in records_of(sweep.pid)] == ["cut", "cut"]
+    for log in Path(os.environ["GALGEN_CACHE"]).rglob(f"*-{sweep.pid}/*.log"):
+        assert "stopped by a signal; the same command goes on" in log.read_text()
+    again = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [40, 40]
+
+
 class Evil:
     def __reduce__(self):
         return os.mkdir, ("executed",)

@@ -405,6 +405,7 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["launcher.jobs_per_gpu=-1"], "launcher.jobs_per_gpu is -1"),
         (["search=optuna", "search.objective=val/los"], "search.objective is val/los"),
         (["search=optuna", "search.objective=flow"], "such as flow.mean_w1"),
+        (["search=optuna", "search.n=20"], "search.n=20: an evaluation needs 100 galaxies"),
     ],
 )
 def test_bad_input_ends_with_a_sentence_and_leaves_no_run(command, small, overrides, message):
