@@ -165,7 +165,10 @@ def test_runs_are_named_once_and_told_apart(make, command):
     code, printed = command("compare", str(first), "two", str(first.absolute()), "out=o")
     assert code == 0, printed
     assert [row["run"] for row in table("o")] == [str(first), str(second)]
-    command("compare", f"run='{first}'", "out=o")  # drawn again, over the other
+    code, printed = command("compare", f"run='{first}'", "out=o")
+    assert (code, "o/comparison.csv is there already" in printed) == (1, True)
+    assert [row["run"] for row in table("o")] == [str(first), str(second)]
+    command("compare", f"run='{first}'", "out=o", "overwrite=true")
     assert [row["run"] for row in table("o")] == ["same name"]
 
 

@@ -46,7 +46,40 @@ def test_pictures_go_into_the_run(command, physical, tmp_path):
     for figure in ("samples", "traversal", "interpolation between=[0,3]"):
         code, printed = command("plot", f"run={run}", *f"figure={figure}".split())
         assert code == 0, printed
-        assert (run / "figures" / f"{figure.split()[0]}.pdf").is_file()
+        name = figure.replace(" between=[0,3]", "_between0,3")
+        assert (run / "figures" / f"{name}.pdf").is_file(), printed
+
+
+def test_pictures_are_named_by_what_they_are_drawn_with(command, trained):
+    arguments = [f"run={trained}", "figure=samples", "n=2", "out=pictures"]
+    for redshift in ("0.5", "0.5:2", "[0.5,1]"):
+        code, printed = command("plot", *arguments, f"redshift={redshift}")
+        assert code == 0, printed
+    expected = {"samples_n2_redshift0.5", "samples_n2_redshift0.5-2", "samples_n2_redshift0.5,1.0"}
+    assert {path.stem for path in Path("pictures").iterdir()} <= expected | {
+        "samples_n2_redshift0.5,1"
+    }
+    assert len(list(Path("pictures").glob("*.png"))) == 3
+    code, printed = command("plot", *arguments, "redshift=0.5")
+    assert (code, "is there already. Give overwrite=true" in printed) == (1, True)
+    assert command("plot", *arguments, "redshift=0.5", "overwrite=true")[0] == 0
+
+
+def test_chosen_generated_galaxies_are_those_of_their_numbers(trained):
+    run = TrainedRun(trained)
+    figure = Samples(galaxies=[7, 2], redshift=0.5, stretch="linear").draw(run)["samples"]
+    for axis, number in zip(panels(figure), (7, 2), strict=True):
+        [image] = run.sample(1, 0.5, start=number)
+        np.testing.assert_allclose(axis.images[0].get_array(), image.clip(0, 1), atol=1e-6)
+
+
+def test_a_figure_for_a_talk_has_larger_letters_and_as_many_pixels(trained):
+    run = TrainedRun(trained)
+    paper, talk = (
+        Reconstruction(n=3, style=style).draw(run)["reconstruction"] for style in ("paper", "talk")
+    )
+    assert talk.get_figwidth() < paper.get_figwidth()
+    assert talk.get_dpi() > 1.5 * paper.get_dpi()
 
 
 def test_reconstructions_are_the_models(trained):
@@ -206,7 +239,7 @@ def test_the_original_projects_losses(command):
         (["figure=latent", "colour=size"], "null or redshift"),
         (["figure=losses", "scale=sqrt"], "log or linear"),
         (["figure=traversal", "galaxy=-1"], "galaxy -1"),
-        (["run=[a,b]"], "figure=losses alone"),
+        (["run=[a,b]"], "a is no run directory"),
         (["out=a_file"], "cannot be written"),
     ],
 )
