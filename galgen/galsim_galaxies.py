@@ -83,8 +83,7 @@ class Making:
             raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}")
         if prior is not None:
             check_prior(prior)
-        self.run, self.edge, self.prior = run, edge, prior or run.default_prior
-        run.warn_of_prior(self.prior)
+        self.run, self.edge, self.prior = run, edge, run.prior_for(prior, keys)
         self.conditions = run.conditions(keys, self.prior)
 
     def galaxies(self, n: int, seed: int, start: int) -> Iterator[galsim.InterpolatedImage]:

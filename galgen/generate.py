@@ -29,9 +29,9 @@ def main(config: DictConfig) -> None:
     from galgen.trained import TrainedRun
 
     run = TrainedRun(directory, config.device, config.data.file)
-    prior = config.prior or run.default_prior
-    run.warn_of_prior(prior)
     learned = run.learned_conditions() if config.conditions == "learned" else None
+    keys = config if learned is None else dict.fromkeys(learned.names, "learned")
+    prior = run.prior_for(config.prior, keys)
     conditions = run.conditions(config, prior) if learned is None else None
     numbers = (config.seed, config.start)
     catalogue = Catalogue(run, config.n, conditions, *numbers, prior, learned, config.edge)

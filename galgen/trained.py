@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from torch.distributions import Normal
 
 from galgen import runs
-from galgen.conditions import Condition, Conditions, asked_for
+from galgen.conditions import STREAMS, Condition, Conditions, asked_for
 from galgen.config import check_targets, instantiate, locate
 from galgen.data.datamodules import SurveyDataModule
 from galgen.data.parts import Batch
@@ -145,8 +145,8 @@ class TrainedRun:
         Args:
             n: number of galaxies.
             redshift: one number for all, or (n,); conditional models need it.
-            prior: what the latents are drawn from: `normal`, or one that was fitted;
-                `default_prior` where None.
+            prior: what the latents are drawn from: `normal`, or one that was fitted; as
+                `prior_for` chooses where None.
             seed: whole number from 0.
             start: number of the first galaxy.
             **conditions: what else the prior may know, one number for all or (n,), NaN where
@@ -162,7 +162,7 @@ class TrainedRun:
         """
         if redshift is not None and not self.model.conditional:
             raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
-        prior = prior or self.default_prior
+        prior = self.prior_for(prior, conditions)
         made = self.model.sample(n, redshift, prior, seed, start, conditions)
         self._warn_beyond({**conditions, "redshift": redshift}, prior)
         return self.physical(made)
@@ -245,12 +245,24 @@ class TrainedRun:
             f"under prior={best}, which draws galaxies more like the survey's"
         )
 
-    def warn_of_prior(self, prior: str) -> None:
-        """Warn of a prior that is not the best choice, once."""
+    def prior_for(self, prior: str | None, keys: Mapping) -> str:
+        """Return the prior that galaxies are drawn from, and warn once if it is no good choice.
+
+        Args:
+            prior: as it is asked for; where None, the cheapest fitted one that knows the
+                conditions, if it is better than N(0, 1).
+            keys: what galaxies are asked for by; None of what is not.
+        """
+        if prior is None:
+            asked = {name for name in STREAMS if keys.get(name) is not None} - {"redshift"}
+            better = [name for name, (cost, normal) in self.prior_costs.items() if cost < normal]
+            able = (name for name in better if asked <= set(self.known_conditions(name)))
+            prior = next(able, self.default_prior)
         note = self.prior_note(prior)
         if note and note not in self.warned:
             log.warning("%s: %s", self.name, note)
             self.warned.add(note)
+        return prior
 
     def condition_ranges(self, prior: str) -> dict[str, tuple[float, float]]:
         """Return the smallest and largest of each condition in the training part, by name.

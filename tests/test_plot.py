@@ -133,8 +133,8 @@ def test_an_interpolation_ends_at_its_galaxies(trained):
     for axis, image in zip((axes[1], axes[5]), ends, strict=True):
         np.testing.assert_allclose(axis.images[0].get_array(), image / peak, atol=1e-5)
     low, high = batch.redshift.tolist()
-    between = [f"redshift\n{z:.2f}" for z in np.linspace(low, high, 5)]
-    titles = [f"no. 1\n{low:.2f}", *between, f"no. 6\n{high:.2f}"]
+    between = [f"decoded\nredshift {z:.2f}" for z in np.linspace(low, high, 5)]
+    titles = [f"no. 1\nredshift {low:.2f}", *between, f"no. 6\nredshift {high:.2f}"]
     assert [axis.get_title() for axis in axes] == titles
 
 

@@ -105,7 +105,7 @@ class Display:
         bar = f'bar {self.bar_length(image):g}", ' if self.pixel_scale else ""
         light = np.geomspace(1e-6, 1, 601)
         faintest = light[np.argmax(STRETCHES[self.stretch](light) > DARK)]
-        unseen = f"light below {100 * faintest:.2g} % of it is dark"
+        unseen = f"light below {100 * faintest:.2g}\N{NO-BREAK SPACE}% of it is dark"
         return f"{bar}{self.stretch} stretch from 0 to {scale}; {unseen}"
 
 
@@ -166,10 +166,9 @@ def grid(
 
 
 def add_caption(figure: Figure, text: str) -> None:
-    """Write a line below the panels, in two where the figure is narrow."""
-    characters = int(figure.get_figwidth() * 18)
-    lines = textwrap.wrap(text, characters)
-    size = 7 if len(lines) < 2 else 6
+    """Write a line below the panels, in smaller lines where the figure is narrow."""
+    lines = textwrap.wrap(text, int(figure.get_figwidth() * 19))
+    size = 7 if len(lines) < 2 else 5
     figure.text(0.01, 0.02 / figure.get_figheight(), "\n".join(lines), fontsize=size, va="bottom")
 
 

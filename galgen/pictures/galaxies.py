@@ -100,8 +100,7 @@ class Samples(Picture):
 
     def draw(self, run: TrainedRun) -> dict[str, Figure]:
         """Return the figure `samples`."""
-        prior = self.prior or run.default_prior
-        run.warn_of_prior(prior)
+        prior = run.prior_for(self.prior, self.others)
         by_default = SURVEY if run.model.conditional else None
         wanted = by_default if self.redshift is None else self.redshift
         conditions = run.conditions({**self.others, "redshift": wanted}, prior)
@@ -237,10 +236,9 @@ class Interpolation(Picture):
         titles = [f"{share:.0%}" for share in way.tolist()]
         first, last = (f"no. {position}" for position in positions)
         if condition is not None:
-            titles = [f"redshift\n{z:.2f}" for z in condition.tolist()]
-            first, last = (
-                f"{name}\n{titles[place].split()[1]}" for name, place in ((first, 0), (last, -1))
-            )
+            shown = [f"redshift {z:.2f}" for z in condition.tolist()]
+            titles = [f"decoded\n{title}" for title in shown]
+            first, last = f"{first}\n{shown[0]}", f"{last}\n{shown[-1]}"
         return figures.interpolation(images, [first, *titles, last], [""], self.display(run))
 
 
