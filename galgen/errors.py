@@ -10,3 +10,7 @@ class GalgenError(Exception):
 
 class DamagedCheckpoint(GalgenError):
     """A checkpoint is no longer what was written."""
+
+
+class Unreadable(GalgenError):
+    """The system does not give a file; it may be whole, so nothing may replace it."""
