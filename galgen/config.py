@@ -9,6 +9,7 @@ import errno
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -27,10 +28,16 @@ from hydra.errors import (
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from galgen.errors import GalgenError
-from galgen.files import DISK_FULL
+from galgen.files import DISK_FULL, expand, reason
+from galgen.lookup import locate as locate_run
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
@@ -49,6 +56,11 @@ PLAIN = {
     type(None): "null",
 }
 """Types of plain values, in the words of error messages."""
+PATHS = (
+    *("run_root", "init_from", "out", "file", "data.file"),
+    *("prepare.release", "prepare.downloads", "hydra.sweep.dir", "hydra.run.dir"),
+)
+"""Keys that take a path, in any command; `run` is looked up."""
 WITH_VALUE = (
     *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
@@ -86,6 +98,10 @@ def command(
             if not show_traceback:  # of child processes either
                 os.environ.pop("HYDRA_FULL_ERROR", None)
             try:
+                check_given(config)
+                fill_in_paths(config)
+                if "run" in config:
+                    find_run(config)
                 return task(config)
             except Exception as error:
                 if show_traceback:
@@ -105,7 +121,7 @@ def command(
             try:
                 if words:
                     sys.argv[1:] = name_words(sys.argv[1:], words)
-                sys.argv[1:] = bracketed(sys.argv[1:], lists)
+                sys.argv[1:] = with_environment(bracketed(sys.argv[1:], lists))
                 with watched():
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
                         run_task
@@ -153,8 +169,95 @@ def name_words(arguments: list[str], key: str) -> list[str]:
         (others if is_option or is_pair else words).append(word)
     if words and any(other.startswith(f"{key}=") for other in others):
         raise GalgenError(f"{words[0]}: give all as {key}=[...], or all as words without {key}=")
-    quoted = ",".join(QuotedString(word, Quote.single).with_quotes() for word in words)
-    return [*others, f"{key}=[{quoted}]"] if words else others
+    quoted = [QuotedString(word, Quote.single).with_quotes() for word in words]
+    if len(quoted) == 1:
+        return [*others, f"{key}={quoted[0]}"]
+    return [*others, f"{key}=[{','.join(quoted)}]"] if words else others
+
+
+def with_environment(arguments: list[str]) -> list[str]:
+    """Fill in what Hydra would not: ${NAME} of the environment in paths, and ~ of `run_root`.
+
+    Args:
+        arguments: the command line. Hydra takes ${NAME} for a key of the config, and makes the
+            folder of a sweep before the command begins.
+    """
+    filled = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and key.lstrip("+") in (*PATHS, "run"):
+            value = re.sub(r"\$\{(\w+)\}", lambda name: os.environ.get(name[1], name[0]), value)
+            if key in ("run_root", "hydra.sweep.dir", "hydra.run.dir") and value[:1] in ("~", "$"):
+                value = str(fill_in(key, value)) if "${" not in value else value
+        filled.append(f"{key}{equals}{value}")
+    return filled
+
+
+def check_given(config: DictConfig) -> None:
+    """Check that every key without a default has been given.
+
+    Raises:
+        GalgenError: naming all that are missing, and what each is.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise GalgenError(
+            f"missing: {'; '.join(map(_described, missing))}. Give each as key=value."
+        )
+
+
+def _described(key: str) -> str:
+    """Give a key with the comment beside it in conf/."""
+    line = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}: \?\?\?\s+#\s*(.+)$", re.MULTILINE)
+    command_first = sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
+    found = (line.search(path.read_text()) for path in command_first)
+    return next((f"{key} ({match[1]})" for match in found if match), key)
+
+
+def fill_in_paths(config: DictConfig) -> None:
+    """Fill in ~ and environment variables of all keys that take a path.
+
+    Raises:
+        GalgenError: if a variable is not set.
+    """
+    for key in PATHS:
+        value = OmegaConf.select(config, key)
+        if isinstance(value, str) and value:
+            OmegaConf.update(config, key, str(fill_in(key, value)))
+
+
+def fill_in(key: str, value: str) -> Path:
+    """Fill in ~ and environment variables of a path.
+
+    Args:
+        key: the key that it was given as, for the message.
+        value: the path.
+
+    Raises:
+        GalgenError: if a variable is not set, or `~name` is of no user.
+    """
+    try:
+        path = expand(value)
+    except RuntimeError as error:
+        raise GalgenError(f"{key}={value}: there is no such home folder. Write it out.") from error
+    unset = re.search(r"\$\{?([A-Za-z_]\w*)\}?", str(path))
+    if unset and unset[1] not in os.environ and not path.exists():
+        raise GalgenError(
+            f"{key}={value}: the environment variable {unset[1]} is not set. Set it, or write the "
+            "path out."
+        )
+    return path
+
+
+def find_run(config: DictConfig) -> None:
+    """Put the path of each run, or what stands in its place, into `run`.
+
+    Raises:
+        GalgenError: if there is no such run.
+    """
+    sources = config.run if isinstance(config.run, ListConfig) else [config.run]
+    found = [str(locate_run(fill_in("run", str(source)))) for source in sources]
+    config.run = found if isinstance(config.run, ListConfig) else found[0]
 
 
 def bracketed(arguments: list[str], keys: Iterable[str]) -> list[str]:
@@ -188,12 +291,22 @@ def explain(error: BaseException) -> str:
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _unknown_key(cause)
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} has no value; give it one: {error.full_key}=..."
+        return f"missing: {_described(error.full_key)}. Give each as key=value."
+    if isinstance(error, InterpolationKeyError) and error.full_key in PATHS:
+        name = re.search(r"'(.*?)'", str(error))
+        return (
+            f"{error.full_key}: {name[1] if name else 'a variable'} is no environment variable and "
+            "no key of the config. Set it, or write the path out."
+        )
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
         if error.errno == errno.EFBIG:
             return f"files may not be so large here (ulimit -f){place}; the same command goes on"
         return f"the disk is full{place}; free some space and give the same command again"
+    why = reason(error)
+    if why:
+        place = getattr(error, "filename", None)
+        return f"{place}: {why}." if place else f"{why[0].upper()}{why[1:]}."
     if isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
         return " ".join(str(error).split())
     first_line = (str(error).splitlines() or [""])[0]

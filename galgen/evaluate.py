@@ -31,7 +31,7 @@ COLUMNS = {
 """Of the table on the terminal; evaluation.json has more."""
 
 
-@command("evaluate", resumes=False, lists=("prior",))
+@command("evaluate", words="run", resumes=False, lists=("prior",))
 def main(config: DictConfig) -> None:
     """Evaluate a run, and say what was found and where it lies."""
     asked = check(config)

@@ -25,7 +25,7 @@ FORMATS = {
 """Ending of the files and packages needed, by format."""
 
 
-@command("export", resumes=False)
+@command("export", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Write encoder and decoder in a format, each checked against the model."""
     if str(config.format) not in FORMATS:

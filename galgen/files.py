@@ -14,7 +14,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of the operating system: no space, none left of a quota, a limit on files."""
 
 IN_USE = "it is in use by another program. Close it there, and give the same command again"
-NETWORK = "the network disk does not answer. See that it is mounted, and give the same command again"
+NETWORK = "the network disk does not answer. See that it is mounted, and try again"
 REASONS = {
     errno.EAGAIN: IN_USE,
     errno.EBUSY: IN_USE,

@@ -11,7 +11,7 @@ from galgen.rules import PRIORS, check_whole_numbers
 KINDS = (*PRIORS[1:], "conditions")
 
 
-@command("fit_flow", resumes=False, lists=("fit",))
+@command("fit_flow", words="run", resumes=False, lists=("fit",))
 def main(config: DictConfig) -> None:
     """Fit what `fit` names, and say how well each describes held-out galaxies."""
     check(config)

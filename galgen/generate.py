@@ -14,7 +14,7 @@ from galgen.rules import check_prior, check_whole_numbers
 ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 
 
-@command("generate")
+@command("generate", words="run")
 def main(config: DictConfig) -> None:
     """Generate galaxies into a file and say where it is."""
     check(config)

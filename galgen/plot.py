@@ -10,7 +10,7 @@ from galgen.errors import GalgenError
 from galgen.files import DISK_FULL
 
 
-@command("plot", resumes=False)
+@command("plot", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Draw what `figure` describes and say where the files are."""
     check_targets(config)

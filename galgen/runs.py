@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.config import check_targets
-from galgen.errors import GalgenError
-from galgen.files import write_text
+from galgen.errors import GalgenError, Unreadable
+from galgen.files import expand, reading, write_text
+from galgen.lookup import is_run
 
 PARTS_OF_CONFIG = ("model", "data", "transform")
 """Nodes that every run's config has."""
@@ -49,16 +50,16 @@ class Run:
 
     def __init__(self, config: DictConfig):
         if config.data.get("file"):
-            config.data.file = str(Path(config.data.file).expanduser().absolute())
+            config.data.file = str(expand(config.data.file).absolute())
         if config.get("init_from"):
-            config.init_from = str(Path(config.init_from).expanduser().absolute())
+            config.init_from = str(expand(config.init_from).absolute())
         self.config, self.command = config, sys.argv
         if not config.run_name:
             config.run_name = content_name(config)
         config.run_name = str(config.run_name)
         if Path(config.run_name).name != config.run_name:
             raise GalgenError(f"run_name is {config.run_name!r}, it must be a plain folder name")
-        self.directory = Path(str(config.run_root)).expanduser() / config.run_name
+        self.directory = expand(config.run_root) / config.run_name
         config.run_dir = str(self.directory.absolute())
 
     @property
@@ -66,8 +67,9 @@ class Run:
         """What the finished training arrived at; None before."""
         done = self.directory / "DONE"
         try:
-            return json.loads(done.read_text()) or None
-        except (OSError, ValueError):  # ValueError: damaged, so not to be believed
+            with reading(done):
+                return json.loads(done.read_text()) or None
+        except (FileNotFoundError, ValueError):  # ValueError: damaged, so not to be believed
             return None
 
     @property
@@ -111,7 +113,8 @@ class Run:
             ) from error
         lock = FileLock(self.directory / ".lock", timeout=0)
         try:
-            lock.acquire()
+            with reading(self.directory):
+                lock.acquire()
         except Timeout:
             raise GalgenError(
                 f"{self.directory} is in use by another process; wait for it, or give another "
@@ -153,7 +156,7 @@ class Run:
         """
         data = self.directory / "data.json"
         facts = json.loads(json.dumps(facts))
-        if data.is_file() and _survey(json.loads(data.read_text())) != _survey(facts):
+        if data.is_file() and _survey(_remembered(data)) != _survey(facts):
             raise GalgenError(
                 f"{facts['file']} or its split is not what {self.directory} was begun with (see "
                 "data.json there); restore it, or give overwrite=true to start afresh"
@@ -213,11 +216,6 @@ def find_runs(folders: list[Path]) -> list[Path]:
     return list(found.values())
 
 
-def is_run(path: Path) -> bool:
-    """Say whether a path is a run directory."""
-    return (path / "config.yaml").is_file()
-
-
 def read_config(directory: Path) -> DictConfig:
     """Read the config of a run.
 
@@ -263,7 +261,8 @@ def read_facts(directory: Path) -> dict:
     """
     path = Path(directory) / "data.json"
     try:
-        facts = json.loads(path.read_text())
+        with reading(path):
+            facts = json.loads(path.read_text())
         facts["transform"]["name"], facts["survey"]
     except FileNotFoundError as error:
         raise GalgenError(f"{directory} has no data.json: its training never began") from error
@@ -326,12 +325,25 @@ def _git_state() -> dict | None:
 
 def _load_yaml(path: Path) -> DictConfig:
     try:
-        config = OmegaConf.load(path)
+        with reading(path):
+            config = OmegaConf.load(path)
+    except Unreadable:
+        raise
     except Exception as error:  # of yaml and omegaconf, which have no common base
         raise GalgenError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(config, DictConfig):
         raise GalgenError(f"{path} is damaged: it is no mapping")
     return config
+
+
+def _remembered(path: Path) -> dict:
+    try:
+        with reading(path):
+            return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise GalgenError(
+            f"{path}: the file is damaged. Restore it, or give overwrite=true to start afresh."
+        ) from error
 
 
 def _content(config: dict | DictConfig) -> dict:

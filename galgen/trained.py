@@ -14,6 +14,7 @@ from galgen import runs
 from galgen.config import check_targets, instantiate, locate
 from galgen.data.datamodules import SurveyDataModule
 from galgen.errors import GalgenError
+from galgen.files import expand
 from galgen.fitted_priors import CONDITIONS, path_of, read
 from galgen.loading import load_model
 from galgen.redshifts import Redshifts
@@ -54,7 +55,7 @@ class TrainedRun:
     def __init__(
         self, directory: str | Path, device: str | None = None, data_file: str | None = None
     ):
-        self.directory = Path(str(directory)).expanduser()
+        self.directory = expand(directory)
         self.config = runs.read_config(self.directory)
         check_targets(self.config.transform, OF_TRANSFORMS)
         check_targets(self.config.data, OF_SURVEYS)
