@@ -58,9 +58,11 @@ PLAIN = {
 """Types of plain values, in the words of error messages."""
 PATHS = (
     *("run_root", "init_from", "out", "file", "data.file"),
-    *("prepare.release", "prepare.downloads", "hydra.sweep.dir", "hydra.run.dir"),
+    *("prepare.release", "prepare.downloads"),
 )
 """Keys that take a path, in any command; `run` is looked up."""
+HYDRAS = ("run_root", "hydra.sweep.dir", "hydra.run.dir")
+"""Folders that Hydra makes."""
 WITH_VALUE = (
     *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
@@ -98,7 +100,7 @@ def command(
             if not show_traceback:  # of child processes either
                 os.environ.pop("HYDRA_FULL_ERROR", None)
             try:
-                check_given(config)
+                check_given(config, config_name)
                 fill_in_paths(config)
                 if "run" in config:
                     find_run(config)
@@ -176,40 +178,46 @@ def name_words(arguments: list[str], key: str) -> list[str]:
 
 
 def with_environment(arguments: list[str]) -> list[str]:
-    """Fill in what Hydra would not: ${NAME} of the environment in paths, and ~ of `run_root`.
+    """Fill in what Hydra cannot read in paths: ${NAME} of the environment, and ~.
 
     Args:
-        arguments: the command line. Hydra takes ${NAME} for a key of the config, and makes the
-            folder of a sweep before the command begins.
+        arguments: the command line. The rest of a path is filled in when the config is composed,
+            but for the folder of a sweep, which Hydra makes before.
     """
     filled = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if equals and key.lstrip("+") in (*PATHS, "run"):
+        if equals and key.lstrip("+") in (*PATHS, *HYDRAS, "run"):
             value = re.sub(r"\$\{(\w+)\}", lambda name: os.environ.get(name[1], name[0]), value)
-            if key in ("run_root", "hydra.sweep.dir", "hydra.run.dir") and value[:1] in ("~", "$"):
-                value = str(fill_in(key, value)) if "${" not in value else value
+            for home in re.findall(r"(?<![^,\[])~\w*", value):
+                value = value.replace(home, str(fill_in(key, home)), 1)
+            if key in HYDRAS and "${" not in value:
+                value = str(fill_in(key, value))
         filled.append(f"{key}{equals}{value}")
     return filled
 
 
-def check_given(config: DictConfig) -> None:
+def check_given(config: DictConfig, config_name: str) -> None:
     """Check that every key without a default has been given.
+
+    Args:
+        config: a command's.
+        config_name: its file in conf/, without `.yaml`.
 
     Raises:
         GalgenError: naming all that are missing, and what each is.
     """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise GalgenError(
-            f"missing: {'; '.join(map(_described, missing))}. Give each as key=value."
-        )
+        named = "; ".join(_described(key, config_name) for key in missing)
+        raise GalgenError(f"missing: {named}. Give each as key=value.")
 
 
-def _described(key: str) -> str:
-    """Give a key with the comment beside it in conf/."""
+def _described(key: str, config_name: str = "") -> str:
+    """Give a key with the comment beside it in conf/, in the command's own file if it is there."""
     line = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}: \?\?\?\s+#\s*(.+)$", re.MULTILINE)
-    command_first = sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
+    command_first = [CONF / f"{config_name}.yaml"] if config_name else []
+    command_first += sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
     found = (line.search(path.read_text()) for path in command_first)
     return next((f"{key} ({match[1]})" for match in found if match), key)
 
@@ -282,8 +290,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        reason = error.message.splitlines()[0]
-        return f"{error.override}: cannot be read as an override, {reason}"
+        first = error.message.splitlines()[0]
+        return f"{error.override}: cannot be read as an override, {first}"
     if isinstance(error, InstantiationException) and cause is not None:
         key = str(error).rsplit("full_key: ", 1)
         where = f"{key[1].strip()}: " if len(key) == 2 else ""
@@ -292,7 +300,7 @@ def explain(error: BaseException) -> str:
         return _unknown_key(cause)
     if isinstance(error, MissingMandatoryValue):
         return f"missing: {_described(error.full_key)}. Give each as key=value."
-    if isinstance(error, InterpolationKeyError) and error.full_key in PATHS:
+    if isinstance(error, InterpolationKeyError) and error.full_key in (*PATHS, "run"):
         name = re.search(r"'(.*?)'", str(error))
         return (
             f"{error.full_key}: {name[1] if name else 'a variable'} is no environment variable and "

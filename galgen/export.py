@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from galgen.config import command
 from galgen.errors import GalgenError
-from galgen.files import written_whole
+from galgen.files import expand, written_whole
 
 TOLERANCE = 1e-5
 """Largest |difference| / max(1, |value|) between a file and the model."""
@@ -36,13 +36,15 @@ def main(config: DictConfig) -> None:
         raise GalgenError(
             f"format={config.format} needs {', '.join(missing)}: pip install galgen[export]"
         )
-    folder = Path(str(config.out or f"{config.run}/export")).expanduser()
+    folder = expand(config.out or f"{config.run}/export")
     if folder.exists() and not folder.is_dir():
-        raise GalgenError(f"{folder} is a file; give out=<folder>")
+        raise GalgenError(f"out={folder}: this is a file. Give out=<folder>.")
     paths = {name: folder / f"{name}.{ending}" for name in ("encoder", "decoder")}
     for path in paths.values():
         if path.exists() and not config.overwrite:
-            raise GalgenError(f"{path} exists; give overwrite=true to replace it, or out=<folder>")
+            raise GalgenError(
+                f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
+            )
     from galgen.trained import TrainedRun
 
     run = TrainedRun(str(config.run), device="cpu")

@@ -152,14 +152,31 @@ def test_targets_that_are_no_class_of_ours_are_refused(target, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_value_that_must_be_given_is_asked_for(command, composed):
-    config = composed(name=command)
-    missing = sorted(OmegaConf.missing_keys(config))
-    for key in missing:
-        with pytest.raises(MissingMandatoryValue) as error:
-            OmegaConf.select(config, key, throw_on_missing=True)
-        assert explain(error.value) == f"{key} has no value; give it one: {key}=..."
+@pytest.mark.parametrize(
+    ("name", "arguments", "missing"),
+    [
+        ("generate", [], ["n (number of galaxies)", "out (.fits", "run (run directory)"]),
+        ("generate", ["n=1"], ["out (.fits", "run (run directory)"]),
+        ("import_weights", [], ["file (weights of one of the original models)"]),
+        ("prepare", ["data=mosaic"], ["mosaic.image (FITS file)"]),
+        ("compare", [], ["run (run directories and folders of them"]),
+        ("evaluate", [], ["run (run directory)"]),
+    ],
+)
+def test_all_values_that_must_be_given_are_asked_for_at_once(command, name, arguments, missing):
+    code, printed = command(name, *arguments)
+    assert code == 1
+    assert printed.startswith("galgen: missing: ")
+    assert printed.endswith("Give each as key=value.\n")
+    assert [part in printed for part in missing] == [True] * len(missing)
+    assert printed.count(" (") >= len(missing)
+
+
+def test_a_part_of_a_config_that_is_missing_is_described():
+    config = OmegaConf.create({"run": "???"})
+    with pytest.raises(MissingMandatoryValue) as error:
+        OmegaConf.select(config, "run", throw_on_missing=True)
+    assert explain(error.value).startswith("missing: run (")
 
 
 def test_arguments_of_base_classes_are_known():
