@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from galgen.errors import DamagedCheckpoint, GalgenError
-from galgen.files import written_whole
+from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
+from galgen.files import reading, written_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -45,7 +45,8 @@ def read_checkpoint(path: Path, map_location=None) -> dict:
 def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
     """Read a checkpoint as `read_checkpoint` does, and hash the file."""
     try:
-        content = path.read_bytes()
+        with reading(path):
+            content = path.read_bytes()
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if archive.testzip():  # torch does not look at the checksums
                 raise zipfile.BadZipFile
@@ -54,6 +55,8 @@ def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
         )
     except FileNotFoundError as error:
         raise GalgenError(f"{path}: there is no such checkpoint") from error
+    except (Unreadable, MemoryError):
+        raise
     except pickle.UnpicklingError as error:
         raise GalgenError(
             f"{path}: refused, it is no checkpoint or holds more than tensors and plain values"

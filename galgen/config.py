@@ -28,10 +28,16 @@ from hydra.errors import (
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from galgen.errors import GalgenError
-from galgen.files import DISK_FULL
+from galgen.files import DISK_FULL, expand, reason
+from galgen.lookup import locate as locate_run
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
@@ -50,6 +56,13 @@ PLAIN = {
     type(None): "null",
 }
 """Types of plain values, in the words of error messages."""
+PATHS = (
+    *("run_root", "init_from", "out", "file", "data.file"),
+    *("prepare.release", "prepare.downloads"),
+)
+"""Keys that take a path, in any command; `run` is looked up."""
+HYDRAS = ("run_root", "hydra.sweep.dir", "hydra.run.dir")
+"""Folders that Hydra makes."""
 WITH_VALUE = (
     *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
@@ -88,6 +101,9 @@ def command(
                 os.environ.pop("HYDRA_FULL_ERROR", None)
             try:
                 check_given(config, config_name)
+                fill_in_paths(config)
+                if "run" in config:
+                    find_run(config)
                 return task(config)
             except Exception as error:
                 if show_traceback:
@@ -107,7 +123,7 @@ def command(
             try:
                 if words:
                     sys.argv[1:] = name_words(sys.argv[1:], words)
-                sys.argv[1:] = bracketed(sys.argv[1:], lists)
+                sys.argv[1:] = with_environment(bracketed(sys.argv[1:], lists))
                 with watched():
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
                         run_task
@@ -155,8 +171,101 @@ def name_words(arguments: list[str], key: str) -> list[str]:
         (others if is_option or is_pair else words).append(word)
     if words and any(other.startswith(f"{key}=") for other in others):
         raise GalgenError(f"{words[0]}: give all as {key}=[...], or all as words without {key}=")
-    quoted = ",".join(QuotedString(word, Quote.single).with_quotes() for word in words)
-    return [*others, f"{key}=[{quoted}]"] if words else others
+    quoted = [QuotedString(word, Quote.single).with_quotes() for word in words]
+    if len(quoted) == 1:
+        return [*others, f"{key}={quoted[0]}"]
+    return [*others, f"{key}=[{','.join(quoted)}]"] if words else others
+
+
+def with_environment(arguments: list[str]) -> list[str]:
+    """Fill in what Hydra cannot read in paths: ${NAME} of the environment, and ~.
+
+    Args:
+        arguments: the command line. The rest of a path is filled in when the config is composed,
+            but for the folder of a sweep, which Hydra makes before.
+    """
+    filled = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and key.lstrip("+") in (*PATHS, *HYDRAS, "run"):
+            value = re.sub(r"\$\{(\w+)\}", lambda name: os.environ.get(name[1], name[0]), value)
+            for home in re.findall(r"(?<![^,\[])~\w*", value):
+                value = value.replace(home, str(fill_in(key, home)), 1)
+            if key in HYDRAS and "${" not in value:
+                value = str(fill_in(key, value))
+        filled.append(f"{key}{equals}{value}")
+    return filled
+
+
+def check_given(config: DictConfig, config_name: str) -> None:
+    """Check that every key without a default has been given.
+
+    Args:
+        config: a command's.
+        config_name: its file in conf/, without `.yaml`.
+
+    Raises:
+        GalgenError: naming all that are missing, and what each is.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        named = "; ".join(_described(key, config_name) for key in missing)
+        raise GalgenError(f"missing: {named}. Give each as key=value.")
+
+
+def _described(key: str, config_name: str = "") -> str:
+    """Give a key with the comment beside it in conf/, in the command's own file if it is there."""
+    line = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}: \?\?\?\s+#\s*(.+)$", re.MULTILINE)
+    command_first = [CONF / f"{config_name}.yaml"] if config_name else []
+    command_first += sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
+    found = (line.search(path.read_text()) for path in command_first)
+    return next((f"{key} ({match[1]})" for match in found if match), key)
+
+
+def fill_in_paths(config: DictConfig) -> None:
+    """Fill in ~ and environment variables of all keys that take a path.
+
+    Raises:
+        GalgenError: if a variable is not set.
+    """
+    for key in PATHS:
+        value = OmegaConf.select(config, key)
+        if isinstance(value, str) and value:
+            OmegaConf.update(config, key, str(fill_in(key, value)))
+
+
+def fill_in(key: str, value: str) -> Path:
+    """Fill in ~ and environment variables of a path.
+
+    Args:
+        key: the key that it was given as, for the message.
+        value: the path.
+
+    Raises:
+        GalgenError: if a variable is not set, or `~name` is of no user.
+    """
+    try:
+        path = expand(value)
+    except RuntimeError as error:
+        raise GalgenError(f"{key}={value}: there is no such home folder. Write it out.") from error
+    unset = re.search(r"\$\{?([A-Za-z_]\w*)\}?", str(path))
+    if unset and unset[1] not in os.environ and not path.exists():
+        raise GalgenError(
+            f"{key}={value}: the environment variable {unset[1]} is not set. Set it, or write the "
+            "path out."
+        )
+    return path
+
+
+def find_run(config: DictConfig) -> None:
+    """Put the path of each run, or what stands in its place, into `run`.
+
+    Raises:
+        GalgenError: if there is no such run.
+    """
+    sources = config.run if isinstance(config.run, ListConfig) else [config.run]
+    found = [str(locate_run(fill_in("run", str(source)))) for source in sources]
+    config.run = found if isinstance(config.run, ListConfig) else found[0]
 
 
 def bracketed(arguments: list[str], keys: Iterable[str]) -> list[str]:
@@ -173,24 +282,6 @@ def bracketed(arguments: list[str], keys: Iterable[str]) -> list[str]:
     ]
 
 
-def check_given(config: DictConfig, config_name: str) -> None:
-    """Check that every key that a command needs has a value.
-
-    Args:
-        config: the command's.
-        config_name: its file in conf/, without `.yaml`, whose comments say what keys are.
-
-    Raises:
-        GalgenError: naming all that have none.
-    """
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        text = (CONF / f"{config_name}.yaml").read_text() if config_name else ""
-        told = dict(re.findall(r"^(\w+): \?\?\? *# (.*)$", text, re.MULTILINE))
-        listed = [f"{key}=... ({told[key]})" if key in told else f"{key}=..." for key in missing]
-        raise GalgenError(f"{', '.join(missing)}: no value is given. Add {', '.join(listed)}")
-
-
 def explain(error: BaseException) -> str:
     """Turn an error into a sentence for the user."""
     cause = error.__cause__
@@ -199,8 +290,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        reason = error.message.splitlines()[0]
-        return f"{error.override}: cannot be read as an override, {reason}"
+        first = error.message.splitlines()[0]
+        return f"{error.override}: cannot be read as an override, {first}"
     if isinstance(error, InstantiationException) and cause is not None:
         key = str(error).rsplit("full_key: ", 1)
         where = f"{key[1].strip()}: " if len(key) == 2 else ""
@@ -208,12 +299,22 @@ def explain(error: BaseException) -> str:
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _unknown_key(cause)
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} has no value; give it one: {error.full_key}=..."
+        return f"missing: {_described(error.full_key)}. Give each as key=value."
+    if isinstance(error, InterpolationKeyError) and error.full_key in (*PATHS, "run"):
+        name = re.search(r"'(.*?)'", str(error))
+        return (
+            f"{error.full_key}: {name[1] if name else 'a variable'} is no environment variable and "
+            "no key of the config. Set it, or write the path out."
+        )
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
         if error.errno == errno.EFBIG:
             return f"files may not be so large here (ulimit -f){place}; the same command goes on"
         return f"the disk is full{place}; free some space and give the same command again"
+    why = reason(error)
+    if why:
+        place = getattr(error, "filename", None)
+        return f"{place}: {why}." if place else f"{why[0].upper()}{why[1:]}."
     if isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
         return " ".join(str(error).split())
     first_line = (str(error).splitlines() or [""])[0]

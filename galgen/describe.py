@@ -10,7 +10,7 @@ from rich.progress import track
 from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
-from galgen.files import sha256
+from galgen.files import DISK_FULL, expand, reading, sha256
 
 TOGETHER = 256
 """Stamps read at a time."""
@@ -31,9 +31,14 @@ def main(config: DictConfig) -> None:
     check_targets(config)
     check_arguments(config)
     stamps = instantiate(config.data).open_file()
+    folder = expand(config.out) if config.out else stamps.path.parent
+    for path in pictures(stamps, folder).values():
+        if path.exists() and not config.overwrite:
+            raise GalgenError(
+                f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
+            )
     for label, text in describe(stamps).items():
         print(f"{label:<32}{text}")
-    folder = Path(config.out).expanduser() if config.out else stamps.path.parent
     for path in draw(stamps, folder):
         print(path)
 
@@ -70,6 +75,11 @@ def describe(stamps: StampFile) -> dict[str, str]:
     return facts | _pixels(stamps) | _checksums(stamps)
 
 
+def pictures(stamps: StampFile, folder: Path) -> dict[str, Path]:
+    """Name the files of the pictures by what they show."""
+    return {kind: folder / f"{stamps.path.stem}.{kind}.png" for kind in ("stamps", "histograms")}
+
+
 def draw(stamps: StampFile, folder: Path) -> list[Path]:
     """Draw a contact sheet and histograms.
 
@@ -101,11 +111,14 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
     drawn = {"stamps": sheet}
     if known:
         drawn["histograms"] = figures.histograms(known)
-    paths = {folder / f"{stamps.path.stem}.{name}.png": figure for name, figure in drawn.items()}
+    places = pictures(stamps, folder)
+    paths = {places[name]: figure for name, figure in drawn.items()}
     try:
         for path, figure in paths.items():
             figures.save(figure, path)
     except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
         raise GalgenError(
             f"{folder}: the pictures cannot be written, {error.strerror}; give out=<folder>"
         ) from error
@@ -157,7 +170,7 @@ def _checksums(stamps: StampFile) -> dict[str, str]:
     if stamps.shards:
         joined = hashlib.sha256()
         for shard in stamps.shards:
-            with open(shard, "rb") as file:
+            with reading(shard), open(shard, "rb") as file:
                 while block := file.read(2**20):
                     joined.update(block)
         found[f"sha256 of {len(stamps.shards)} shards"] = joined.hexdigest()

@@ -17,3 +17,7 @@ class InUse(GalgenError):
 
     of_a_job = 73
     """Exit code by which a job tells its sweep to wait for the other process."""
+
+
+class Unreadable(GalgenError):
+    """The system does not give a file; it may be whole, so nothing may replace it."""

@@ -10,7 +10,6 @@ from galgen.config import command
 from galgen.errors import GalgenError
 from galgen.files import write_text
 from galgen.rules import check_prior, check_whole_numbers
-from galgen.runs import find_run
 
 LARGEST = 1_000_000
 FEWEST = 100
@@ -32,16 +31,15 @@ COLUMNS = {
 """Of the table on the terminal; evaluation.json has more."""
 
 
-@command("evaluate", resumes=False, words="run", lists=("prior",))
+@command("evaluate", words="run", resumes=False, lists=("prior",))
 def main(config: DictConfig) -> None:
     """Evaluate a run, and say what was found and where it lies."""
     asked = check(config)
-    directory = find_run(config.run)
     from galgen.evaluation.evaluation import Evaluation  # torch, after the config has been checked
     from galgen.trained import TrainedRun
 
     started = time.perf_counter()
-    run = TrainedRun(directory, config.device, config.data.file)
+    run = TrainedRun(config.run, config.device, config.data.file)
     priors = asked or ["normal", *run.model.priors]
     result = Evaluation(run, config.n, priors, config.seeds).evaluate()
     result.facts["seconds"] = round(time.perf_counter() - started, 1)

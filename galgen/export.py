@@ -9,8 +9,7 @@ from omegaconf import DictConfig
 
 from galgen.config import command
 from galgen.errors import GalgenError
-from galgen.files import written_whole
-from galgen.runs import find_run
+from galgen.files import expand, written_whole
 
 TOLERANCE = 1e-5
 """Largest |difference| / max(1, |value|) between a file and the model."""
@@ -26,7 +25,7 @@ FORMATS = {
 """Ending of the files and packages needed, by format."""
 
 
-@command("export", resumes=False, words="run")
+@command("export", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Write encoder and decoder in a format, each checked against the model."""
     if str(config.format) not in FORMATS:
@@ -37,17 +36,18 @@ def main(config: DictConfig) -> None:
         raise GalgenError(
             f"format={config.format} needs {', '.join(missing)}: pip install galgen[export]"
         )
-    directory = find_run(config.run)
-    folder = Path(str(config.out or directory / "export")).expanduser()
+    folder = expand(config.out or f"{config.run}/export")
     if folder.exists() and not folder.is_dir():
-        raise GalgenError(f"{folder} is a file; give out=<folder>")
+        raise GalgenError(f"out={folder}: this is a file. Give out=<folder>.")
     paths = {name: folder / f"{name}.{ending}" for name in ("encoder", "decoder")}
     for path in paths.values():
         if path.exists() and not config.overwrite:
-            raise GalgenError(f"{path} exists; give overwrite=true to replace it, or out=<folder>")
+            raise GalgenError(
+                f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
+            )
     from galgen.trained import TrainedRun
 
-    run = TrainedRun(directory, device="cpu")
+    run = TrainedRun(config.run, device="cpu")
     for path, difference in export(run, config.format, paths).items():
         print(f"{path}: read back, it differs from the model by at most {difference:.2g}")
 

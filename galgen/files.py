@@ -1,14 +1,88 @@
-"""Files: written whole or not at all, their hash, and where prepared surveys are kept."""
+"""Files: written whole or not at all, why the system refuses one, their hash, and the cache."""
 
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from galgen.errors import GalgenError, Unreadable
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of the operating system: no space, none left of a quota, a limit on files."""
+
+IN_USE = "it is in use by another program. Close it there, and give the same command again"
+NETWORK = "the network disk does not answer. See that it is mounted, and try again"
+REASONS = {
+    errno.EAGAIN: IN_USE,
+    errno.EBUSY: IN_USE,
+    errno.ETXTBSY: IN_USE,
+    errno.EDEADLK: IN_USE,
+    errno.ENOLCK: "the file system cannot lock files. Set HDF5_USE_FILE_LOCKING=FALSE, or move it",
+    errno.EACCES: "permission denied. Ask its owner for access, or give another path",
+    errno.EPERM: "permission denied. Ask its owner for access, or give another path",
+    errno.ESTALE: "the network disk lost it (stale file handle). Give the same command again",
+    errno.EIO: "the disk reports an input/output error. Check the disk before you try again",
+    errno.EMFILE: "too many files are open. Raise the limit (ulimit -n), and try again",
+    errno.ENFILE: "too many files are open on this machine. Close some programs, and try again",
+    errno.EROFS: "the file system is read-only. Give another path",
+    errno.ENOMEM: "there is not enough memory. Close other programs, and try again",
+    errno.ENAMETOOLONG: "the name is too long. Give a shorter one",
+    errno.ELOOP: "its symbolic links go round in a circle. Mend the links",
+    errno.EISDIR: "this is a folder. Give a file",
+    errno.ENOTDIR: "a part of the path is a file, not a folder. Correct the path",
+    errno.ETIMEDOUT: NETWORK,
+    errno.ENOTCONN: NETWORK,
+    errno.EHOSTDOWN: NETWORK,
+}
+"""What the system says of a file that it does not open, read or write: reason and remedy."""
+
+
+def expand(path: str | Path) -> Path:
+    """Return a path with ~ and environment variables filled in."""
+    return Path(os.path.expandvars(str(path))).expanduser()
+
+
+def reason(error: BaseException) -> str | None:
+    """Say why the system did not open, read or write a file.
+
+    Args:
+        error: what was raised; HDF5 hides the number of the system's error in its text.
+
+    Returns:
+        Reason and remedy; None where the system gave the file, and its content is at fault.
+    """
+    if isinstance(error, MemoryError):
+        return REASONS[errno.ENOMEM]
+    if not isinstance(error, OSError):
+        return None
+    text = str(error)
+    found = re.search(r"errno = (\d+)", text)
+    number = error.errno or (int(found[1]) if found else None)
+    if number is None and ("unable to lock" in text or "already open" in text):
+        return IN_USE
+    return REASONS.get(number)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a refusal of the system into a sentence; other errors pass.
+
+    Args:
+        path: what is read in the block.
+
+    Raises:
+        Unreadable: if the system does not give the file, whatever it holds.
+    """
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        why = reason(error)
+        if why:
+            raise Unreadable(f"{path}: {why}.") from error
+        raise
 
 
 @contextmanager
@@ -16,11 +90,19 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, which becomes `path` when the block ends well.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is made. A symbolic link stays, and the file that it leads to
+            is written.
 
     Yields:
         The path to write to. After an error or an interruption it is deleted.
+
+    Raises:
+        GalgenError: if the path is a folder.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise GalgenError(f"{path}: this is a folder. Give the path of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:
@@ -29,16 +111,11 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException as error:
-        with suppress(OSError):
+        with suppress(OSError):  # the first error is the one to tell
             part.unlink()
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             error.filename = str(path)  # a write does not say where
         raise
-
-
-def expand(path: str | Path) -> Path:
-    """Return a path with ~ and environment variables filled in."""
-    return Path(os.path.expandvars(str(path))).expanduser()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,4 +132,4 @@ def sha256(path: Path) -> str:
 
 def cache_folder() -> Path:
     """Return the folder of prepared surveys: $GALGEN_CACHE, or ~/.cache/galgen."""
-    return Path(os.environ.get("GALGEN_CACHE") or "~/.cache/galgen").expanduser()
+    return expand(os.environ.get("GALGEN_CACHE") or "~/.cache/galgen")

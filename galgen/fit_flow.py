@@ -7,22 +7,20 @@ from omegaconf import DictConfig, ListConfig
 from galgen.config import check_arguments, check_targets, command
 from galgen.errors import GalgenError
 from galgen.rules import PRIORS, check_whole_numbers
-from galgen.runs import find_run
 
 KINDS = (*PRIORS[1:], "conditions")
 
 
-@command("fit_flow", resumes=False, words="run", lists=("fit",))
+@command("fit_flow", words="run", resumes=False, lists=("fit",))
 def main(config: DictConfig) -> None:
     """Fit what `fit` names, and say how well each describes held-out galaxies."""
     check(config)
-    directory = find_run(config.run)
     check_targets(config)
     check_arguments(config)
     from galgen.fitting import Fit  # torch, after the config has been checked
     from galgen.trained import TrainedRun
 
-    fit = Fit(TrainedRun(directory, config.device, config.data.file), config)
+    fit = Fit(TrainedRun(config.run, config.device, config.data.file), config)
     print(f"{fit.run.name}: {fit.latents()}")
     for kind in config.fit:
         started = time.perf_counter()

@@ -13,7 +13,6 @@ from galgen.config import command
 from galgen.data.edges import EDGES
 from galgen.errors import GalgenError
 from galgen.rules import check_prior, check_whole_numbers
-from galgen.runs import find_run
 
 REPORTED_EVERY = 10.0
 """Seconds between lines about the progress, where nobody watches a bar."""
@@ -24,11 +23,10 @@ ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 def main(config: DictConfig) -> None:
     """Generate galaxies into a file and say where it is."""
     check(config)
-    directory = find_run(config.run)
     from galgen.catalogue.galaxies import Catalogue  # torch, after the config has been checked
     from galgen.trained import TrainedRun
 
-    run = TrainedRun(directory, config.device, config.data.file)
+    run = TrainedRun(config.run, config.device, config.data.file)
     learned = run.learned_conditions() if config.conditions == "learned" else None
     keys = config if learned is None else dict.fromkeys(learned.names, "learned")
     prior = run.prior_for(config.prior, keys)

@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 
 from galgen import runs
 from galgen.config import check_arguments, check_targets, command, instantiate
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, Unreadable
+from galgen.files import expand, reading
 
 HARMLESS = {
     ("collections", "OrderedDict"),
@@ -29,7 +30,7 @@ TORCH_FORMATS = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
 @command("import_weights", resumes=False)
 def main(config: DictConfig) -> None:
     """Check the weights against the model and write them as a finished run."""
-    file = Path(config.file).expanduser().absolute()
+    file = expand(config.file).absolute()
     if config.model.image_size != config.data.image_size:
         raise GalgenError(
             f"{config.model.name} is made for {config.model.image_size} px and data.image_size is "
@@ -43,6 +44,8 @@ def main(config: DictConfig) -> None:
         config.run_name = f"imported-{config.model.name}-z{config.model.latent_dim}-{digest[:8]}"
     run = runs.Run(config)
     check_arguments(config)
+    if not config.overwrite:
+        check_place(run, digest)
     write_run(config, run, state, {"file": str(file), "sha256": digest, "settings": settings})
     print(f"{run.directory}: {config.model.name} with the weights of {file}")
 
@@ -62,8 +65,10 @@ def read_original(file: Path) -> tuple[dict, dict]:
     """
     try:
         content = _read_without_executing(file)
+    except Unreadable:
+        raise
     except FileNotFoundError as error:
-        raise GalgenError(f"{file}: there is no such file") from error
+        raise GalgenError(f"file={file}: there is no such file. Correct the path.") from error
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL (\S+)|refers to (\S+)", str(error))
         what = f", such as {name[1] or name[2]}" if name else ""
@@ -102,6 +107,22 @@ def adopt_sizes(config: DictConfig, state: dict, file: Path) -> None:
         raise GalgenError(f"{file}: the weights are of no model that galgen knows") from error
 
 
+def check_place(run: runs.Run, digest: str) -> None:
+    """Check that the run directory is new, or holds these weights already.
+
+    Raises:
+        GalgenError: if it holds anything else.
+    """
+    held = [path.name for path in run.directory.iterdir()] if run.directory.is_dir() else []
+    imported = (run.result or {}).get("imported", {})
+    if set(held) - {".lock"} and imported.get("sha256") != digest:
+        raise GalgenError(
+            f"run_name={run.config.run_name}: {run.directory} exists and holds something else. "
+            "Give another run_name, or overwrite=true to replace that run."
+        )
+    run.check_config()
+
+
 def write_run(config: DictConfig, run: runs.Run, state: dict, source: dict) -> None:
     """Check that the weights fit the model, and write the run directory."""
     from galgen.checkpoints import AtomicCheckpointIO, load_weights
@@ -128,7 +149,8 @@ def scales(config: DictConfig) -> dict:
 def _read_without_executing(file: Path):
     import torch
 
-    data = file.read_bytes()
+    with reading(file):
+        data = file.read_bytes()
     if data.startswith(TORCH_FORMATS):
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return _HarmlessUnpickler(io.BytesIO(data)).load()

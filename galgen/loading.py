@@ -8,6 +8,7 @@ from galgen import runs
 from galgen.checkpoints import load_weights, read_and_hash
 from galgen.config import check_targets, explain, instantiate
 from galgen.errors import GalgenError
+from galgen.files import expand
 from galgen.fitted_priors import FittedPriors
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def load_model(run: str | Path, checkpoint: str | None = None):
     Raises:
         GalgenError: if it is no run, has no checkpoint yet, or one that is damaged.
     """
-    directory = Path(run).expanduser()
+    directory = expand(run)
     config = runs.read_config(directory).model
     finished, path = runs.is_finished(directory), runs.checkpoint_path(directory, checkpoint)
     if not path.is_file():

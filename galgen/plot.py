@@ -11,17 +11,15 @@ from galgen import records
 from galgen.config import CONF, check_arguments, check_targets, command, instantiate
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL
-from galgen.runs import find_run
 
 LONGEST = 100
 """Characters of a name that tell options; of more, a hash does."""
 
 
-@command("plot", resumes=False, words="run")
+@command("plot", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Draw what `figure` describes and say where the files are."""
     sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
-    sources = [s if Path(str(s)).is_file() else str(find_run(s)) for s in sources]
     check_targets(config)
     check_arguments(config)
     picture = instantiate(config.figure)

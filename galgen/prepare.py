@@ -3,13 +3,15 @@
 import re
 import shlex
 import signal
-from pathlib import Path
 
+import numpy as np
 from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from galgen.config import CONF, check_arguments, check_targets, command, instantiate
-from galgen.errors import GalgenError
+from galgen.config import check_arguments, check_targets, command, instantiate
+
+PLAIN_TEXT = re.compile(r"[\w./+-]+", re.ASCII)
+"""Text that neither a shell nor Hydra takes for anything else."""
 
 
 @command("prepare")
@@ -20,54 +22,66 @@ def main(config: DictConfig) -> None:
     from galgen.data.preparation import prepare
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler: as Ctrl-C
-    path = instantiate(config.data).file
+    survey = instantiate(config.data)
     source = instantiate(config.prepare)
-    complete = prepare(source, path, config.overwrite)
+    complete = prepare(source, survey.file, config.overwrite)
     for note in source.notes:
         print(note)
     if complete:
-        print(f"{path} is ready:")
-        print(f"    python -m galgen.describe {quoted('data.file', path)}")
-        print(f"    {training_command(config.data, path)}")
+        print(f"{survey.file} is ready:")
+        print(f"    python -m galgen.describe data.file={quoted(str(survey.file))}")
+        print(f"    {training_command(survey)}")
     else:
-        print(f"shard {source.shard} is ready; the one that is finished last joins them as {path}")
+        print(
+            f"shard {source.shard} is ready; the one that is finished last joins them as "
+            f"{survey.file}"
+        )
 
 
-def training_command(node: DictConfig, path: Path) -> str:
-    """Return a command that trains on a survey, or say that there are too few galaxies for one.
+def training_command(survey) -> str:
+    """Write the command that trains a model on a survey, or say why none can.
 
     Args:
-        node: `data` of the preparation's config.
-        path: the stamp file.
+        survey: data module of the prepared stamp file.
     """
-    node = node.copy()
-    node.update({"file": str(path), "cache": "none", "batch_size": 1})
-    defaults = OmegaConf.load(CONF / "data" / f"{node.name}.yaml")
-    words = ["python -m galgen.train", f"data={node.name}", quoted("data.file", path)]
-    if node.image_size != defaults.get("image_size"):
-        words.append(f"data.image_size={node.image_size}")
-    try:
-        survey = instantiate(node)
-        survey.setup()
-    except GalgenError:
-        return "# too few galaxies to train on: a training and a validation part take two at least"
-    n, default = len(survey.parts["train"]), OmegaConf.load(CONF / "data" / "_survey.yaml")
-    try:
-        survey.require_redshifts()
-        n = len(survey.parts["train"])
-    except GalgenError:  # too few of them, or marks of failure
+    from galgen.data.parts import split_by_parent
+    from galgen.data.stamps import StampFile, known_redshifts
+
+    stamps = StampFile(survey.file)
+    parents = stamps.columns.get("galaxy_id", np.arange(len(stamps)))
+    rows = split_by_parent(parents, survey.split, survey.split_seed)
+    redshift = stamps.columns.get("redshift", np.full(len(stamps), np.nan))
+    known = np.isfinite(known_redshifts(redshift))
+    marked = np.isnan(redshift) & (not stamps.peak_normalised)
+    left = {part: rows[part][known[rows[part]]] for part in rows}
+    conditional = (known | marked).all() and len(left["train"]) > 1 and len(left["val"])
+    train, val = (len((left if conditional else rows)[part]) for part in ("train", "val"))
+    if train < 2 or not val:
+        return f"(its {len(stamps)} stamps are too few for a training: it takes about 20 galaxies)"
+    words = [f"data={survey.name}", f"data.file={quoted(str(survey.file))}"]
+    if survey.image_size != default_size(survey.name) or survey.image_size > stamps.size:
+        words.append(f"data.image_size={min(survey.image_size, stamps.size)}")
+    if train < survey.batch_size:
+        words.append(f"data.batch_size={2 ** int(np.log2(train))}")
+    if not conditional:
         words.append("model=vae")
-    if n < default.batch_size:
-        words.append(f"data.batch_size={2 ** max(0, n.bit_length() - 2)}")
-    return " ".join(words)
+    return " ".join(["python -m galgen.train", *words])
 
 
-def quoted(key: str, path: Path) -> str:
-    """Write a path as the value of a key that both the shell and Hydra read."""
-    text = str(path)
-    if not re.fullmatch(r"[\w./~-]+", text):
-        text = QuotedString(text, Quote.single).with_quotes()
-    return shlex.quote(f"{key}={text}")
+def default_size(name: str) -> int:
+    """Return the stamp size, px, that a training on a survey takes unless it is told another."""
+    from omegaconf import OmegaConf
+
+    from galgen.config import CONF
+
+    return OmegaConf.load(CONF / "data" / f"{name}.yaml").image_size
+
+
+def quoted(text: str) -> str:
+    """Quote a value so that a shell and then Hydra read it as it is."""
+    if PLAIN_TEXT.fullmatch(text):
+        return text
+    return shlex.quote(QuotedString(text, Quote.single).with_quotes())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from galgen.errors import GalgenError
+from galgen.files import expand, reading
 
 ORIGINAL_LOSSES = {
     "train_loss_per_image": "train/loss",
@@ -33,7 +34,7 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     try:
-        with open(path, newline="") as file:
+        with reading(path), open(path, newline="") as file:
             rows = list(csv.DictReader(file))
         return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
     except (ValueError, TypeError) as error:
@@ -56,7 +57,7 @@ def read_curves(sources: list[str]) -> dict[str, list[dict[str, float]]]:
 
     curves = {}
     for source in sources:
-        path = Path(str(source)).expanduser()
+        path = expand(source)
         if path.is_file():
             curves |= _read_original_losses(path)
             continue
@@ -72,7 +73,7 @@ def _read_original_losses(path: Path) -> dict[str, list[dict[str, float]]]:
     """Read training records with columns survey, model, beta and those of ORIGINAL_LOSSES."""
     curves: dict[str, list[dict[str, float]]] = {}
     try:
-        with open(path, newline="") as file:
+        with reading(path), open(path, newline="") as file:
             for row in csv.DictReader(file):
                 label = f"{row['model']}, {row['survey'].replace('_', ' ')}, β = {row['beta']}"
                 metrics = {new: float(row[old]) for old, new in ORIGINAL_LOSSES.items()}

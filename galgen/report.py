@@ -11,7 +11,7 @@ from galgen.files import written_whole
 from galgen.runs import find_runs
 
 
-@command("report", resumes=False, words="run")
+@command("report", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Write the page and say where it is."""
     sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]

@@ -1,11 +1,11 @@
 """Rules across the groups of a training's config, which no single class can check."""
 
-from pathlib import Path
-
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen.config import CONF
 from galgen.errors import GalgenError
+from galgen.files import expand
+from galgen.lookup import is_run
 from galgen.trainer_rules import PRECISIONS, check_trainer
 
 PRIORS = ("normal", "flow", "gmm", "two_stage")
@@ -20,13 +20,15 @@ LEAST_EVALUATED = 100
 
 LARGEST = 2**62
 """Of whole numbers that have no other bound."""
+LARGEST_EXACT = 2**53
+"""Up to which a number such as 1e4 is one whole number and no other."""
 
 
 def check_whole_numbers(config: DictConfig, least: dict[str, int], most: int = LARGEST) -> None:
-    """Check that values of a config are whole numbers in their range; 1e4 becomes 10000.
+    """Check that values of a config are whole numbers in their range; make `1e4` an int.
 
     Args:
-        config: a command's.
+        config: a command's; a value such as 1e4 is replaced.
         least: smallest value by key.
         most: the largest value.
 
@@ -35,11 +37,11 @@ def check_whole_numbers(config: DictConfig, least: dict[str, int], most: int = L
     """
     for name, smallest in least.items():
         value = config[name]
-        if type(value) is float and value.is_integer():
-            value = config[name] = int(value)
+        if type(value) is float and value.is_integer() and abs(value) <= LARGEST_EXACT:
+            config[name] = value = int(value)
         if type(value) is not int or not smallest <= value <= most:
             raise GalgenError(
-                f"{name}={value}: it must be a whole number from {smallest} to {most}"
+                f"{name}={value}: it must be a whole number from {smallest} to {most}. Give one."
             )
 
 
@@ -75,8 +77,8 @@ def check_rules(config: DictConfig) -> None:
         )
     if type(config.seed) is not int or config.seed < 0:
         raise GalgenError(f"seed is {config.seed}, it must be a whole number from 0")
-    if config.init_from and not (Path(str(config.init_from)) / "config.yaml").is_file():
-        raise GalgenError(f"init_from={config.init_from} is no run directory")
+    if config.init_from and not is_run(expand(config.init_from)):
+        raise GalgenError(f"init_from={config.init_from}: this is no run. Give a run directory.")
     epochs = config.trainer.max_epochs
     if config.resume not in ("auto", "never"):
         raise GalgenError(f"resume is {config.resume!r}, it can be 'auto' or 'never'")

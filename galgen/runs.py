@@ -1,7 +1,6 @@
 """The run directory: its name, its lock, what it remembers, and whether it is done."""
 
 import contextlib
-import difflib
 import hashlib
 import importlib.metadata
 import json
@@ -14,17 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from galgen.config import check_targets
-from galgen.errors import GalgenError, InUse
-from galgen.files import write_text
+from galgen.errors import GalgenError, InUse, Unreadable
+from galgen.files import expand, reading, write_text
 from galgen.longer import check_longer, is_longer
+from galgen.lookup import is_run
 
-RUNS = Path("runs")
-"""Where a training makes its run, if it is not told."""
-LISTED = 8
-"""Runs that a message names."""
 PARTS_OF_CONFIG = ("model", "data", "transform")
 """Nodes that every run's config has."""
 NOT_CONTENT = (
@@ -55,16 +51,16 @@ class Run:
 
     def __init__(self, config: DictConfig):
         if config.data.get("file"):
-            config.data.file = str(Path(config.data.file).expanduser().absolute())
+            config.data.file = str(expand(config.data.file).absolute())
         if config.get("init_from"):
-            config.init_from = str(Path(config.init_from).expanduser().absolute())
+            config.init_from = str(expand(config.init_from).absolute())
         self.config, self.command = config, sys.argv
         if not config.run_name:
             config.run_name = content_name(config)
         config.run_name = str(config.run_name)
         if Path(config.run_name).name != config.run_name:
             raise GalgenError(f"run_name is {config.run_name!r}, it must be a plain folder name")
-        self.directory = Path(str(config.run_root)).expanduser() / config.run_name
+        self.directory = expand(config.run_root) / config.run_name
         config.run_dir = str(self.directory.absolute())
 
     @property
@@ -72,8 +68,9 @@ class Run:
         """What the finished training arrived at; None before, and where it has epochs to go."""
         done = self.directory / "DONE"
         try:
-            result = json.loads(done.read_text()) or None
-        except (OSError, ValueError):  # ValueError: damaged, so not to be believed
+            with reading(done):
+                result = json.loads(done.read_text()) or None
+        except (FileNotFoundError, ValueError):  # ValueError: damaged, so not to be believed
             return None
         return None if result and self._has_epochs_to_go(result) else result
 
@@ -130,7 +127,8 @@ class Run:
             ) from error
         lock = FileLock(self.directory / ".lock", timeout=0)
         try:
-            lock.acquire()
+            with reading(self.directory):
+                lock.acquire()
         except Timeout:
             raise InUse(
                 f"{self.directory} is in use by another process; wait for it, or give another "
@@ -193,7 +191,7 @@ class Run:
         """
         data = self.directory / "data.json"
         facts = json.loads(json.dumps(facts))
-        if data.is_file() and _survey(json.loads(data.read_text())) != _survey(facts):
+        if data.is_file() and _survey(_remembered(data)) != _survey(facts):
             raise GalgenError(
                 f"{facts['file']} or its split is not what {self.directory} was begun with (see "
                 "data.json there); restore it, or give overwrite=true to start afresh"
@@ -231,39 +229,6 @@ def stored_form(config: DictConfig) -> DictConfig:
     return OmegaConf.create(OmegaConf.to_container(copy, resolve=True))
 
 
-def find_run(asked) -> Path:
-    """Return the run directory that `run=` names, as a path or as a name in runs/.
-
-    Args:
-        asked: the value of the key; a list of one is that one.
-
-    Raises:
-        GalgenError: if there is none, naming those that there are.
-    """
-    if isinstance(asked, list | tuple | ListConfig):
-        if len(asked) != 1:
-            raise GalgenError(f"run={list(asked)}: this command takes one run")
-        asked = asked[0]
-    path = Path(str(asked)).expanduser()
-    for directory in (path, RUNS / path):
-        if is_run(directory):
-            return directory
-    raise GalgenError(
-        f"{asked} is no run directory{': it has no config.yaml' * path.is_dir()}{_there_are(path)}"
-    )
-
-
-def _there_are(path: Path) -> str:
-    """Name the runs beside a path and in runs/, those of close names first, then the newest."""
-    folders = dict.fromkeys(folder for folder in (path.parent, RUNS) if folder.is_dir())
-    runs = [run for folder in folders for run in folder.iterdir() if is_run(run)]
-    runs.sort(key=lambda run: (run / "config.yaml").stat().st_mtime, reverse=True)
-    close = difflib.get_close_matches(path.name, [run.name for run in runs], n=3)
-    runs.sort(key=lambda run: run.name not in close)
-    named = ", ".join(map(str, runs[:LISTED]))
-    return f". There are {named}{', ...' * (len(runs) > LISTED)}" if runs else ""
-
-
 def find_runs(folders: list[Path]) -> list[Path]:
     """Return the run directories that are meant, each once.
 
@@ -280,16 +245,10 @@ def find_runs(folders: list[Path]) -> list[Path]:
         if not runs:
             raise GalgenError(
                 f"{folder} is no run directory, and no folder of any: a run has a config.yaml"
-                f"{_there_are(folder)}"
             )
         for run in runs:
             found.setdefault(run.resolve(), run)
     return list(found.values())
-
-
-def is_run(path: Path) -> bool:
-    """Say whether a path is a run directory."""
-    return (path / "config.yaml").is_file()
 
 
 def read_config(directory: Path) -> DictConfig:
@@ -315,7 +274,9 @@ def read_unchecked_config(directory: Path) -> DictConfig:
     Raises:
         GalgenError: if it is no run directory, or its config is damaged.
     """
-    path = find_run(directory) / "config.yaml"
+    path = Path(directory) / "config.yaml"
+    if not path.is_file():
+        raise GalgenError(f"{directory} is no run directory: it has no config.yaml")
     config = _load_yaml(path)
     for key in PARTS_OF_CONFIG:
         if not isinstance(config.get(key), DictConfig) or "_target_" not in config[key]:
@@ -335,7 +296,8 @@ def read_facts(directory: Path) -> dict:
     """
     path = Path(directory) / "data.json"
     try:
-        facts = json.loads(path.read_text())
+        with reading(path):
+            facts = json.loads(path.read_text())
         facts["transform"]["name"], facts["survey"]
     except FileNotFoundError as error:
         raise GalgenError(f"{directory} has no data.json: its training never began") from error
@@ -436,12 +398,25 @@ def _git_state() -> dict | None:
 
 def _load_yaml(path: Path) -> DictConfig:
     try:
-        config = OmegaConf.load(path)
+        with reading(path):
+            config = OmegaConf.load(path)
+    except Unreadable:
+        raise
     except Exception as error:  # of yaml and omegaconf, which have no common base
         raise GalgenError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(config, DictConfig):
         raise GalgenError(f"{path} is damaged: it is no mapping")
     return config
+
+
+def _remembered(path: Path) -> dict:
+    try:
+        with reading(path):
+            return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise GalgenError(
+            f"{path}: the file is damaged. Restore it, or give overwrite=true to start afresh."
+        ) from error
 
 
 def _content(config: dict | DictConfig) -> dict:

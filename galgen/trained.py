@@ -22,6 +22,7 @@ from galgen.data.stamps import known_redshifts
 from galgen.errors import GalgenError
 from galgen.fitted_priors import CONDITIONS, costs, path_of, read
 from galgen.loading import load_model
+from galgen.lookup import locate as locate_run
 from galgen.models.vae import NORMAL
 from galgen.verdict import cautions
 
@@ -67,7 +68,7 @@ class TrainedRun:
         data_file: str | None = None,
         checkpoint: str | None = None,
     ):
-        self.directory = runs.find_run(directory)
+        self.directory = locate_run(directory)
         self.config = runs.read_config(self.directory)
         check_targets(self.config.transform, OF_TRANSFORMS)
         check_targets(self.config.data, OF_SURVEYS)

@@ -213,8 +213,8 @@ def test_the_bad_one_is_named(make, command, name, content, sentence):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "run: no value is given. Add run=..."),
-        (["runs/a", "gone"], "gone is no run directory"),
+        ([], "missing: run (run directories and folders of them"),
+        (["runs/a", "gone"], "run=gone: there is no such run. Runs in runs: a."),
         (["runs/a", "run=runs/a"], "runs/a: give all as run=[...], or all as words"),
         (["runs/a", "ouut=b"], "ouut: there is no such key; did you mean 'out'?"),
         (["runs/a", "out=runs/a/DONE"], "runs/a/DONE: the comparison cannot be written"),
@@ -235,7 +235,7 @@ def test_words_become_a_list_that_hydra_reads(make, command):
     code, printed = command("compare", *(f"runs/{name}" for name in names))
     assert code == 0, printed
     assert [row["run"] for row in table()] == names
-    assert name_words(["--cfg", "job", "a", "x=1"], "run") == ["--cfg", "job", "x=1", "run=['a']"]
+    assert name_words(["--cfg", "job", "a", "x=1"], "run") == ["--cfg", "job", "x=1", "run='a'"]
     assert name_words(["run=a", "-h"], "run") == ["run=a", "-h"]
     with pytest.raises(GalgenError, match="all as words without run="):
         name_words(["a", "run=b"], "run")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from galgen.config import instantiate
 from galgen.data.stamp_writing import write_stamps
 from galgen.data.stamps import StampFile
 from galgen.prepare import training_command
@@ -99,17 +100,17 @@ def test_a_survey_by_shards_in_a_sweep(command):
     ("n", "redshift", "expected"),
     [
         (100, 1.0, []),
-        (60, 1.0, ["data.batch_size=16"]),
+        (60, 1.0, ["data.batch_size=32"]),
         (100, np.nan, ["model=vae"]),
-        (12, np.nan, ["model=vae", "data.batch_size=4"]),
+        (12, np.nan, ["data.batch_size=8", "model=vae"]),
     ],
 )
 def test_the_training_that_is_proposed_works(command, composed, n, redshift, expected):
     file = Path("my surveys") / "a,b=c (1).h5"
     columns = {"redshift": np.full(n, redshift), "galaxy_id": np.arange(n)}
     write_stamps(file, [{"image": discs(n), **columns}], {"survey": "mine"})
-    node = composed("data=mosaic", "data.image_size=32", name="prepare").data
-    words = shlex.split(training_command(node, file))
+    data = ["data=mosaic", "data.image_size=32", f"data.file='{file}'"]
+    words = shlex.split(training_command(instantiate(composed(*data, name="prepare").data)))
     assert words[:4] == ["python", "-m", "galgen.train", "data=mosaic"]
     assert words[5:] == ["data.image_size=32", *expected]
     code, printed = command("train", *words[3:], "trainer.max_epochs=1", "model.width=4")
@@ -118,8 +119,8 @@ def test_the_training_that_is_proposed_works(command, composed, n, redshift, exp
 
 def test_a_survey_that_is_too_small_to_train_on(composed):
     write_stamps(Path("one.h5"), [{"image": discs(1)}], {})
-    node = composed("data=mosaic", "data.image_size=32", name="prepare").data
-    assert "too few galaxies" in training_command(node, Path("one.h5"))
+    node = composed("data=mosaic", "data.image_size=32", "data.file=one.h5", name="prepare").data
+    assert "too few for a training" in training_command(instantiate(node))
 
 
 def test_the_command_of_a_simulated_survey_is_printed_and_works(command):

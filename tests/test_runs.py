@@ -1,10 +1,6 @@
 """Run directories: names, facts, locks."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -12,7 +8,7 @@ from omegaconf import OmegaConf
 
 from galgen.config import instantiate
 from galgen.errors import GalgenError
-from galgen.runs import Run, find_run, read_config, stored_form
+from galgen.runs import Run, read_config, stored_form
 
 
 def test_a_name_follows_from_the_content_alone(composed):
@@ -76,51 +72,3 @@ def test_the_lock_keeps_others_out_and_leaves_no_empty_folder(composed, tmp_path
     run.directory.mkdir()
     with FileLock(run.directory / ".lock"), pytest.raises(GalgenError, match="in use"), run.lock():
         pass
-
-
-WORDS = {"generate": ["n=5", "out=m.h5"]}
-"""What a command needs beside a run."""
-
-
-def make_runs(*names: str) -> None:
-    """Make run directories in runs/, the last the newest."""
-    for age, name in enumerate(reversed(names)):
-        folder = Path("runs") / name
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text("model: {}")
-        os.utime(folder / "config.yaml", (1000 - age, 1000 - age))
-
-
-def test_a_run_is_found_by_its_path_or_its_name_in_runs():
-    make_runs("one", "two")
-    assert find_run("runs/one") == Path("runs/one")
-    assert find_run(["two"]) == Path("runs/two")
-    assert find_run(Path("runs/one").absolute()) == Path("runs/one").absolute()
-
-
-def test_a_run_that_is_missing_is_told_with_those_that_there_are():
-    make_runs(*(f"old{number}" for number in range(9)), "cosmos-cvae2", "newest")
-    with pytest.raises(GalgenError) as error:
-        find_run("runs/cosmos-cvae")
-    said = str(error.value)
-    assert said.startswith("runs/cosmos-cvae is no run directory. There are runs/cosmos-cvae2, ")
-    assert "runs/newest" in said
-    assert said.endswith(", ...")
-    with pytest.raises(GalgenError, match=r"runs is no run directory: it has no config\.yaml"):
-        find_run("runs")
-    with pytest.raises(GalgenError, match="this command takes one run"):
-        find_run(["runs/newest", "runs/old1"])
-
-
-@pytest.mark.parametrize("name", ["plot", "generate", "evaluate", "fit_flow", "export", "report"])
-def test_a_missing_run_is_noticed_before_torch_is_imported(name):
-    make_runs("mine")
-    script = f"import sys, galgen.{name} as c\nsys.argv = ['x', 'gone', *{WORDS.get(name, [])}]\n"
-    script += "try:\n    c.main()\nexcept SystemExit as stop:\n    code = stop.code\n"
-    script += "print(code, 'torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert "gone is no run directory" in done.stderr
-    assert "runs/mine" in done.stderr
-    assert done.stdout.split() == ["1", "False"]

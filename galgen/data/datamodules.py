@@ -17,7 +17,7 @@ from galgen.data.parts import PARTS, Batch, EpochBatches, Part, split_by_parent
 from galgen.data.stamps import LARGEST_REDSHIFT, StampFile, known_redshifts
 from galgen.data.transforms import crop, dihedral
 from galgen.errors import GalgenError
-from galgen.files import cache_folder
+from galgen.files import cache_folder, expand
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class SurveyDataModule(LightningDataModule):
                 "to 1, the first two positive"
             )
         self.name, self.image_size, self.transform = name, image_size, transform
-        self.file = Path(file).expanduser() if file else self.default_file()
+        self.file = expand(file) if file else self.default_file()
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.split, self.split_seed = list(split), split_seed
         self.cache, self.cache_gb, self.num_workers = cache, cache_gb, num_workers
@@ -146,6 +146,11 @@ class SurveyDataModule(LightningDataModule):
                 "%s has no galaxy ids: if it holds augmented copies of one galaxy, they may stand "
                 "on both sides of the split",
                 self.file,
+            )
+        if len(self.stamps) > 2 > len(np.unique(self._parents())) - 1:
+            raise GalgenError(
+                f"{self.file}: 'galaxy_id' has {len(np.unique(self._parents()))} different values "
+                "in all stamps, and a split needs 3 galaxies. Give each galaxy its own id."
             )
         rows = split_by_parent(self._parents(), self.split, self.split_seed)
         self.margin = 0

@@ -5,6 +5,7 @@ import io
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -12,23 +13,25 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from rich.progress import track
 
 from galgen.data.sources.source import Source
 from galgen.data.stamp_writing import join_stamps, write_stamps
 from galgen.data.stamps import StampFile, read_left_out, shard_identity
-from galgen.errors import GalgenError
-from galgen.files import write_text
+from galgen.errors import GalgenError, Unreadable
+from galgen.files import reading, write_text
 
 log = logging.getLogger(__name__)
-_worker = SimpleNamespace(source=None, stopped=False)
-"""What a process that draws remembers between shards."""
+_worker = SimpleNamespace(source=None, stopped=False, state="idle")
+"""What a process that draws remembers between shards, and what it does: it is `idle`, `drawing` (or
+waiting for a shard that another process draws), or `writing`."""
 
 TOGETHER = 64
 """Stamps that a process holds at a time."""
@@ -51,8 +54,10 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
     Raises:
         GalgenError: if the file holds another survey, or no galaxy has a stamp.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # the shards lie beside the file itself
     if path.is_dir():
-        raise GalgenError(f"{path} is a folder; data.file is to name a file")
+        raise GalgenError(f"data.file={path}: this is a folder. Give the path of a file.")
     source.open()
     pieces = _pieces(source, path)
     if path.exists() and source.satisfied_by(_identity(path)[0]) and _is_whole(path):
@@ -61,6 +66,7 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
     wanted = pieces if source.shard is None else [pieces[source.shard]]
     missing = _missing(source, wanted)
     log.info("%d of %d shards to prepare, into %s", len(missing), len(wanted), path)
+    _check_space(source, path, sum(len(numbers) for _, numbers in missing))
     _draw(source, missing)
     if _missing(source, pieces):
         if source.shard is None:
@@ -79,6 +85,8 @@ def _is_whole(path: Path) -> bool:
     """Tell whether a stamp file and its shards can be read."""
     try:
         StampFile(path)
+    except Unreadable:
+        raise
     except GalgenError as error:
         log.warning("%s; what is missing is prepared again", error)
         return False
@@ -94,15 +102,46 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
     note = _folder(path) / "recipe.txt"
     with _lock(path):
         others = path.exists() and _identity(path)[0] != recipe
-        others |= note.exists() and note.read_text() != recipe
+        with reading(note):
+            others |= note.exists() and note.read_text() != recipe
         if others and not overwrite:
             raise GalgenError(
-                f"{path} holds another survey, or another recipe of this one (or its shards do, "
-                "unfinished); give data.file=<file> for a second one, or overwrite=true to "
-                "replace it"
+                f"data.file={path}: the file holds another survey, or another recipe of this one "
+                "(or its shards do, unfinished). Give another data.file, or overwrite=true to "
+                "replace it."
+            )
+        report = _report(path)
+        if report.exists() and not (path.exists() or note.exists() or overwrite):
+            raise GalgenError(
+                f"data.file={path}: {report} exists, and this preparation would replace it. Give "
+                "another data.file, or overwrite=true."
             )
         path.unlink(missing_ok=True)
         write_text(note, recipe)
+
+
+def _check_space(source: Source, path: Path, stamps: int) -> None:
+    """Announce how much will be written.
+
+    Raises:
+        GalgenError: if the disk has no room for it.
+    """
+    needed = stamps * source.stamp_bytes()
+    free = shutil.disk_usage(_folder(path)).free
+    if needed:
+        log.info(
+            "%d stamps to draw, about %.3g GB; the disk has %.3g GB free",
+            *(stamps, needed / 1e9, free / 1e9),
+        )
+    if needed > free:
+        raise GalgenError(
+            f"data.file={path}: the stamps take about {needed / 1e9:.3g} GB, and the disk has "
+            f"{free / 1e9:.3g} GB free. Free some space, or give a data.file on another disk."
+        )
+
+
+def _report(path: Path) -> Path:
+    return path.with_name(f"{path.name}.left_out.csv")
 
 
 def _lock(path: Path) -> FileLock:
@@ -158,6 +197,16 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+        _delete_parts(pieces)
+
+
+def _delete_parts(pieces: list[tuple[Path, range]]) -> None:
+    """Delete what killed processes left half-written; what others are writing is locked."""
+    for path, _ in pieces:
+        part = Path(f"{path}.part")
+        if part.exists():
+            with suppress(Timeout), FileLock(f"{path}.lock", timeout=0):
+                part.unlink(missing_ok=True)
 
 
 def _start_worker(source: Source) -> None:
@@ -174,24 +223,31 @@ def _follow_parent() -> None:
 
 
 def _stop_worker(*_) -> None:
-    """Give up the shard at work; its file is deleted on the way out."""
-    if _worker.source is None:
+    """Give up the shard at work; its file is deleted on the way out.
+
+    HDF5 would swallow an exception while it writes, and a second one would cut the way out short.
+    """
+    if _worker.state == "idle":
         os._exit(1)
-    _worker.stopped = True
-    sys.exit()
+    first, _worker.stopped = not _worker.stopped, True
+    if first and _worker.state == "drawing":
+        sys.exit()
 
 
 def _draw_shard(path: Path, numbers: range) -> None:
     """Draw one shard, unless another process has done so in the meantime."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _worker.state = "drawing"
     lock = Path(f"{path}.lock")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
+            _worker.state = "writing"
             if not _finished(_worker.source, path, numbers):
                 left_out: dict[str, str] = {}
                 attrs = {**_worker.source.attrs(), "candidates": _span(numbers)}
                 write_stamps(path, _blocks(numbers, left_out), attrs, left_out)
     finally:
+        _worker.state = "idle"
         if _worker.stopped:
             os._exit(1)  # the pool would hand out the next shard
     lock.unlink(missing_ok=True)  # whoever waits for it finds the shard finished
@@ -200,7 +256,11 @@ def _draw_shard(path: Path, numbers: range) -> None:
 def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.ndarray]]:
     """Draw candidates, a few at a time."""
     for start in range(0, len(numbers), TOGETHER):
+        _worker.state = "drawing"
+        if _worker.stopped:
+            sys.exit()
         block, failed = _worker.source.draw(numbers[start : start + TOGETHER])
+        _worker.state = "writing"
         left_out.update({str(number): reason for number, reason in failed.items()})
         if len(block["image"]):
             yield block
@@ -209,7 +269,7 @@ def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.n
 def _join(source: Source, path: Path, shards: list[Path]) -> None:
     """Join the shards, list what was left out, and delete shards of another division and locks."""
     left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
-    report = path.with_name(f"{path.name}.left_out.csv")
+    report = _report(path)
     report.unlink(missing_ok=True)
     if left_out:
         text = io.StringIO()
@@ -239,9 +299,13 @@ def _span(numbers: range) -> str:
 
 
 def _identity(path: Path) -> list:
-    """Read the recipe, the candidates and the number of stamps of a file; nothing of a bad one."""
+    """Read the recipe, the candidates and the number of stamps of a file; nothing of a bad one.
+
+    Raises:
+        Unreadable: if the system does not give the file, so that it may be whole.
+    """
     try:
-        with h5py.File(path) as file:
+        with reading(path), h5py.File(path) as file:
             return shard_identity(file)
-    except OSError:
+    except OSError:  # missing, or damaged
         return [None, None, 0]

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from galgen.errors import GalgenError
+from galgen.files import reading
 
 SCHEMA = 1
 """Version of galgen's own layout, in the attribute `galgen_schema`."""
@@ -45,10 +46,12 @@ class StampFile:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        if not self.path.is_file():
+        with reading(self.path):
+            there = self.path.is_file()
+        if not there:
             raise GalgenError(f"{self.path}: there is no such file")
         try:
-            with h5py.File(self.path) as file:
+            with reading(self.path), h5py.File(self.path) as file:
                 self._read_header(file)
         except OSError as error:
             raise GalgenError(
@@ -80,14 +83,17 @@ class StampFile:
         _, height, width = self.stacks[name]
         top, left = (height - size) // 2, (width - size) // 2
         crop = np.s_[top : top + size, left : left + size]
-        stack = self._stack(name)
         try:
-            if isinstance(rows, slice):
-                stamps = stack[(rows, *crop)].astype(np.float32, copy=False)
-            else:
-                stamps = np.empty((len(rows), size, size), np.float32)
-                for position in np.argsort(rows, kind="stable"):
-                    stamps[position] = stack[rows[position]][crop]
+            with reading(self.path):
+                stack = self._stack(name)
+                if isinstance(rows, slice):
+                    stamps = self._as_float32(stack[(rows, *crop)], rows, name)
+                else:
+                    stamps = np.empty((len(rows), size, size), np.float32)
+                    for position in np.argsort(rows, kind="stable"):
+                        row = int(rows[position])
+                        pixels = stack[row][crop][None]
+                        stamps[position] = self._as_float32(pixels, slice(row, row + 1), name)[0]
         except OSError as error:
             raise GalgenError(f"{self.path}: damaged or truncated, {error}") from error
         bad = ~np.isfinite(stamps).all(axis=(1, 2))
@@ -98,6 +104,31 @@ class StampFile:
                 f"{numbers[0]} of '{name}' (counted from 0); remove them from the file"
             )
         return stamps
+
+    def _as_float32(self, pixels: np.ndarray, rows: slice, name: str) -> np.ndarray:
+        """Cast pixels (n, H, W) to float32.
+
+        Raises:
+            GalgenError: if float32 cannot hold them: as zero, infinity, or too few digits.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            cast = pixels.astype(np.float32, copy=False)
+        if pixels.dtype.itemsize <= 4:
+            return cast
+        too_large = np.isfinite(pixels) & ~np.isfinite(cast)
+        # A stray tiny number beside a galaxy's light is no loss; a stamp without light is.
+        dark = np.abs(cast).max((1, 2), initial=0) < np.finfo(np.float32).tiny
+        lost = too_large.any((1, 2)) | (dark & (pixels != 0).any((1, 2)))
+        if lost.any():
+            row = np.arange(self.stacks[name][0])[rows][lost][0]
+            peak = np.abs(pixels[lost][0]).max()
+            raise GalgenError(
+                f"{self.path}: {lost.sum()} stamps have pixels that float32 cannot hold (1e-38 to "
+                f"3e38); the first is row {row} of '{name}' (counted from 0), with a peak of "
+                f"{peak:.3g}. Multiply the images by a constant, and adapt the unit and the zero "
+                "point."
+            )
+        return cast
 
     def close(self) -> None:
         """Let go of the file until it is read again."""
@@ -148,24 +179,62 @@ class StampFile:
         for name, shape in self.stacks.items():
             if shape[0] != self._n and name != "psf":
                 raise GalgenError(f"{self.path}: {self._n} stamps but {shape[0]} rows in '{name}'")
-        self._read_columns({name: item for name, item in datasets.items() if item.ndim == 1})
+        columns = {
+            name: item
+            for name, item in datasets.items()
+            if item.ndim == 1 or (item.ndim == 2 and item.shape[1] == 1)
+        }
+        self._read_columns(columns)
 
     def _read_columns(self, flat: dict[str, h5py.Dataset]) -> None:
-        if self.peak_normalised and len(flat) > 1:
+        others = [name for name in flat if name != "galaxy_id"]
+        if self.peak_normalised and len(others) > 1:
             raise GalgenError(
-                f"{self.path}: beside the images there are {len(flat)} data sets of rank 1 "
-                f"({', '.join(flat)}); which one is the redshift cannot be told"
+                f"{self.path}: beside the images there are {len(others)} data sets of rank 1 "
+                f"({', '.join(others)}), and galgen cannot tell the redshift. Keep only that one."
             )
         self.columns = {}
         for name, item in flat.items():
-            column = "redshift" if self.peak_normalised else name
+            column = "redshift" if self.peak_normalised and name in others else name
             if len(item) != self._n:
                 raise GalgenError(
                     f"{self.path}: {self._n} stamps but {len(item)} values in '{name}'"
                 )
             if column in NUMBERS and not np.issubdtype(item.dtype, np.number):
-                raise GalgenError(f"{self.path}: '{name}' does not hold numbers")
-            self.columns[column] = item[:]
+                found = "text" if item.dtype.kind in "OSU" else str(item.dtype)
+                raise GalgenError(
+                    f"{self.path}: '{name}' does not hold numbers but {found}. Write it as numbers"
+                    + (", such as a count of the galaxies." if column == "galaxy_id" else ".")
+                )
+            values = item[:].reshape(-1)
+            self.columns[column] = _whole_ids(self.path, values) if name == "galaxy_id" else values
+
+
+def _whole_ids(path: Path, ids: np.ndarray) -> np.ndarray:
+    """Bring galaxy ids (N,) to int64, each exactly.
+
+    Raises:
+        GalgenError: if one is no whole number, or so large that ids may have become alike.
+    """
+    if ids.dtype.kind == "f":
+        bad = ~(np.isfinite(ids) & (ids == np.rint(ids)))
+        why = "no whole numbers"
+        if not bad.any():  # beyond it, neighbouring numbers share one float
+            bad = np.abs(ids) >= 2.0 ** (np.finfo(ids.dtype).nmant + 1)
+            why = f"too large for {ids.dtype} to tell neighbouring ids apart"
+    elif ids.dtype.kind in "iu":
+        bad, why = ids.astype(np.int64) != ids, "larger than int64 holds, 2^63 - 1"
+        bad |= (ids.astype(np.int64) < 0) != (ids < 0)
+    else:
+        bad, why = np.ones(len(ids), bool), f"of the type {ids.dtype}"
+    if bad.any():
+        row = np.flatnonzero(bad)[0]
+        raise GalgenError(
+            f"{path}: {bad.sum()} values of 'galaxy_id' are {why}; the first is {ids[row]} in row "
+            f"{row} (counted from 0). Write the ids as int64; augmented copies of a galaxy share "
+            "one."
+        )
+    return ids.astype(np.int64)
 
 
 def known_redshifts(redshift: np.ndarray) -> np.ndarray:
@@ -176,7 +245,7 @@ def known_redshifts(redshift: np.ndarray) -> np.ndarray:
 
 def read_left_out(path: Path) -> dict[str, str]:
     """Read which galaxies a stamp file leaves out, and why."""
-    with h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         if "left_out" not in file:
             return {}
         names, reasons = (file[f"left_out/{name}"].asstr()[:] for name in ("galaxy", "reason"))
@@ -216,12 +285,14 @@ def _check_shards(path: Path, file: h5py.File) -> list[Path]:
 
 
 def _check_shard(path: Path, shard: Path, rows: dict[str, int], identity: list | None) -> None:
-    if not shard.is_file():
+    with reading(shard):
+        there = shard.is_file()
+    if not there:
         raise GalgenError(
             f"{path}: its shard {shard} is missing; keep both together, or prepare it again"
         )
     try:
-        with h5py.File(shard) as file:
+        with reading(shard), h5py.File(shard) as file:
             found, least = shard_identity(file), min(len(file[name]) - rows[name] for name in rows)
             stamps = min(len(file[name]) for name in rows)
     except (OSError, KeyError) as error:

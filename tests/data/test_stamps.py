@@ -73,7 +73,7 @@ def test_the_original_files(name, n, size, columns):
     [
         ({"z": REDSHIFT}, "has none"),
         ({"a": discs(6), "b": discs(6)}, "has 2"),
-        ({"a": discs(6), "b": REDSHIFT, "c": REDSHIFT}, "cannot be told"),
+        ({"a": discs(6), "b": REDSHIFT, "c": REDSHIFT}, "cannot tell the redshift"),
         ({"a": discs(6), "z": REDSHIFT[:5]}, "6 stamps but 5 values"),
         ({"a": discs(6), "z": np.full(6, b"high")}, "'z' does not hold numbers"),
         ({"a": np.zeros((0, 32, 32))}, "empty"),
@@ -195,3 +195,59 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip() == f"{errno.EFBIG} full.h5"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scale", [1e-50, 1e40])
+@pytest.mark.parametrize("rows", [slice(0, 6), np.array([4, 1])])
+def test_pixels_that_float32_cannot_hold_are_told(tmp_path, scale, rows):
+    path = tmp_path / "s.h5"
+    with h5py.File(path, "w") as file:
+        file["image"] = discs(6).astype("f8") * scale
+    with pytest.raises(GalgenError, match=r"float32 cannot hold.*Multiply the images"):
+        StampFile(path).read(rows, 32)
+
+
+def test_doubles_that_fit_are_read_as_they_are(tmp_path):
+    path, images = tmp_path / "s.h5", discs(6).astype("f8")
+    images[0, 0, 0] = 1e-60  # beside light that float32 does hold
+    images[1] = 0
+    with h5py.File(path, "w") as file:
+        file["image"] = images
+    np.testing.assert_array_equal(StampFile(path).read(slice(0, 6), 32), images.astype("f4"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.array([1, 2, 2**63], np.uint64), "larger than int64"),
+        (np.array([1, 2, 2.0**53]), "too large for float64"),
+        (np.array([1, 2, 2**24], "f4"), "too large for float32"),
+        (np.array([1, np.nan, 2]), "no whole numbers.*row 1"),
+        (np.array([1, 1.5, 2]), "no whole numbers.*row 1"),
+        (np.array([b"a", b"b", b"c"]), "does not hold numbers but text"),
+    ],
+)
+def test_ids_that_could_be_mixed_up_are_refused(tmp_path, ids, message):
+    path = tmp_path / "s.h5"
+    write_stamps(path, [{"image": discs(3), "galaxy_id": ids}], {})
+    with pytest.raises(GalgenError, match=message):
+        StampFile(path)
+
+
+@pytest.mark.parametrize("ids", [np.array([2**63 - 1, 5, 5], np.uint64), np.array([3.0, 1, 1])])
+def test_other_ids_are_kept_exactly(tmp_path, ids):
+    path = tmp_path / "s.h5"
+    write_stamps(path, [{"image": discs(3), "galaxy_id": ids}], {})
+    found = StampFile(path).columns["galaxy_id"]
+    assert found.dtype == np.int64
+    assert found.tolist() == [int(number) for number in ids]
+
+
+def test_a_column_of_one_and_ids_beside_it_are_read(tmp_path):
+    path = tmp_path / "s.h5"
+    with h5py.File(path, "w") as file:
+        file["images"], file["zphot"] = discs(3), np.array([[0.1], [0.2], [0.3]])
+        file["galaxy_id"] = np.array([7, 7, 8])
+    columns = StampFile(path).columns
+    assert columns["redshift"].tolist() == [0.1, 0.2, 0.3]
+    assert columns["galaxy_id"].tolist() == [7, 7, 8]

@@ -18,7 +18,7 @@ from galgen.data.sources.noise import (
 from galgen.data.sources.release import EXCLUSION_LEVELS, Release
 from galgen.data.sources.source import Source
 from galgen.errors import GalgenError
-from galgen.files import cache_folder, sha256
+from galgen.files import cache_folder, expand, sha256
 
 VERSION = 1
 """Counts the changes of the recipes."""
@@ -82,8 +82,8 @@ class CosmosSource(Source):
         if image_size < 1:
             raise ValueError(f"prepare.image_size is {image_size}, it must be positive")
         self.survey, self.recipe, self.image_size = survey, recipe, image_size
-        self.folder = Path(release).expanduser() if release else None
-        folder = Path(downloads).expanduser() if downloads else cache_folder()
+        self.folder = expand(release) if release else None
+        folder = expand(downloads) if downloads else cache_folder()
         self.archive = (sample, folder, record, checksum)
         self.cuts = (exclusion_level, min_flux, max_magnitude, min_radius)
 

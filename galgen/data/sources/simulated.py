@@ -89,6 +89,10 @@ class SimulatedSource(Source):
             "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",
         }
 
+    def stamp_bytes(self) -> int:
+        """Return about how many bytes a galaxy takes, with its companions."""
+        return super().stamp_bytes() * (3 if self.noiseless else 1)
+
     def satisfied_by(self, recipe: str | None) -> bool:
         """Tell whether stamps of a recipe are these; additional companions do no harm."""
         return recipe in {self.attrs()["recipe"], self._recipe() + NOISELESS}

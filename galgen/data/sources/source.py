@@ -56,6 +56,10 @@ class Source(ABC):
             on), `source_files` (JSON, sha256 by file name), `versions`.
         """
 
+    def stamp_bytes(self) -> int:
+        """Return about how many bytes a candidate takes in the file; 0 where that is not known."""
+        return 4 * getattr(self, "image_size", 0) ** 2
+
     def satisfied_by(self, recipe: str | None) -> bool:
         """Tell whether a stamp file of some recipe holds what this source would make."""
         return recipe == self.attrs()["recipe"]

@@ -1,0 +1,340 @@
+"""Files that the system refuses, paths as users write them, and outputs that exist."""
+
+import builtins
+import errno
+import fcntl
+import os
+import pathlib
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from galgen.checkpoints import read_checkpoint
+from galgen.config import explain, fill_in, with_environment
+from galgen.data.preparation import prepare
+from galgen.data.stamp_writing import write_stamps
+from galgen.data.stamps import StampFile
+from galgen.data.surveys import SimulatedDataModule
+from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
+from galgen.files import cache_folder, expand, reading, reason, write_text
+from galgen.lookup import locate
+from galgen.prepare import quoted
+from galgen.records import read_metrics
+from galgen.rules import check_whole_numbers
+from galgen.runs import Run, read_config, read_facts
+from tests.conftest import discs
+from tests.data.test_preparation import Numbers, drawn
+
+REFUSALS = [
+    (errno.EAGAIN, "in use by another program"),
+    (errno.EACCES, "permission denied"),
+    (errno.EPERM, "permission denied"),
+    (errno.ESTALE, "stale file handle"),
+    (errno.EIO, "input/output error"),
+    (errno.EMFILE, "ulimit -n"),
+    (errno.EROFS, "read-only"),
+    (errno.ENOMEM, "not enough memory"),
+]
+
+
+@pytest.mark.parametrize(("number", "words"), REFUSALS)
+def test_each_refusal_has_its_own_sentence(number, words):
+    assert words in reason(OSError(number, os.strerror(number)))
+    assert words in reason(OSError(f"Can't read data (file read failed: errno = {number}, ...)"))
+    assert words in explain(OSError(number, os.strerror(number), "s.h5"))
+    with pytest.raises(Unreadable, match=rf"^s\.h5: .*{words}.*\.$"), reading(Path("s.h5")):
+        raise OSError(number, os.strerror(number))
+
+
+def test_damage_and_absence_are_no_refusals():
+    Path("text.h5").write_text("precious")
+    write_stamps(Path("s.h5"), [{"image": discs(4)}], {})
+    Path("cut.h5").write_bytes(Path("s.h5").read_bytes()[:2000])
+    for name in ("text.h5", "cut.h5", "gone.h5"):
+        with pytest.raises(OSError) as error:  # noqa: PT011
+            h5py.File(name)
+        assert reason(error.value) is None
+    with pytest.raises(GalgenError, match="damaged, truncated or of another format"):
+        StampFile("cut.h5")
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """Return a function that makes the system refuse to open a file of a name."""
+
+    def refuse(name: str, number: int) -> None:
+        def refused(original):
+            def wrapper(path, *args, **kwargs):
+                if Path(str(path)).name == name:
+                    raise OSError(number, os.strerror(number), str(path))
+                return original(path, *args, **kwargs)
+
+            return wrapper
+
+        monkeypatch.setattr(builtins, "open", refused(builtins.open))
+        monkeypatch.setattr(pathlib.io, "open", refused(pathlib.io.open))
+        monkeypatch.setattr(h5py, "File", refused(h5py.File))
+
+    return refuse
+
+
+@pytest.mark.parametrize(("number", "words"), REFUSALS)
+def test_no_reader_takes_a_refusal_for_damage(refusing, composed, number, words):
+    write_stamps(Path("s.h5"), [{"image": discs(4)}], {})
+    run = Run(composed("run_name=r"))
+    for name in ("DONE", "data.json", "config.yaml", "metrics.csv", "best.ckpt"):
+        write_text(run.directory / name, "{}")
+    readers = {
+        "s.h5": lambda: StampFile("s.h5"),
+        "DONE": lambda: run.result,
+        "data.json": lambda: read_facts(run.directory),
+        "config.yaml": lambda: read_config(run.directory),
+        "metrics.csv": lambda: read_metrics(run.directory),
+        "best.ckpt": lambda: read_checkpoint(run.directory / "best.ckpt"),
+    }
+    for name, read in readers.items():
+        refusing(name, number)
+        with pytest.raises(Unreadable, match=words):
+            read()
+
+
+def test_a_damaged_checkpoint_is_still_damaged():
+    Path("x.ckpt").write_bytes(b"PK not really")
+    with pytest.raises(DamagedCheckpoint, match="damaged"):
+        read_checkpoint(Path("x.ckpt"))
+
+
+@contextmanager
+def open_elsewhere(path):
+    """Lock a file as HDF5 does in a program that has it open for writing."""
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.parametrize("name", ["s.h5", "s.h5.shards/00002.h5"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_another_program_has_open_is_neither_replaced_nor_redrawn(name, overwrite):
+    prepare(Numbers(processes=1), Path("s.h5"))
+    content = Path(name).read_bytes()
+    with (
+        open_elsewhere(name),
+        pytest.raises(Unreadable, match=f"{name}: it is in use by another program"),
+    ):
+        prepare(Numbers(processes=1), Path("s.h5"), overwrite)
+    assert Path("s.h5").exists()
+    assert len(Path(name).read_bytes()) == len(content)
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert drawn() == list(range(12))
+
+
+def test_a_simulated_survey_in_the_cache_is_kept_while_it_is_open(composed):
+    survey = SimulatedDataModule(
+        name="simulated", image_size=16, transform=lambda batch: batch, galaxies=3, processes=1
+    )
+    survey.prepare_data()
+    before = survey.file.stat().st_ino
+    with open_elsewhere(survey.file), pytest.raises(Unreadable, match="in use"):
+        survey.prepare_data()
+    assert survey.file.stat().st_ino == before
+
+
+@pytest.mark.parametrize("target", ["there.txt", "not_yet.txt"])
+def test_a_symbolic_link_stays_one(target):
+    Path("there.txt").write_text("old")
+    Path("link").symlink_to(target)
+    write_text(Path("link"), "new")
+    assert Path("link").is_symlink()
+    assert Path(target).read_text() == "new"
+    assert not list(Path().glob("*.part"))
+
+
+def test_a_stamp_file_behind_a_link_has_its_shards_beside_it():
+    Path("disk").mkdir()
+    Path("s.h5").symlink_to("disk/s.h5")
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert Path("s.h5").is_symlink()
+    assert len(StampFile("s.h5")) == 11
+    assert Path("disk/s.h5.shards").is_dir()
+
+
+def test_a_folder_is_not_written_over():
+    Path("out").mkdir()
+    with pytest.raises(GalgenError, match="this is a folder"):
+        write_text(Path("out"), "new")
+
+
+def test_a_list_of_somebody_else_is_not_replaced():
+    Path("s.h5.left_out.csv").write_text("mine")
+    with pytest.raises(GalgenError, match=r"left_out\.csv exists.*overwrite=true"):
+        prepare(Numbers(processes=1), Path("s.h5"))
+    assert Path("s.h5.left_out.csv").read_text() == "mine"
+    assert prepare(Numbers(processes=1), Path("s.h5"), overwrite=True)
+
+
+def test_the_size_is_checked_before_anything_is_drawn():
+    source = Numbers(processes=1)
+    source.stamp_bytes = lambda: 10**18
+    with pytest.raises(GalgenError, match=r"take about 1.2e\+10 GB, and the disk has"):
+        prepare(source, Path("s.h5"))
+    assert not Path("drawn.txt").exists()
+
+
+def test_pictures_are_not_replaced_unasked(command):
+    write_stamps(Path("s.h5"), [{"image": discs(4)}], {})
+    Path("s.stamps.png").write_text("mine")
+    code, printed = command("describe", "data.file=s.h5")
+    assert code == 1
+    assert "s.stamps.png exists. Give overwrite=true" in printed
+    assert Path("s.stamps.png").read_text() == "mine"
+    assert command("describe", "data.file=s.h5", "overwrite=true")[0] == 0
+
+
+@pytest.mark.parametrize("written", ["~/{}", "$PLACE/{}", "${{PLACE}}/{}", "{}"])
+@pytest.mark.parametrize(
+    ("name", "arguments", "file", "says"),
+    [
+        ("describe", ["data.file=@"], "no.h5", "{}/no.h5: there is no such stamp file"),
+        ("generate", ["run=@", "n=1", "out=a.h5"], "no", "run={}/no: there is no such run"),
+        ("evaluate", ["@"], "no", "run={}/no: there is no such run"),
+        ("fit_flow", ["run=@"], "no", "run={}/no: there is no such run"),
+        ("plot", ["run=[@,@]"], "no", "run={}/no: there is no such run"),
+        ("compare", ["run=[@]"], "no", "run={}/no: there is no such run"),
+        ("report", ["run=@"], "no", "run={}/no: there is no such run"),
+        ("export", ["run=run", "out=@"], "there", "out={}/there: this is a file"),
+        ("import_weights", ["file=@"], "no.pt", "file={}/no.pt: there is no such file"),
+        ("generate", ["run=run", "n=1", "out=@"], "there.h5", "{}/there.h5 is there already"),
+        ("train", ["init_from=@"], "no", "init_from={}/no: this is no run"),
+    ],
+)
+def test_every_path_may_have_a_home_or_a_variable(
+    command, monkeypatch, tmp_path, written, name, arguments, file, says
+):
+    if name == "evaluate" and written.startswith("$"):
+        arguments = ["run=@"]  # the shell fills in words
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text("a: 1")
+    for there in ("there", "there.h5"):
+        Path(there).write_text("")
+    path = written.format(file)
+    code, printed = command(name, *(argument.replace("@", path) for argument in arguments))
+    assert code == 1
+    place = str(tmp_path)
+    relative = {"import_weights": place, "train": "."}.get(name, ".")
+    wanted = says.format(place if written != "{}" else relative).replace("./", "")
+    assert wanted in printed, printed
+
+
+def test_run_root_is_filled_in(composed, monkeypatch, tmp_path):
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GALGEN_CACHE", "$PLACE/c")
+    assert cache_folder() == tmp_path / "c"
+    assert expand("~/a") == expand("${PLACE}/a") == tmp_path / "a"
+    for written in ("~/r", "$PLACE/r", "${PLACE}/r"):
+        assert with_environment([f"run_root={written}"]) == [f"run_root={tmp_path}/r"]
+    assert with_environment(["seed=~a", "data.file='~/a b'"]) == ["seed=~a", "data.file='~/a b'"]
+    assert Run(composed("run_root=$PLACE/r", "run_name=x")).directory == tmp_path / "r" / "x"
+
+
+@pytest.mark.parametrize("value", ["$NOT_SET/a", "a/$NOT_SET"])
+def test_a_variable_that_is_not_set_is_told(value, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(GalgenError, match=r"^out=.*variable NOT_SET is not set\. Set it"):
+        fill_in("out", value)
+
+
+def test_a_home_that_is_not_there_is_told():
+    with pytest.raises(GalgenError, match="no such home folder"):
+        fill_in("out", "~nobody_of_that_name/a")
+
+
+def make_runs(*names: str) -> None:
+    for number, name in enumerate(names):
+        write_text(Path("runs") / name / "config.yaml", "a: 1")
+        os.utime(Path("runs") / name / "config.yaml", (number, number))
+
+
+def test_a_run_is_found_by_its_name_and_others_are_named():
+    make_runs(*(f"r{number:02d}" for number in range(10)), "simulated-cvae2")
+    assert locate("r03") == locate("runs/r03") == Path("runs/r03")
+    assert locate("runs") == Path("runs")
+    with pytest.raises(GalgenError) as error:
+        locate("runs/simulated-cvae")
+    assert str(error.value) == (
+        "run=runs/simulated-cvae: there is no such run. Runs in runs: simulated-cvae2, r09, r08, "
+        "r07, r06, r05, r04, r03 and 3 more."
+    )
+    with pytest.raises(GalgenError, match="Runs in runs: simulated-cvae2, r09"):
+        locate("zzz")
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluate", "fit_flow", "plot", "generate", "export", "report", "compare"]
+)
+def test_a_run_may_be_the_first_word(command, name):
+    make_runs("here")
+    more = ["n=1", "out=a.h5"] if name == "generate" else []
+    code, printed = command(name, "her", *more)
+    assert code == 1
+    assert "run=her: there is no such run. Runs in runs: here." in printed
+
+
+@pytest.mark.parametrize(("value", "whole"), [(1e4, 10_000), (7, 7), (2.0**53, 2**53)])
+def test_numbers_that_are_whole_become_ints(composed, value, whole):
+    config = composed("run=r", "out=o.h5", f"n={value!r}", name="generate")
+    check_whole_numbers(config, {"n": 1})
+    assert (type(config.n), config.n) == (int, whole)
+
+
+@pytest.mark.parametrize("value", ["1e4.5", "1.5", "true", "1e30", "nan", "inf", "0"])
+def test_others_are_refused(composed, value):
+    config = composed("run=r", "out=o.h5", f"n={value}", name="generate")
+    with pytest.raises(GalgenError, match=r"^n=.*whole number from 1"):
+        check_whole_numbers(config, {"n": 1})
+
+
+def survey_of(n: int, size: int, redshift: np.ndarray | None):
+    block = {"image": discs(n, size), "galaxy_id": np.arange(n)}
+    if redshift is not None:
+        block["redshift"] = redshift
+    return block
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "redshift", "file"),
+    [
+        (30, 32, np.full(30, np.nan), "s.h5"),
+        (30, 32, None, "a b/it's, (s).h5"),
+        (100, 32, np.linspace(0.1, 1, 100), "s.h5"),
+        (90, 32, np.where(np.arange(90) < 60, 0.5, np.nan), "s=1.h5"),
+        (90, 32, np.where(np.arange(90) < 60, 0.5, -99), "s.h5"),
+    ],
+)
+def test_the_training_command_that_is_printed_works(command, composed, n, size, redshift, file):
+    from galgen.config import instantiate
+    from galgen.prepare import training_command
+
+    Path("a b").mkdir()
+    write_stamps(Path(file), [survey_of(n, size, redshift)], {"survey": "mosaic"})
+    config = composed("data=mosaic", f"data.image_size={size}", name="prepare")
+    config.data.file = file
+    words = shlex.split(training_command(instantiate(config.data)))
+    assert words[:3] == ["python", "-m", "galgen.train"]
+    quick = ["trainer.max_epochs=1", "model.width=4", "callbacks.progress=null"]
+    code, printed = command("train", *words[3:], *quick, "trainer.accelerator=cpu")
+    assert code == 0, printed
+    unconditional = redshift is None or (redshift == -99).any() or np.isnan(redshift).all()
+    assert ("model=vae" in words) == unconditional
+
+
+@pytest.mark.parametrize("text", ["a/b.h5", "a b", "it's", "a,b", "x=(1)", "$HOME", "déjà"])
+def test_quoted_text_is_one_word_of_a_shell(text):
+    (word,) = shlex.split(quoted(text))
+    assert word.strip("'").replace("\\'", "'") == text
