@@ -11,6 +11,7 @@ from galgen.config import explain
 from galgen.errors import GalgenError
 from galgen.pages import facts
 from galgen.pages.facts import text
+from galgen.verdict import cautions
 
 CONTROLS = ("posterior", "real_half", "shuffled", "sersic", "training")
 """Samples of an evaluation that come from no prior."""
@@ -52,6 +53,7 @@ class ComparedRun:
         directory: the run directory.
 
     Attributes:
+        verdict: how the training judged its model; None where it did not.
         best: metrics of the epoch with the lowest validation loss; empty before the first.
         epochs: how many have ended, of how many.
         images: size and transform of what the model is shown.
@@ -69,6 +71,7 @@ class ComparedRun:
         self.facts = runs.read_facts(directory)
         rows = records.read_metrics(directory)
         self.name = str(self.config.run_name or directory.name)
+        self.verdict = runs.read_verdict(directory)
         self.finished, self.imported = runs.is_finished(directory), "stamps" not in self.facts
         self.epochs = facts.epochs(self.config, rows, self.finished)
         self.last_epoch = int(rows[-1]["epoch"]) if rows else None
@@ -204,6 +207,8 @@ def compare(compared: list[ComparedRun]) -> Comparison:
     hidden = [key for key in differing if key not in shown]
     if hidden:
         notes.append(f"The configs differ in {len(hidden)} more keys, such as {hidden[0]}.")
+    for run in compared:
+        notes += [f"{run.name}: {caution}." for caution in cautions(run.verdict)]
     if unfinished := [f"{r.name} ({r.epochs} epochs)" for r in compared if not _is_done(r)]:
         notes.append(f"Not finished: {', '.join(unfinished)}.")
     return Comparison(columns, rows, _best(columns, rows, different), notes)
@@ -242,7 +247,8 @@ def _panel(title: str, members: list[ComparedRun]) -> dict:
         return {**panel, "distortion": "negative log-likelihood [nats]"}
     zeros = {(run.facts.get("squared_error_of_zero") or {}).get("val") for run in members}
     unit = members[0].facts.get("attributes", {}).get("unit", "unit")
-    units = {"peak": " [peak²]", "physical": f" [({unit})²]"}
+    scale = members[0].facts["transform"].get("scale")
+    units = {"peak": " [peak²]", "physical": f" [({scale:.3g} {unit})²]" if scale else ""}
     unit = units.get(members[0].facts["transform"]["name"], "")
     return {**panel, "distortion": f"squared error{unit}", "zeros": sorted(zeros - {None})}
 

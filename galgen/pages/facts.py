@@ -20,8 +20,8 @@ NAMES = {"train": "training", "val": "validation"}
 """Of the parts of a survey."""
 TRANSFORMS = {
     "peak": "peak: background subtracted, each galaxy divided by its peak",
-    "physical": "none: pixels are in the stamp file's unit",
-    "asinh": "asinh(image / scale)",
+    "physical": "none: pixels are linear in flux, divided by scale (in the stamp file's unit)",
+    "asinh": "asinh(image / scale), scale in the stamp file's unit",
 }
 LONGEST = 100
 """Rows shown of a list."""

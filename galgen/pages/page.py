@@ -12,6 +12,7 @@ from galgen.errors import GalgenError
 from galgen.pages import facts, gallery
 from galgen.pages.facts import Table, text
 from galgen.trained import TrainedRun
+from galgen.verdict import cautions, summary
 
 OF_RUN = ["run", "model", "β", "seed", "epochs"]
 SWEEP = [*OF_RUN, "best loss", "reconstruction term", "KL [nats]", "state"]
@@ -127,7 +128,11 @@ class Section:
                 f"This run is not finished: {self.epochs} epochs have ended. Its galaxies are "
                 "drawn with the weights of its last checkpoint."
             )
-        return TrainedRun(self.directory, device, data_file)
+        run = TrainedRun(self.directory, device, data_file)
+        if run.verdict:
+            self.notes.append(f"Verdict: {summary(run.verdict)}.")
+        self.notes += [f"{caution[0].upper()}{caution[1:]}." for caution in cautions(run.verdict)]
+        return run
 
     def _tables(self, run: TrainedRun | None) -> list[Table]:
         """Say what was trained on what."""
