@@ -29,6 +29,16 @@ COLUMNS = {
     "left_out": "left out",
 }
 """Of the table on the terminal; evaluation.json has more."""
+IDEAL = {
+    "mean_w1": "floor",
+    "c2st": "0.5",
+    **dict.fromkeys(("precision", "recall", "coverage"), "1"),
+    "frechet": "0",
+    "memorisation": "1",
+    "w1_by_redshift": "floor",
+    "left_out": "0",
+}
+"""What galaxies that cannot be told from the survey's would score."""
 
 
 @command("evaluate", words="run", resumes=False, lists=("prior",))
@@ -124,12 +134,13 @@ def print_table(facts: dict) -> None:
     table.add_column("sample", no_wrap=True)
     for title in COLUMNS.values():
         table.add_column(title, justify="right")
+    table.add_row("ideal", *(IDEAL.get(key, "") for key in COLUMNS), style="dim")
     for name, scores in facts["scores"].items():
         cells = [scores.get(key) for key in COLUMNS]
         shown = ["" if cell is None or cell != cell else f"{cell:.3f}" for cell in cells]
         table.add_row(name.replace("_", " "), *shown)
     console = Console()
-    console.width = max(console.width, 120)
+    console.width = max(console.width, 130)
     console.print(table)
     for note in facts["left_out"]:
         console.print(f"- {note}", highlight=False)

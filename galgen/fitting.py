@@ -46,8 +46,8 @@ class Fit:
         for part, latents in self.part.items():
             if not (np.isfinite(latents.mean).all() and np.isfinite(latents.std).all()):
                 raise GalgenError(
-                    f"{run.directory}: the encoder puts galaxies of the part '{part}' nowhere, "
-                    "their latents are not finite"
+                    f"{run.directory}: latents of galaxies of the part '{part}' are not finite. "
+                    "Train the model again, with a lower learning rate"
                 )
         columns = {part: self._columns(part) for part in PARTS}
         learnable = [name for name, v in columns["train"].items() if not np.isnan(v).all()]

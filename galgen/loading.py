@@ -44,7 +44,7 @@ def load_model(run: str | Path, checkpoint: str | None = None):
     state, model.weights_sha256 = read_and_hash(path)
     load_weights(model, state["state_dict"], path)
     if not all(weights.isfinite().all() for weights in model.parameters()):
-        raise GalgenError(f"{path}: its weights are not finite, the model makes nothing")
+        raise GalgenError(f"{path}: its weights are not finite. Train the model again")
     if not finished:
         epochs = state.get("epoch", -1) + 1
         log.warning("%s is not finished: these are its weights of epoch %d", directory, epochs)

@@ -15,7 +15,7 @@ CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")
 STATISTICS = (*CORE, "half_light_radius", "gini", "m20", "asymmetry")
 """Statistics that are compared."""
 SURVIVING = ("sigma", "ellipticity", "rho4", "half_light_radius")
-"""Those that noise changes little: of noisy galaxies against noiseless ones, these alone."""
+"""Statistics that noise hardly changes; noisy galaxies are compared with noiseless ones by them."""
 CORRELATED = ("simulated", "cosmos", "deepfield")
 """Surveys whose noise is that of the COSMOS mosaics."""
 READ_TOGETHER = 256
@@ -27,7 +27,7 @@ class Observation:
     A model in physical units makes galaxies without noise: they get the noise of the survey, and
     its PSF if they have none. A model of peak-normalised galaxies is compared with the simulated
     survey's noiseless images, normalised alike; where there are none, with noisy stamps, in the
-    statistics that noise changes little.
+    statistics that noise hardly changes.
 
     Args:
         run: the trained run.
@@ -59,8 +59,8 @@ class Observation:
         elif self.peak:
             self.statistics = self.core = SURVIVING
             self.what = (
-                "noisy, peak-normalised stamps against generated galaxies without noise, in the "
-                "statistics that noise changes little"
+                "noisy, peak-normalised stamps against generated galaxies without noise, by the "
+                "statistics that noise hardly changes"
             )
 
         if not self.alike:

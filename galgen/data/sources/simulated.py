@@ -34,7 +34,7 @@ PSF_SIGMAS = np.linspace(0.033, 0.036, 8)
 PSF_SIZE = 63
 """Side of the PSF images, px."""
 NOISELESS = ", with noiseless images"
-"""What the recipe of a survey with companions ends with."""
+"""End of the recipe of a survey that also holds its galaxies without noise."""
 OVERSAMPLING = 8
 """Samples of a profile along a pixel's side, where no PSF smooths it."""
 
@@ -47,7 +47,7 @@ class SimulatedSource(Source):
         image_size: side of the stamps, px.
         seed: seed of the survey.
         clumps: whether late types have star-forming clumps.
-        noiseless: whether to draw two companions of each image: `noiseless`, without the noise,
+        noiseless: whether to draw each galaxy twice more: `noiseless`, without the noise,
             and `psf_free`, without noise and PSF.
         **arguments: as `Source`.
 
