@@ -69,10 +69,10 @@ class Run:
         done = self.directory / "DONE"
         try:
             with reading(done):
-                result = json.loads(done.read_text()) or None
+                result = json.loads(done.read_text()) if done.is_file() else None
         except (FileNotFoundError, ValueError):  # ValueError: damaged, so not to be believed
             return None
-        return None if result and self._has_epochs_to_go(result) else result
+        return None if result and self._has_epochs_to_go(result) else result or None
 
     @property
     def last_checkpoint(self) -> Path:

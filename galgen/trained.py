@@ -39,7 +39,7 @@ PEAK = "peak"
 
 
 class TrainedRun:
-    """A run whose model is used. Images go in and come out in the run's unit.
+    """A run whose model is used; images go in and come out in the run's unit.
 
     Args:
         directory: the run directory.

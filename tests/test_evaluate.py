@@ -171,7 +171,7 @@ def test_scores_and_figures_go_to_the_run_s_tensorboard(fitted, command, tmp_pat
         (["prior=flows"], "prior is 'flows', it can be one of normal, flow"),
         (["prior=3"], "prior is 3"),
         (["prior=flow"], "no flow yet; make it: python -m galgen.fit_flow"),
-        (["run=nowhere"], "nowhere is no run directory"),
+        (["run=nowhere"], "run=nowhere: there is no such run"),
     ],
 )
 def test_bad_input_is_a_sentence_and_writes_nothing(fitted, command, overrides, sentence):

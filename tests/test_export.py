@@ -141,7 +141,7 @@ def test_a_file_says_where_it_comes_from_and_what_it_takes(command, run_of, kind
         "0.05",
         "25.94",
     )
-    assert json.loads(facts["transform"]) == {"name": "asinh"}
+    assert json.loads(facts["transform"]) == {"name": "asinh", "scale": 1.0}
     assert (facts["galgen"], facts["torch"]) == (galgen.__version__, torch.__version__)
     if kind == "onnx":
         session = onnxruntime.InferenceSession("out/decoder.onnx")
@@ -193,7 +193,7 @@ def test_what_exists_is_replaced_only_when_asked(command, run_of):
     decoder.write_text("precious")
     code, printed = command("export", f"run={run}", "format=safetensors")
     assert code == 1
-    assert f"{decoder} exists; give overwrite=true" in printed
+    assert f"{decoder} exists. Give overwrite=true" in printed
     assert [path.read_text() for path in decoder.parent.iterdir()] == ["precious"]
     assert command("export", f"run={run}", "format=safetensors", "overwrite=true")[0] == 0
     assert "decoder.linear1.weight" in load_file(decoder)
@@ -226,22 +226,22 @@ def test_an_unfinished_run_is_exported_with_a_warning(command, run_of):
     [
         (["format=pickle"], "format=pickle: there are onnx, safetensors, torchscript"),
         (["format=[onnx,safetensors]"], "there are onnx, safetensors, torchscript"),
-        ([], "nowhere is no run directory"),
-        (["out=file"], "file is a file; give out=<folder>"),
+        (["run=nowhere"], "run=nowhere: there is no such run"),
+        (["out=file"], "out=file: this is a file. Give out=<folder>"),
     ],
 )
-def test_bad_input_is_a_sentence(command, overrides, message):
+def test_bad_input_is_a_sentence(command, trained, overrides, message):
     Path("file").write_text("precious")
-    code, printed = command("export", "run=nowhere", *overrides)
+    code, printed = command("export", f"run={trained}", *overrides)
     assert code == 1
     assert message in printed
     assert len(printed.splitlines()) == 1
     assert [path.name for path in Path().iterdir()] == ["file"]
 
 
-def test_a_missing_package_is_named(command, monkeypatch):
+def test_a_missing_package_is_named(command, trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    code, printed = command("export", "run=nowhere")
+    code, printed = command("export", f"run={trained}")
     assert code == 1
     assert "format=onnx needs onnxscript: pip install galgen[export]" in printed
 

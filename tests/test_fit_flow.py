@@ -278,7 +278,7 @@ def test_figures_and_galsim_objects_have_the_prior(command, fitted):
         "plot", f"run={fitted}", "figure=samples", "n=3", "redshift=1", "prior=flow", "out=pictures"
     )
     assert code == 0, printed
-    assert Path("pictures/samples.png").is_file()
+    assert Path("pictures/samples_n3_redshift1_priorflow.png").is_file()
     run, shown = TrainedRun(fitted), []
     Samples._make, make = lambda *a: shown.append(make(*a)) or shown[-1], Samples._make
     try:
@@ -489,13 +489,13 @@ def test_an_interrupted_fit_leaves_what_was_there(command, full, tmp_path, monke
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["run=nowhere"], "no run directory"),
+        (["run=nowhere"], "there is no such run"),
         (["fit=flow"], "it takes a list of flow, gmm, two_stage, conditions"),
         (["fit=[]"], "it takes a list"),
         (["fit=[glow]"], "it takes a list"),
         (["seed=-1"], "seed=-1"),
         (["seed=1.5"], "seed=1.5"),
-        (["batch_size=1"], "batch_size is 1"),
+        (["batch_size=1"], "batch_size=1"),
         (["max_epochs=0"], "max_epochs=0"),
         (["patience=0"], "patience=0"),
         (["flow.width=wide"], "flow.width is 'wide', it takes a whole number"),

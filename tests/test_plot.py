@@ -214,7 +214,7 @@ def test_the_original_projects_losses(command):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["run=nowhere"], "no run directory"),
+        (["run=nowhere"], "there is no such run"),
         (["figure=nonsense"], "there are interpolation, latent, losses"),
         (["figure=samples", "redshift=-1"], "is no redshift"),
         (["figure=samples", "n=0"], "n is 0"),
@@ -230,7 +230,7 @@ def test_the_original_projects_losses(command):
         (["figure=latent", "dimensions=[]"], "name one at least"),
         (["figure=traversal", "limit=inf"], "limit is inf"),
         (["figure=interpolation", "steps=40"], "side by side are too small"),
-        (["run="], "is no run directory"),
+        (["run="], "this folder is no run"),
         (["seed=-1"], "seed is -1"),
         (["data.file=nowhere.h5"], "no such stamp file"),
         (["figure=interpolation", "between=[1]"], "takes two galaxies"),
@@ -239,7 +239,7 @@ def test_the_original_projects_losses(command):
         (["figure=latent", "colour=size"], "null or redshift"),
         (["figure=losses", "scale=sqrt"], "log or linear"),
         (["figure=traversal", "galaxy=-1"], "galaxy -1"),
-        (["run=[a,b]"], "a is no run directory"),
+        (["run=[a,b]"], "run=a: there is no such run"),
         (["out=a_file"], "cannot be written"),
     ],
 )

@@ -291,8 +291,8 @@ def test_several_runs_need_a_place(trained, physical, command):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["run=gone"], "gone is no run directory"),
-        (["run=."], "no folder of any"),
+        (["run=gone"], "run=gone: there is no such run"),
+        (["run=."], "this folder is no run, and it holds none"),
         (["run={run}", "out=file/page.html"], "file/page.html cannot be written, File exists"),
         (["run={run}", "out=."], ". is a folder"),
         (["run={run}", "out=page.html", "device=gpu"], "device=gpu"),

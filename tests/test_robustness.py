@@ -219,7 +219,7 @@ def parent_and_state(pid: int) -> tuple[int, str]:
     """Return the parent of a process and its state; Z of one that has ended."""
     try:
         state, parent = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[:2]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # ended before, or while it was read
         return 0, "Z"
     return int(parent), state
 

@@ -26,7 +26,7 @@ def trained_alone(command, small, *overrides: str) -> tuple[Path, Path]:
     """Train the run of a stack that overrides name by a command of its own; return both."""
     code, printed = command("train", *small, "model.norm=group", "run_root=alone", *overrides)
     assert code == 0, printed
-    alone = Path(printed.strip().splitlines()[-2].split(":")[0])
+    alone = next(Path(line.split(":")[0]) for line in printed.splitlines() if "best val/" in line)
     return Path("runs") / alone.name, alone
 
 

@@ -290,7 +290,7 @@ def test_loaded_weights_make_the_same_images_and_bad_folders_are_refused(command
     np.testing.assert_array_equal(
         run.sample(3, redshift=0.5), galgen.load(only_run()).sample(3, redshift=0.5)
     )
-    with pytest.raises(galgen.errors.GalgenError, match="no run directory"):
+    with pytest.raises(galgen.errors.GalgenError, match="there is no such run"):
         galgen.load("nowhere")
     (only_run() / "checkpoints" / "best.ckpt").write_bytes(b"cut")
     with pytest.raises(galgen.errors.GalgenError, match=r"best\.ckpt"):
@@ -367,7 +367,7 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["transform=none", "data.image_size=16"], "image_size is 16"),
         (["trainer.max_epochs=0"], "positive whole number"),
         (["resume=maybe"], "resume is 'maybe'"),
-        (["init_from=nowhere"], "is no run directory"),
+        (["init_from=nowhere"], "init_from=nowhere: this is no run"),
         (["optimizer.lr=-1"], "Invalid learning rate"),
         (["model.norm=layer"], "'batch' or 'group'"),
         (["beta_schedule.beta=-1"], "not negative"),

@@ -39,7 +39,7 @@ RESIDUAL = {
     "output": "softplus",
     "code_channels": 32,
     "residual_blocks": 1,
-    "flux_scale": 0.01,
+    "flux_scale": 3.0,
 }
 MODELS = {
     "vae128": (VAE, {"image_size": 128, "code_kernel": 5}),
