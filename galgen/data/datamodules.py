@@ -158,8 +158,10 @@ class SurveyDataModule(LightningDataModule):
             self.margin = min(self.max_shift, (self.stamps.size - self.image_size) // 2)
         self.parts = {part: self._part(part, rows[part]) for part in PARTS}
         self._check_parts()
-        noise = noise_level(self.stamps, rows["train"], self.image_size)
-        self.transform.fit(noise)
+        noise, half = 1.0, self.cache != "none" and self.cache_dtype == torch.float16
+        if half or (self.transform.by_noise and self.transform.scale is None):
+            noise = noise_level(self.stamps, rows["train"], self.image_size)
+            self.transform.fit(noise)
         pixels = self.stamps.read(slice(0, READ_TOGETHER), self.image_size)
         self.value_range = self.transform.value_range(float(pixels.min()), float(pixels.max()))
         if self.cache != "none":

@@ -15,10 +15,12 @@ class Transform:
     Attributes:
         scale: of one unit of the model, in the stamp file's unit; None where it is the survey's to
             say, until `fit` has been called, and where each galaxy has its own.
+        by_noise: whether the scale follows from the survey's noise, where none is given.
         keeps_noise: whether the noise of a batch is white with `noise_variance` afterwards.
     """
 
     scale: float | None = None
+    by_noise = False
     keeps_noise = True
 
     def fit(self, noise: float) -> None:
@@ -74,6 +76,8 @@ class Physical(Transform):
         ValueError: if the scale is not positive.
     """
 
+    by_noise = True
+
     def __init__(self, scale: float | None = None):
         self.scale = _positive(scale)
 
@@ -105,6 +109,8 @@ class Asinh(Transform):
     Raises:
         ValueError: if the scale is not positive.
     """
+
+    by_noise = True
 
     def __init__(self, scale: float | None = None):
         self.scale = _positive(scale)
