@@ -52,7 +52,8 @@ class Mosaic:
         hdu: number or name of its extension, in another way.
         rms: FITS file of the noise of each pixel, in the image's unit.
         weight: FITS file of 1 / noise^2 of each pixel.
-        mask: FITS file that is 0 where the image has data: a map of data quality or of flags.
+        mask: FITS file that is 0 where the image has data: a map of data quality or of flags; its
+            bits DETECTED do not count.
         zeros: whether pixels of exactly 0 have no data: at the `border`, all (`missing`), or none
             (`data`).
         zero_point: AB magnitude of one unit; from the header where None.
@@ -188,14 +189,23 @@ class Mosaic:
         return missing.find_border(self.facts.planes["image"])
 
     @cached_property
-    def largest_noise(self) -> float:
-        """Noise beyond which the noise map says that there are no data; in the image's unit.
+    def noise_map(self) -> missing.NoiseMap | None:
+        """The noise map, or that of the weights; None where there is neither.
 
         Raises:
             GalgenError: if a file is damaged.
         """
-        role = "rms" if "rms" in self.images else "weight"
-        return missing.OUTLIER * missing.smallest_noise(self.facts.planes[role], _NOISE[role])
+        role = next((role for role in ("rms", "weight") if role in self.images), None)
+        return missing.NoiseMap(self.facts.planes[role]) if role else None
+
+    @cached_property
+    def mask(self) -> missing.Mask | None:
+        """The mask, if there is one.
+
+        Raises:
+            GalgenError: if a file is damaged.
+        """
+        return missing.Mask(self.facts.planes["mask"]) if "mask" in self.images else None
 
     def read(self, section: detection.Section) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Read a section of the image and of its noise map.
@@ -210,18 +220,17 @@ class Mosaic:
         Raises:
             GalgenError: if a file is damaged.
         """
-        planes, noise = self.facts.planes, None
-        data = planes["image"].read(*section)
+        noise = None
+        data = self.facts.planes["image"].read(*section)
         why = np.where(np.isfinite(data), 0, missing.NUMBER).astype(np.uint8)
 
         def mark(chosen: np.ndarray, reason: int) -> None:
             why[chosen & (why == 0)] = reason
 
-        if "mask" in planes:
-            mark(planes["mask"].read(*section) != 0, missing.MASK)
-        for role in set(_NOISE) & set(planes):
-            noise = _NOISE[role](planes[role].read(*section))
-            noise[~(noise <= self.largest_noise)] = np.nan
+        if self.mask is not None:
+            mark(self.mask.read(*section), missing.MASK)
+        if self.noise_map is not None:
+            noise = self.noise_map.read(*section)
             mark(np.isnan(noise), missing.NOISE)
         if self.border is not None:
             mark(self.border.missing(data, *section), missing.BORDER)
@@ -231,14 +240,6 @@ class Mosaic:
         if noise is not None:
             noise[why > 0] = np.nan
         return data, noise, why
-
-
-def _positive(noise: np.ndarray) -> np.ndarray:
-    return np.where((noise > 0) & np.isfinite(noise), noise, np.nan)
-
-
-_NOISE = {"rms": _positive, "weight": lambda weight: 1 / np.sqrt(_positive(weight))}
-"""How a map becomes the noise of each pixel, NaN where there is none."""
 
 
 def _band(header: fits.Header) -> str:
