@@ -1,5 +1,6 @@
 """Which extension of which file is meant, and that no image is given twice."""
 
+import errno
 import os
 
 import numpy as np
@@ -8,12 +9,14 @@ from astropy.io import fits
 
 from galgen.data.sources.fits_files import split
 from galgen.data.sources.mosaic import Mosaic
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, Unreadable
 
 SHAPE = 40, 50
 IMAGES = {
     name: np.random.default_rng(seed).uniform(1, 2, SHAPE)
-    for seed, name in enumerate(["SCI", "ERR", "WHT", "DQ", "RMS", "IVM", "VAR", "A", "B"])
+    for seed, name in enumerate(
+        ["SCI", "ERR", "WHT", "DQ", "RMS", "IVM", "VAR", "A", "B", "CON", "VARIANCE", "VAR_RNOISE"]
+    )
 }
 HEADER = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 1.0})
 HEADER.update({"CRPIX1": 150.0, "CRPIX2": 150.0, "CDELT1": -2e-5, "CDELT2": 2e-5, "BUNIT": "uJy"})
@@ -150,3 +153,46 @@ def test_keywords_of_the_first_header(tmp_path):
     facts = Mosaic(tmp_path / "m.fits", zero_point=25.0).facts
     assert facts.zero_point == 25
     assert any("mosaic.zero_point=25.0 is used" in n and "25.9463" in n for n in facts.notes)
+
+
+@pytest.mark.parametrize("name", ["VARIANCE", "VAR_RNOISE", "CON"])
+def test_maps_that_galgen_takes_for_nothing(mef, name):
+    file = mef("SCI", name)
+    for role in ("rms", "weight", "mask"):
+        with pytest.raises(GalgenError, match=r"no extension has a name of the \w+ map"):
+            numbers(image=file, **{role: file})
+
+
+@pytest.mark.parametrize("role", ["rms", "weight"])
+def test_variances_are_refused_by_their_name(mef, role):
+    file = mef("SCI", "VARIANCE")
+    with pytest.raises(GalgenError, match="the extension VARIANCE holds variances"):
+        numbers(image=file, **{role: f"{file}[VARIANCE]"})
+
+
+def test_names_of_hyper_suprime_cam(tmp_path):
+    kinds = {"IMAGE": 1, "MASK": 2, "VARIANCE": 3}
+    pixels = np.random.default_rng(0).uniform(1, 2, (3, *SHAPE))
+    hdus = [fits.ImageHDU(image, HEADER) for image in pixels]
+    for hdu, kind in zip(hdus, kinds, strict=True):
+        hdu.header["EXTTYPE"] = kind
+    file = tmp_path / "m.fits"
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(file)
+    assert numbers(image=file, mask=file) == {"image": 1, "mask": 2}
+    assert numbers(image=f"{file}[image]", mask=f"{file}[MASK]") == {"image": 1, "mask": 2}
+    with pytest.raises(GalgenError, match="the extension VARIANCE holds variances"):
+        numbers(image=file, rms=f"{file}[VARIANCE]")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EACCES, "permission denied"), (errno.ESTALE, "stale file handle")]
+)
+def test_a_file_that_the_system_refuses_is_not_called_damaged(mef, monkeypatch, number, said):
+    file = mef("SCI")
+
+    def refuse(*_, **__):
+        raise OSError(number, "refused", file)
+
+    monkeypatch.setattr(fits, "open", refuse)
+    with pytest.raises(Unreadable, match=rf"mosaic\.image=m\.fits: .*{said}"):
+        numbers(image=file)

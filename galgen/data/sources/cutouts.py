@@ -18,7 +18,7 @@ from galgen.data.sources.mosaic import Mosaic
 from galgen.data.sources.source import Source
 from galgen.errors import GalgenError
 
-RECIPE = 2
+RECIPE = 3
 """Counts the changes of the recipe."""
 SMALLEST, LARGEST = 1e-37, 1e33
 """Noise of images that numbers of 32 bits hold, sources above it included."""

@@ -10,7 +10,15 @@ from astropy.wcs import WCS
 
 from galgen.data.sources import detection, missing
 from galgen.data.sources.catalogue import NAMES
-from galgen.data.sources.fits_files import Plane, choose, opened, refuse_twice, role_of, split
+from galgen.data.sources.fits_files import (
+    ROLES,
+    Plane,
+    choose,
+    opened,
+    refuse_twice,
+    role_of,
+    split,
+)
 from galgen.data.sources.geometry import pixel_scale, read_wcs
 from galgen.data.sources.photometry import AGREEMENT, canonical, zero_point
 from galgen.errors import GalgenError
@@ -133,10 +141,17 @@ class Mosaic:
                     f"{columns} x {rows}; give the map of the same pixels"
                 )
             other = role_of(plane.name)
+            if other == "variances" and role in ("rms", "weight"):
+                raise GalgenError(
+                    f"mosaic.{role}={plane.path}: by its name, the extension {plane.name} holds "
+                    "variances. Save its square root for mosaic.rms, or 1 over it for "
+                    "mosaic.weight, and give that."
+                )
             if other not in (None, role):
+                meant = f"one of mosaic.{other}" if other in ROLES else f"a map of {other}"
                 notes.append(
                     f"mosaic.{role} is the extension {plane.name} of {plane.path.name}, by its "
-                    f"name one of mosaic.{other}"
+                    f"name {meant}"
                 )
         refuse_twice(planes)
         with opened("image", image.path) as hdus:

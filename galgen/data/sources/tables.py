@@ -13,7 +13,8 @@ from astropy.io import fits, votable
 from astropy.table import Column, MaskedColumn, Table
 
 from galgen.data.sources.fits_files import split
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, Unreadable
+from galgen.files import reading, reason
 
 COMPRESSED = {b"\x1f\x8b": gzip, b"BZ": bz2, b"\xfd7": lzma}
 """Readers by the first two bytes."""
@@ -42,7 +43,9 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
         GalgenError: if it cannot be read or has no rows, or if it is one of several.
     """
     file, part = split(path)
-    if not file.is_file():
+    with reading(file):
+        there = file.is_file()
+    if not there:
         raise GalgenError(f"mosaic.catalogue={path}: there is no file {file}")
     try:
         with warnings.catch_warnings():
@@ -51,6 +54,9 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
     except GalgenError:
         raise
     except Exception as error:  # each format has its own
+        why = reason(error)
+        if why:
+            raise Unreadable(f"mosaic.catalogue={path}: {why}.") from error
         raise GalgenError(
             f"mosaic.catalogue: {file} cannot be read as a table; save it as FITS, ECSV, CSV or "
             f"VOTable ({str(error).strip().splitlines()[0] if str(error).strip() else error!r})"
