@@ -190,25 +190,33 @@ class MosaicSource(Source):
     ) -> dict[str, np.ndarray]:
         """Keep the detections of the galaxies of some rows, with redshifts and identifiers."""
         mosaic = self.mosaic
-        entry, detected = match(
-            SkyCoord(catalogue.ra[rows], catalogue.dec[rows], unit="deg"),
-            SkyCoord(columns["ra"], columns["dec"], unit="deg"),
-            mosaic.match_radius,
-        )
+        sky = SkyCoord(catalogue.ra[rows], catalogue.dec[rows], unit="deg")
+        found = SkyCoord(columns["ra"], columns["dec"], unit="deg")
+        entry, detected = match(sky, found, mosaic.match_radius)
         if not len(entry):
-            place = SkyCoord(columns["ra"][:1], columns["dec"][:1], unit="deg").to_string()[0]
+            place = found[:1].to_string()[0]
             raise GalgenError(
                 f"mosaic.catalogue: none of the {len(catalogue.ra)} galaxies of {mosaic.catalogue} "
                 f"is within {mosaic.match_radius} arcsec of a source ({len(rows)} of them are in "
                 f"the image, which has a source at RA, Dec = {place}); check the catalogue's "
                 "columns and the WCS, or raise mosaic.match_radius"
             )
-        missed = np.delete(rows, entry)
+        missed = np.delete(np.arange(len(rows)), entry)
         self.notes.append(
             f"{len(columns['x'])} sources detected, {len(entry)} of the catalogue's {len(rows)} "
             f"galaxies in the image matched within {mosaic.match_radius} arcsec; "
             f"{len(catalogue.ra) - len(rows)} lie outside of its pixels with data"
         )
+        nearest = sky[missed].match_to_catalog_sky(found)[1].arcsec if len(missed) else missed
+        shared, missed = (
+            rows[missed[nearest <= mosaic.match_radius]],
+            rows[missed[nearest > mosaic.match_radius]],
+        )
+        if len(shared):
+            self.notes.append(
+                f"{len(shared)} catalogue entries are left out, their detection is another "
+                f"entry's: ids {catalogue.named(shared)}"
+            )
         if len(missed):
             self.notes.append(
                 f"{len(missed)} catalogue entries have no detection (mosaic.threshold and "

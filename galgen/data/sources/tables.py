@@ -4,11 +4,14 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.io import fits, votable
 from astropy.table import Column, MaskedColumn, Table
 
@@ -50,7 +53,7 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units and details of the standards
-            table = _one_row_each(_read(file, part, wanted))
+            table = _one_row_each(_columns(_read(file, part, wanted)))
     except GalgenError:
         raise
     except Exception as error:  # each format has its own
@@ -111,7 +114,7 @@ def _read_text(text: str, suffixes: list[str]) -> Table:
     if form == "ascii.ecsv":
         return Table.read(lines, format=form)
     if form is None:
-        return Table.read(lines, format="ascii", converters={"*": str})
+        return Table.read(_headed_words(lines), format="ascii", converters={"*": str})
     lines = _headed(lines)
     header = lines.split("\n", 1)[0]
     semicolons = form == "ascii.csv" and ";" in header and "," not in header
@@ -128,6 +131,20 @@ def _headed(lines: str) -> str:
     if named:
         return "\n".join([rows[remarks - 1].lstrip("# "), *rows[remarks:]])
     return "\n".join(rows[remarks:])
+
+
+def _headed_words(lines: str) -> str:
+    """Leave out remarks above names of columns that stand in the last one, as EAZY writes them."""
+    rows = lines.split("\n")
+    first = next((n for n, row in enumerate(rows) if row.strip() and row[0] != "#"), 0)
+    above = [row for row in rows[:first] if row.strip("# ")]
+    if len(above) < 2:
+        return lines
+    names, last = (row.strip("# ").split() for row in (above[-1], above[-2]))
+    fitting = len(names) == len(rows[first].split()) == len(set(names)) != len(last)
+    if not fitting or any(re.match(r"[\d+-]", name) for name in names):
+        return lines
+    return "\n".join(["# " + " ".join(names), *rows[first:]])
 
 
 def _read_fits(file: Path, part: str | None, wanted: Callable) -> Table:
@@ -186,6 +203,23 @@ def _pick(
             f"mosaic.catalogue='{file.name}[{next(iter(names))}]'."
         )
     return found[0]
+
+
+def _columns(table: Table) -> Table:
+    """Turn what is no column of numbers or text, as SkyCoord, into some, or leave it out."""
+    for name in table.colnames:
+        item = table[name]
+        if isinstance(item, SkyCoord):
+            for what in ("ra", "dec"):
+                meta = {"ucd": f"pos.eq.{what}"}
+                values = getattr(item.icrs, what).deg
+                table[f"{name}.{what}"] = MaskedColumn(values, unit=u.deg, meta=meta)
+        elif isinstance(item, u.Quantity):
+            table[name] = MaskedColumn(item.value, unit=item.unit)
+            continue
+        if not isinstance(item, Column):
+            del table[name]
+    return table
 
 
 def _one_row_each(table: Table) -> Table:
