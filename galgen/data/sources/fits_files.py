@@ -88,7 +88,9 @@ def split(path: str | Path) -> tuple[Path, str | None]:
 def opened(role: str, path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file; whatever is wrong with it becomes a sentence."""
     with reading(path):
-        there = path.is_file()
+        there, folder = path.is_file(), path.is_dir()
+    if folder:
+        raise GalgenError(f"mosaic.{role}={path}: this is a folder. Give a file.")
     if not there:
         raise GalgenError(f"mosaic.{role}={path}: there is no file {path}")
     try:

@@ -47,7 +47,9 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
     """
     file, part = split(path)
     with reading(file):
-        there = file.is_file()
+        there, folder = file.is_file(), file.is_dir()
+    if folder:
+        raise GalgenError(f"mosaic.catalogue={path}: this is a folder. Give a file.")
     if not there:
         raise GalgenError(f"mosaic.catalogue={path}: there is no file {file}")
     try:
