@@ -196,3 +196,24 @@ def test_a_file_that_the_system_refuses_is_not_called_damaged(mef, monkeypatch, 
     monkeypatch.setattr(fits, "open", refuse)
     with pytest.raises(Unreadable, match=rf"mosaic\.image=m\.fits: .*{said}"):
         numbers(image=file)
+
+
+@pytest.mark.parametrize(("key", "said"), [(None, False), ("CRPIX1", True), ("CRVAL2", True)])
+def test_a_map_of_another_place_is_said(mef, key, said):
+    file, other = mef("SCI"), mef("ERR", file="other.fits")
+    if key:
+        fits.setval(other, key, value=HEADER[key] + (3 if key == "CRPIX1" else 1), extname="ERR")
+    notes = Mosaic(image=file, rms=other).facts.notes
+    assert any("mosaic.rms: the WCS of other.fits puts its centre" in n for n in notes) == said
+
+
+def test_a_map_without_a_wcs_is_taken(mef, tmp_path):
+    file = mef("SCI")
+    fits.writeto(tmp_path / "bare.fits", IMAGES["ERR"])
+    assert not any("WCS" in n for n in Mosaic(image=file, rms="bare.fits").facts.notes)
+
+
+def test_a_vector_beside_the_image_is_not_meant(tmp_path):
+    hdus = [fits.PrimaryHDU(IMAGES["SCI"], HEADER), fits.ImageHDU(np.ones(50))]
+    fits.HDUList(hdus).writeto(tmp_path / "frame.fits")
+    assert numbers(image=tmp_path / "frame.fits") == {"image": 0}

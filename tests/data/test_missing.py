@@ -308,4 +308,6 @@ def test_a_mask_of_the_other_sense_is_named_where_nothing_is_found(tmp_path):
 def test_a_map_of_variances_is_suspected(tmp_path):
     fits.writeto(tmp_path / "map.fits", np.full(SKY.shape, 1e-4))
     notes = opened(tmp_path / "m.fits", SKY / 100, rms=tmp_path / "map.fits")[0].notes
-    assert any("Does it hold variances, or relative weights?" in note for note in notes)
+    assert any(
+        "Does it hold variances, relative weights, or another unit?" in note for note in notes
+    )

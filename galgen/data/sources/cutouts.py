@@ -145,7 +145,7 @@ class MosaicSource(Source):
             said += "neighbouring pixels is correlated"
             if max(scale, 1 / scale) > 5:
                 said = f"{scale:.3g} times that of the noise map, and signal_to_noise is by the "
-                said += "map. Does it hold variances, or relative weights?"
+                said += "map. Does it hold variances, relative weights, or another unit?"
             self.notes.append(f"the noise between the sources is {said}")
 
     def _check_range(self, noise: float) -> None:

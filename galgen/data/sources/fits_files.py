@@ -129,6 +129,8 @@ def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
         images = [i for i, item in enumerate(hdus) if item.is_image and item.shape]
         if not images:
             raise GalgenError(f"mosaic.{role}: {path} holds no image")
+        # SDSS frames have a vector of calibrations beside the image.
+        images = [i for i in images if len(hdus[i].shape) > 1] or images
         listed = ", ".join(_describe(i, hdus[i]) for i in images)
         if wanted is None:
             number = _by_role(role, path, hdus, images, listed)

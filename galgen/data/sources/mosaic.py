@@ -1,5 +1,6 @@
 """A FITS mosaic: its pixels in sections, its maps, and what its headers say."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ from galgen.files import sha256
 
 NEIGHBOURS = ("noise", "mask", "keep")
 ZEROS = ("border", "missing", "data")
+SHIFT = 0.5
+"""Pixels that a map may be away from the image by its WCS."""
 
 
 @dataclass
@@ -160,6 +163,14 @@ class Mosaic:
             header.extend(hdus[0].header, unique=True)  # HST and JWST have the filter there
         scale, said = pixel_scale(image.path, wcs, image.shape)
         notes += said
+        for role, plane in planes.items():
+            away = self._offset(plane, wcs)
+            if away > SHIFT:
+                notes.append(
+                    f"mosaic.{role}: the WCS of {plane.path.name} puts its centre {away:.3g} px "
+                    "away from that of the image; pixels are taken by their number. Is it a map "
+                    "of this image?"
+                )
         return Facts(
             shape=image.shape,
             wcs=wcs,
@@ -170,6 +181,16 @@ class Mosaic:
             planes=planes,
             notes=notes,
         )
+
+    def _offset(self, plane: Plane, wcs: WCS) -> float:
+        """Return how far a map is from the image by its WCS, px; 0 where it has none."""
+        height, width = plane.shape
+        with suppress(GalgenError), opened(plane.role, plane.path) as hdus:
+            own = read_wcs(plane.path, hdus[plane.number].header, hdus)
+            centre = own.pixel_to_world((width - 1) / 2, (height - 1) / 2)
+            x, y = wcs.world_to_pixel(centre)
+            return float(np.hypot(x - (width - 1) / 2, y - (height - 1) / 2))
+        return 0.0
 
     def _zero_point(self, header: fits.Header, scale: float, notes: list[str]) -> float | None:
         """Return the zero point, as given or by the header, and note what is to say of it."""
