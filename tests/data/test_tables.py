@@ -368,3 +368,39 @@ def test_names_of_columns_below_remarks(tmp_path):
     assert is_expected(tmp_path / "c.cat")
     (tmp_path / "c.cat").write_text("# id ra dec z\n# from a b\n1005 150.1 2.2 0.5\n")
     assert read_catalogue(tmp_path / "c.cat", {}).galaxy_id.tolist() == [1005]
+
+
+SPELLED = {
+    "Excel": "sep=;\n" + CSV.replace(",", ";"),
+    "decimal commas": CSV.replace(",", ";").replace(".", ","),
+    "tabs": CSV.replace(",", "\t"),
+    "a last remark": CSV + "# 2 rows\n\n",
+}
+
+
+@pytest.mark.parametrize("case", SPELLED)
+def test_csv_as_other_programs_write_it(tmp_path, case):
+    (tmp_path / "c.csv").write_text(SPELLED[case])
+    assert is_expected(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("form", ["mrt", "ipac", "latex", "rst"])
+def test_text_that_says_its_columns(tmp_path, form):
+    big = 2**60 + np.arange(2) if form == "ipac" else [1005, 1006]
+    table = Table({"id": big, "ra": [150.1, 150.101], "dec": [2.2, 2.3], "z": [0.5, 0.6]})
+    table.write(tmp_path / "c.txt", format=f"ascii.{form}")
+    assert read_catalogue(tmp_path / "c.txt", {}).galaxy_id.tolist() == list(big)
+
+
+def test_spreadsheets_are_named(tmp_path):
+    (tmp_path / "c.xlsx").write_bytes(b"PK\3\4 of a workbook")
+    with pytest.raises(GalgenError, match=r"save it as .*CSV.*\(it is a spreadsheet"):
+        read_catalogue(tmp_path / "c.xlsx", {})
+
+
+def test_a_row_of_units_is_left_out(tmp_path):
+    (tmp_path / "c.csv").write_text(CSV.replace("\n", "\n,deg,deg,\n", 1))
+    found = read_catalogue(tmp_path / "c.csv", {})
+    np.testing.assert_allclose(found.ra, [150.1, 150.101])
+    assert found.catalogue_id.tolist() == [b"1005", b"1006"]
+    assert any("1 rows of c.csv are left out" in note for note in found.notes)

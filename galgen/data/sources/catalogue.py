@@ -282,7 +282,7 @@ def _sexagesimal(column: Column, what: str, unit: u.UnitBase) -> np.ndarray:
     hours = what == "ra" and (column.unit is None or unit != u.deg)
     angles = np.full(len(values), np.nan)
     texts = values.data[known].astype(str)
-    numeric = not any(re.search(r"\d[:\s]\s*\d|[hdms°'\"]", text) for text in texts)
+    numeric = not any(re.search(r"\d[:\s]\s*\d|\d\s*[hdms°'\"]", text) for text in texts)
     unit = (unit or u.deg) if numeric else (u.hourangle if hours else u.deg)
     try:
         angles[known] = Angle(texts, unit).deg

@@ -7,12 +7,14 @@ import lzma
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits, votable
+from astropy.io.ascii import InconsistentTableError
 from astropy.table import Column, MaskedColumn, Table
 
 from galgen.data.sources.fits_files import split
@@ -62,9 +64,10 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
         why = reason(error)
         if why:
             raise Unreadable(f"mosaic.catalogue={path}: {why}.") from error
+        said = (str(error).strip().splitlines() or [repr(error)])[0]
         raise GalgenError(
             f"mosaic.catalogue: {file} cannot be read as a table; save it as FITS, ECSV, CSV or "
-            f"VOTable ({str(error).strip().splitlines()[0] if str(error).strip() else error!r})"
+            f"VOTable ({said})"
         ) from error
     if not len(table):
         raise GalgenError(f"mosaic.catalogue: {file} has no rows")
@@ -78,6 +81,8 @@ def _read(file: Path, part: str | None, wanted: Callable) -> Table:
     if module is not None:
         with module.open(file) as opened:
             start = opened.read(6)
+    if start[:2] == b"PK":
+        raise ValueError("it is a spreadsheet or an archive")
     if start == b"SIMPLE":
         return _read_fits(file, part, wanted)
     suffixes = [suffix.lower() for suffix in file.suffixes]
@@ -116,17 +121,28 @@ def _read_text(text: str, suffixes: list[str]) -> Table:
     if form == "ascii.ecsv":
         return Table.read(lines, format=form)
     if form is None:
-        return Table.read(_headed_words(lines), format="ascii", converters={"*": str})
+        lines = _headed_words(lines)
+        with suppress(InconsistentTableError):
+            return Table.read(lines, format="ascii", converters={"*": str})
+        return Table.read(lines, format="ascii")  # formats that say the types of columns
     lines = _headed(lines)
     header = lines.split("\n", 1)[0]
-    semicolons = form == "ascii.csv" and ";" in header and "," not in header
-    delimiter = {"delimiter": ";"} if semicolons else {}
-    return Table.read(lines, format=form, converters={"*": str}, **delimiter)
+    delimiter = next((sign for sign in ",;\t" if sign in header), ",")
+    if form == "ascii.tab":
+        return Table.read(lines, format=form, converters={"*": str})
+    if delimiter == ";":  # of countries that write 0,5
+        lines = re.sub(r"(?<=\d),(?=\d)", ".", lines)
+    return Table.read(lines, format=form, converters={"*": str}, delimiter=delimiter)
 
 
 def _headed(lines: str) -> str:
     """Remove remarks above the names of columns, and the # before these."""
     rows = lines.split("\n")
+    if re.fullmatch(r"\W?sep=.\W?", rows[0].strip(), re.IGNORECASE):  # of Excel
+        del rows[0]
+    ends = [row.startswith("#") and not re.search("[,;\t]", row) for row in rows]
+    last = max((n for n, end in enumerate(ends) if not end and rows[n]), default=-1)
+    rows = [*rows[: last + 1], ""]
     remarks = next((n for n, row in enumerate(rows) if not row.startswith("#")), len(rows))
     separators = [sum(map(row.count, ",;\t")) for row in rows[: remarks + 1]]
     named = remarks and separators[remarks - 1] and separators[remarks - 1] == separators[-1]
