@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from galgen.data.sources.catalogue import read_catalogue
 from galgen.data.sources.fits_files import split
 from galgen.data.sources.mosaic import Mosaic
 from galgen.errors import GalgenError, Unreadable
@@ -217,3 +218,24 @@ def test_a_vector_beside_the_image_is_not_meant(tmp_path):
     hdus = [fits.PrimaryHDU(IMAGES["SCI"], HEADER), fits.ImageHDU(np.ones(50))]
     fits.HDUList(hdus).writeto(tmp_path / "frame.fits")
     assert numbers(image=tmp_path / "frame.fits") == {"image": 0}
+
+
+def test_folders_are_named(mef, tmp_path):
+    file = mef("SCI")
+    with pytest.raises(GalgenError, match=r"mosaic\.image=.*: this is a folder\. Give a file\."):
+        numbers(image=tmp_path)
+    with pytest.raises(GalgenError, match=r"mosaic\.catalogue=.*: this is a folder\. Give a file"):
+        read_catalogue(tmp_path, {})
+    with pytest.raises(GalgenError, match=r"mosaic\.rms=.*: this is a folder"):
+        numbers(image=file, rms=tmp_path)
+
+
+def test_a_catalogue_that_the_system_refuses_is_not_called_damaged(tmp_path, monkeypatch):
+    (tmp_path / "c.fits").write_bytes(b"SIMPLE  =")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "refused")
+
+    monkeypatch.setattr(fits, "open", refuse)
+    with pytest.raises(Unreadable, match=r"mosaic\.catalogue=.*: permission denied"):
+        read_catalogue(tmp_path / "c.fits", {})
