@@ -14,6 +14,10 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of the operating system: no space, none left of a quota, a limit on files."""
 
 IN_USE = "it is in use by another program. Close it there, and give the same command again"
+MARKED = (
+    "another program has it open for writing, or was killed while it had. Close it there; if none "
+    "has it open, clear the mark with h5clear -s <file>, or delete the file and prepare it again"
+)
 NETWORK = "the network disk does not answer. See that it is mounted, and try again"
 REASONS = {
     errno.EAGAIN: IN_USE,
@@ -61,7 +65,9 @@ def reason(error: BaseException) -> str | None:
     text = str(error)
     found = re.search(r"errno = (\d+)", text)
     number = error.errno or (int(found[1]) if found else None)
-    if number is None and ("unable to lock" in text or "already open" in text):
+    if number is None and "already open" in text:  # HDF5's mark in the file, not a lock
+        return MARKED
+    if number is None and "unable to lock" in text:
         return IN_USE
     return REASONS.get(number)
 

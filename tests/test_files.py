@@ -6,6 +6,8 @@ import fcntl
 import os
 import pathlib
 import shlex
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,6 +130,27 @@ def test_what_another_program_has_open_is_neither_replaced_nor_redrawn(name, ove
         prepare(Numbers(processes=1), Path("s.h5"), overwrite)
     assert Path("s.h5").exists()
     assert len(Path(name).read_bytes()) == len(content)
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert drawn() == list(range(12))
+
+
+@pytest.mark.parametrize("name", ["s.h5", "s.h5.shards/00002.h5"])
+def test_another_recipe_replaces_nothing_while_a_part_is_open(name):
+    prepare(Numbers(processes=1), Path("s.h5"))
+    with open_elsewhere(name), pytest.raises(Unreadable, match="in use by another program"):
+        prepare(Numbers(processes=1, recipe="other"), Path("s.h5"), overwrite=True)
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert drawn() == list(range(12))
+
+
+def test_a_file_whose_writer_was_killed_is_not_only_called_in_use():
+    prepare(Numbers(processes=1), Path("s.h5"))
+    program = "import os, h5py; file = h5py.File('s.h5', 'a'); os._exit(0)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    for read in (lambda: StampFile("s.h5"), lambda: prepare(Numbers(), Path("s.h5"))):
+        with pytest.raises(Unreadable, match=r"was killed while it had.*delete the file"):
+            read()
+    Path("s.h5").unlink()
     assert prepare(Numbers(processes=1), Path("s.h5"))
     assert drawn() == list(range(12))
 

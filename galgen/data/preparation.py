@@ -62,9 +62,9 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
     pieces = _pieces(source, path)
     if path.exists() and source.satisfied_by(_identity(path)[0]) and _is_whole(path):
         return True
-    _claim(path, source.attrs()["recipe"], overwrite)
     wanted = pieces if source.shard is None else [pieces[source.shard]]
-    missing = _missing(source, wanted)
+    missing = _missing(source, wanted)  # before anything is replaced, a shard may be in use
+    _claim(path, source.attrs()["recipe"], overwrite)
     log.info("%d of %d shards to prepare, into %s", len(missing), len(wanted), path)
     _check_space(source, path, sum(len(numbers) for _, numbers in missing))
     _draw(source, missing)
@@ -101,7 +101,13 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
     """
     note = _folder(path) / "recipe.txt"
     with _lock(path):
-        others = path.exists() and _identity(path)[0] != recipe
+        found = _identity(path)[0] if path.exists() else recipe
+        if found is None and not overwrite:
+            raise GalgenError(
+                f"data.file={path}: this is no stamp file that galgen prepared, or a damaged one. "
+                "Give another data.file, or overwrite=true to replace it."
+            )
+        others = found != recipe
         with reading(note):
             others |= note.exists() and note.read_text() != recipe
         if others and not overwrite:

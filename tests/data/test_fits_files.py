@@ -1,19 +1,23 @@
 """Which extension of which file is meant, and that no image is given twice."""
 
+import errno
 import os
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
+from galgen.data.sources.catalogue import read_catalogue
 from galgen.data.sources.fits_files import split
 from galgen.data.sources.mosaic import Mosaic
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, Unreadable
 
 SHAPE = 40, 50
 IMAGES = {
     name: np.random.default_rng(seed).uniform(1, 2, SHAPE)
-    for seed, name in enumerate(["SCI", "ERR", "WHT", "DQ", "RMS", "IVM", "VAR", "A", "B"])
+    for seed, name in enumerate(
+        ["SCI", "ERR", "WHT", "DQ", "RMS", "IVM", "VAR", "A", "B", "CON", "VARIANCE", "VAR_RNOISE"]
+    )
 }
 HEADER = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 1.0})
 HEADER.update({"CRPIX1": 150.0, "CRPIX2": 150.0, "CDELT1": -2e-5, "CDELT2": 2e-5, "BUNIT": "uJy"})
@@ -150,3 +154,88 @@ def test_keywords_of_the_first_header(tmp_path):
     facts = Mosaic(tmp_path / "m.fits", zero_point=25.0).facts
     assert facts.zero_point == 25
     assert any("mosaic.zero_point=25.0 is used" in n and "25.9463" in n for n in facts.notes)
+
+
+@pytest.mark.parametrize("name", ["VARIANCE", "VAR_RNOISE", "CON"])
+def test_maps_that_galgen_takes_for_nothing(mef, name):
+    file = mef("SCI", name)
+    for role in ("rms", "weight", "mask"):
+        with pytest.raises(GalgenError, match=r"no extension has a name of the \w+ map"):
+            numbers(image=file, **{role: file})
+
+
+@pytest.mark.parametrize("role", ["rms", "weight"])
+def test_variances_are_refused_by_their_name(mef, role):
+    file = mef("SCI", "VARIANCE")
+    with pytest.raises(GalgenError, match="the extension VARIANCE holds variances"):
+        numbers(image=file, **{role: f"{file}[VARIANCE]"})
+
+
+def test_names_of_hyper_suprime_cam(tmp_path):
+    kinds = {"IMAGE": 1, "MASK": 2, "VARIANCE": 3}
+    pixels = np.random.default_rng(0).uniform(1, 2, (3, *SHAPE))
+    hdus = [fits.ImageHDU(image, HEADER) for image in pixels]
+    for hdu, kind in zip(hdus, kinds, strict=True):
+        hdu.header["EXTTYPE"] = kind
+    file = tmp_path / "m.fits"
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(file)
+    assert numbers(image=file, mask=file) == {"image": 1, "mask": 2}
+    assert numbers(image=f"{file}[image]", mask=f"{file}[MASK]") == {"image": 1, "mask": 2}
+    with pytest.raises(GalgenError, match="the extension VARIANCE holds variances"):
+        numbers(image=file, rms=f"{file}[VARIANCE]")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EACCES, "permission denied"), (errno.ESTALE, "stale file handle")]
+)
+def test_a_file_that_the_system_refuses_is_not_called_damaged(mef, monkeypatch, number, said):
+    file = mef("SCI")
+
+    def refuse(*_, **__):
+        raise OSError(number, "refused", file)
+
+    monkeypatch.setattr(fits, "open", refuse)
+    with pytest.raises(Unreadable, match=rf"mosaic\.image=m\.fits: .*{said}"):
+        numbers(image=file)
+
+
+@pytest.mark.parametrize(("key", "said"), [(None, False), ("CRPIX1", True), ("CRVAL2", True)])
+def test_a_map_of_another_place_is_said(mef, key, said):
+    file, other = mef("SCI"), mef("ERR", file="other.fits")
+    if key:
+        fits.setval(other, key, value=HEADER[key] + (3 if key == "CRPIX1" else 1), extname="ERR")
+    notes = Mosaic(image=file, rms=other).facts.notes
+    assert any("mosaic.rms: the WCS of other.fits puts its centre" in n for n in notes) == said
+
+
+def test_a_map_without_a_wcs_is_taken(mef, tmp_path):
+    file = mef("SCI")
+    fits.writeto(tmp_path / "bare.fits", IMAGES["ERR"])
+    assert not any("WCS" in n for n in Mosaic(image=file, rms="bare.fits").facts.notes)
+
+
+def test_a_vector_beside_the_image_is_not_meant(tmp_path):
+    hdus = [fits.PrimaryHDU(IMAGES["SCI"], HEADER), fits.ImageHDU(np.ones(50))]
+    fits.HDUList(hdus).writeto(tmp_path / "frame.fits")
+    assert numbers(image=tmp_path / "frame.fits") == {"image": 0}
+
+
+def test_folders_are_named(mef, tmp_path):
+    file = mef("SCI")
+    with pytest.raises(GalgenError, match=r"mosaic\.image=.*: this is a folder\. Give a file\."):
+        numbers(image=tmp_path)
+    with pytest.raises(GalgenError, match=r"mosaic\.catalogue=.*: this is a folder\. Give a file"):
+        read_catalogue(tmp_path, {})
+    with pytest.raises(GalgenError, match=r"mosaic\.rms=.*: this is a folder"):
+        numbers(image=file, rms=tmp_path)
+
+
+def test_a_catalogue_that_the_system_refuses_is_not_called_damaged(tmp_path, monkeypatch):
+    (tmp_path / "c.fits").write_bytes(b"SIMPLE  =")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "refused")
+
+    monkeypatch.setattr(fits, "open", refuse)
+    with pytest.raises(Unreadable, match=r"mosaic\.catalogue=.*: permission denied"):
+        read_catalogue(tmp_path / "c.fits", {})

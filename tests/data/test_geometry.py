@@ -102,3 +102,8 @@ def test_a_scale_that_varies_is_said():
 def test_images_without_a_place_on_the_sky(types):
     with pytest.raises(GalgenError, match="WCS"):
         measured(header(types=types))
+
+
+def test_a_header_without_a_scale_is_refused():
+    with pytest.raises(GalgenError, match="has no pixel scale; add CDELT1 and CDELT2"):
+        measured(header(None))

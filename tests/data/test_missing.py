@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
 
 from galgen.data.sources import fits_files
 from galgen.data.sources.cutouts import MosaicSource
@@ -142,7 +143,7 @@ def test_zeros_inside_are_data_unless_told(tmp_path):
     image[hole] = 0
     source, missing = opened(tmp_path / "m.fits", image)
     assert not missing.any()
-    assert any("1.11% of the image lies in areas of 0 inside it" in n for n in source.notes)
+    assert any("1.14% of the image lies in areas of 0 inside it" in n for n in source.notes)
     source, missing = opened(tmp_path / "m.fits", image, zeros="missing")
     assert missing.sum() == missing[hole].sum() == 32**2
     assert any("1.14% of the image has no data: 1.14% by zeros" in n for n in source.notes)
@@ -237,3 +238,76 @@ def test_the_border_does_not_depend_on_strips_and_sections(tmp_path, monkeypatch
     ]
     for section in sections:
         np.testing.assert_array_equal(source.mosaic.read(section)[2] > 0, whole[section])
+
+
+@pytest.mark.parametrize("role", ["rms", "weight", "mask"])
+@pytest.mark.parametrize("method", [-1, 1, 2])
+def test_zeros_of_maps_that_compression_moves(tmp_path, role, method):
+    bad = X < 100
+    rng = np.random.default_rng(0)
+    values = np.where(bad, 0, 1 + 0.05 * rng.normal(size=SKY.shape))
+    values = np.where(bad, values + 5, 0) if role == "mask" else values
+    values[0] += 1e-3 * rng.normal(size=SIDE) * (values[0] > 0)
+    packed = fits.CompImageHDU(
+        values.astype("f4"), HEADER, quantize_method=method, quantize_level=4
+    )
+    packed.writeto(tmp_path / "map.fits")
+    _, missing = opened(tmp_path / "m.fits", SKY, **{role: tmp_path / "map.fits"})
+    np.testing.assert_array_equal(missing, bad)
+
+
+@pytest.mark.parametrize("value", [-99, 1e30, -32768])
+def test_a_mark_of_the_border_is_one_inside_too(tmp_path, value):
+    bad = (X < 40) | ((Y > 180) & (Y < 185) & (X > 100) & (X < 140))
+    source, missing = opened(tmp_path / "m.fits", np.where(bad, value, SKY))
+    np.testing.assert_array_equal(missing, bad)
+    assert are_the_places(source)
+
+
+def test_a_gap_between_chips_is_said(tmp_path):
+    source, missing = opened(tmp_path / "m.fits", np.where((X > 177) & (X < 181), 0, SKY))
+    assert not missing.any()
+    assert any("1.00% of the image lies in areas of 0 inside it" in n for n in source.notes)
+
+
+@pytest.mark.parametrize(("value", "said"), [(-500, True), (1e9, True), (-20, False), (99, False)])
+def test_pixels_that_no_sky_has_are_said(tmp_path, value, said):
+    image = SKY.copy()
+    image[120, 40:43] = value
+    notes = opened(tmp_path / "m.fits", image)[0].notes
+    assert any(f"3 pixels are far below the sky or beyond any source, such as {value:g}" in n
+               for n in notes) == said  # fmt: skip
+
+
+def test_a_mask_that_marks_sources(tmp_path):
+    fits.writeto(tmp_path / "mask.fits", (LIGHT > 0.1).astype("i2"))
+    notes = opened(tmp_path / "m.fits", SKY, mask=tmp_path / "mask.fits")[0].notes
+    assert any("mosaic.mask marks 100% of the bright pixels as missing and 1%" in n for n in notes)
+    fits.writeto(tmp_path / "other.fits", (X < 120).astype("i2"))
+    notes = opened(tmp_path / "m.fits", SKY, mask=tmp_path / "other.fits")[0].notes
+    assert not any("bright pixels" in note for note in notes)
+
+
+def test_bits_of_detected_sources_do_not_count(tmp_path):
+    bad = X > 250
+    with pytest.warns(VerifyWarning, match="HIERARCH"):
+        header = fits.Header({"MP_BAD": 0, "MP_DETECTED": 5})
+    fits.writeto(tmp_path / "mask.fits", (32 * (LIGHT > 0.1) + bad).astype("i4"), header)
+    source, missing = opened(tmp_path / "m.fits", SKY, mask=tmp_path / "mask.fits")
+    np.testing.assert_array_equal(missing, bad)
+    assert "mosaic.mask: its bits DETECTED do not count" in source.notes
+    assert are_the_places(source)
+
+
+def test_a_mask_of_the_other_sense_is_named_where_nothing_is_found(tmp_path):
+    fits.writeto(tmp_path / "mask.fits", (X > 40).astype("u1"))
+    with pytest.raises(GalgenError, match=r"86\.33% by the mask"):
+        opened(tmp_path / "m.fits", SKY, mask=tmp_path / "mask.fits")
+
+
+def test_a_map_of_variances_is_suspected(tmp_path):
+    fits.writeto(tmp_path / "map.fits", np.full(SKY.shape, 1e-4))
+    notes = opened(tmp_path / "m.fits", SKY / 100, rms=tmp_path / "map.fits")[0].notes
+    assert any(
+        "Does it hold variances, relative weights, or another unit?" in note for note in notes
+    )

@@ -167,7 +167,7 @@ def test_another_recipe_is_refused_unless_it_may_be_replaced():
 
 def test_a_foreign_file_is_never_replaced_unasked():
     Path("s.h5").write_text("precious")
-    with pytest.raises(GalgenError, match="holds another survey"):
+    with pytest.raises(GalgenError, match="no stamp file that galgen prepared"):
         prepare(Numbers(), Path("s.h5"))
     assert Path("s.h5").read_text() == "precious"
 

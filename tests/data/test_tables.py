@@ -5,10 +5,13 @@ import gzip
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import Resource, VOTableFile
-from astropy.table import MaskedColumn, Table
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.time import Time
 
 from galgen.data.sources.catalogue import read_catalogue
 from galgen.errors import GalgenError
@@ -70,7 +73,7 @@ def test_a_table_without_identifiers_is_said(tmp_path):
     (tmp_path / "c.csv").write_text("ra,dec\n1,2\n")
     found = read_catalogue(tmp_path / "c.csv", {})
     assert found.galaxy_id is found.catalogue_id is None
-    assert "c.csv has no column of identifiers, galaxies are numbered" in found.notes
+    assert any("no column of c.csv has a name of identifiers" in note for note in found.notes)
 
 
 ROWS_WITHOUT = {
@@ -182,7 +185,7 @@ def test_a_missing_identifier_is_said(tmp_path):
     (tmp_path / "c.csv").write_text("id,ra,dec\n,1,1\n1006,2,2\n")
     found = read_catalogue(tmp_path / "c.csv", {})
     assert found.catalogue_id.tolist() == [b"", b"1006"]
-    assert "1 rows of c.csv have no id (id)" in found.notes
+    assert any("1 rows of c.csv have no id (id): all are numbered" in n for n in found.notes)
 
 
 def positions(**more) -> Table:
@@ -306,3 +309,98 @@ def test_velocities_are_no_redshifts(tmp_path):
     table.write(tmp_path / "c.fits")
     with pytest.raises(GalgenError, match=r"column z .* velocities in km / s"):
         read_catalogue(tmp_path / "c.fits", {})
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["1.23764872e+18", "1.23764873e+18"],
+        ["1.2376E+18", "1.2376E+18"],
+        ["1237648720000000004.0", "1237648720000000128.0"],
+        ["1e5", "100001"],
+    ],
+)
+def test_identifiers_rounded_by_another_program_are_refused(tmp_path, ids):
+    for name, table in {"c.csv": ids, "c.fits": np.array(ids)}.items():
+        Table({"objid": table, "ra": [1.0, 2.0], "dec": [1.0, 2.0]}).write(tmp_path / name)
+        with pytest.raises(GalgenError, match="holds rounded numbers, such as 1"):
+            read_catalogue(tmp_path / name, {})
+
+
+def test_names_with_an_exponent_are_names(tmp_path):
+    (tmp_path / "c.csv").write_text("id,ra,dec\n1E5,1,1\n1A5,2,2\n")
+    assert read_catalogue(tmp_path / "c.csv", {}).catalogue_id.tolist() == [b"1E5", b"1A5"]
+
+
+def test_unknown_redshifts_are_counted(tmp_path):
+    (tmp_path / "c.csv").write_text("id,ra,dec,z\n1,1,1,0.5\n2,2,2,-99\n3,3,3,21.7\n4,4,4,\n")
+    found = read_catalogue(tmp_path / "c.csv", {})
+    assert np.isnan(found.redshift).tolist() == [False, True, True, True]
+    assert any("3 of 4 redshifts in z are unknown" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("coord_ra", "coord_dec"), ("RAcen", "Deccen"), ("sky_centroid.ra", "sky_centroid.dec")],
+)
+def test_positions_of_other_programs(tmp_path, names):
+    table = Table(dict(zip(names, [[1.0, 2.0], [3.0, 4.0]], strict=True)))
+    table.write(tmp_path / "c.ecsv")
+    found = read_catalogue(tmp_path / "c.ecsv", {})
+    assert (found.ra.tolist(), found.dec.tolist()) == ([1, 2], [3, 4])
+
+
+@pytest.mark.parametrize("name", ["sky_centroid", "position"])
+def test_columns_of_astropy_objects(tmp_path, name):
+    sky = SkyCoord([10, 20], [30, 40], unit="deg").galactic
+    times = Time(["2020-01-01", "2020-01-02"])
+    table = QTable({"label": [7, 8], name: sky, "time": times, "z": [0.5, 0.6] * u.one})
+    table.write(tmp_path / "c.ecsv")
+    found = read_catalogue(tmp_path / "c.ecsv", {})
+    assert found.galaxy_id.tolist() == [7, 8]
+    np.testing.assert_allclose([found.ra, found.dec], [[10, 20], [30, 40]])
+    np.testing.assert_allclose(found.redshift, [0.5, 0.6], rtol=1e-6)
+
+
+def test_names_of_columns_below_remarks(tmp_path):
+    text = "# EAZY output\n# tempfile a b\n# id ra dec z_phot\n 1005 150.1 2.2 0.5\n"
+    (tmp_path / "c.cat").write_text(text + "1006 150.101 2.3 0.6\n")
+    assert is_expected(tmp_path / "c.cat")
+    (tmp_path / "c.cat").write_text("# id ra dec z\n# from a b\n1005 150.1 2.2 0.5\n")
+    assert read_catalogue(tmp_path / "c.cat", {}).galaxy_id.tolist() == [1005]
+
+
+SPELLED = {
+    "Excel": "sep=;\n" + CSV.replace(",", ";"),
+    "decimal commas": CSV.replace(",", ";").replace(".", ","),
+    "tabs": CSV.replace(",", "\t"),
+    "a last remark": CSV + "# 2 rows\n\n",
+}
+
+
+@pytest.mark.parametrize("case", SPELLED)
+def test_csv_as_other_programs_write_it(tmp_path, case):
+    (tmp_path / "c.csv").write_text(SPELLED[case])
+    assert is_expected(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("form", ["mrt", "ipac", "latex", "rst"])
+def test_text_that_says_its_columns(tmp_path, form):
+    big = 2**60 + np.arange(2) if form == "ipac" else [1005, 1006]
+    table = Table({"id": big, "ra": [150.1, 150.101], "dec": [2.2, 2.3], "z": [0.5, 0.6]})
+    table.write(tmp_path / "c.txt", format=f"ascii.{form}")
+    assert read_catalogue(tmp_path / "c.txt", {}).galaxy_id.tolist() == list(big)
+
+
+def test_spreadsheets_are_named(tmp_path):
+    (tmp_path / "c.xlsx").write_bytes(b"PK\3\4 of a workbook")
+    with pytest.raises(GalgenError, match=r"save it as .*CSV.*\(it is a spreadsheet"):
+        read_catalogue(tmp_path / "c.xlsx", {})
+
+
+def test_a_row_of_units_is_left_out(tmp_path):
+    (tmp_path / "c.csv").write_text(CSV.replace("\n", "\n,deg,deg,\n", 1))
+    found = read_catalogue(tmp_path / "c.csv", {})
+    np.testing.assert_allclose(found.ra, [150.1, 150.101])
+    assert found.catalogue_id.tolist() == [b"1005", b"1006"]
+    assert any("1 rows of c.csv are left out" in note for note in found.notes)

@@ -10,20 +10,27 @@ from astropy.coordinates import Angle, SkyCoord, search_around_sky
 from astropy.table import Column, TableColumns
 from astropy.wcs import WCS
 
+from galgen.data.sources.identifiers import identifiers
 from galgen.data.sources.tables import plain, read_table
-from galgen.data.stamps import known_redshifts
+from galgen.data.stamps import LARGEST_REDSHIFT, known_redshifts
 from galgen.errors import GalgenError
 
 NAMES = {
     "ra": "ra raj2000 ra_j2000 _raj2000 alpha_j2000 alphawin_j2000 alphapeak_j2000 ra_icrs ra_deg "
-    "radeg right_ascension alpha x_world",
+    "radeg right_ascension alpha x_world coord_ra racen sky_centroid.ra",
     "dec": "dec de dej2000 dec_j2000 _dej2000 delta_j2000 deltawin_j2000 deltapeak_j2000 de_icrs "
-    "dec_deg decdeg dedeg declination delta y_world",
+    "dec_deg decdeg dedeg declination delta y_world coord_dec deccen sky_centroid.dec",
     "redshift": "redshift|z_best|zbest z zspec|z_spec|specz|spec_z|zphot|z_phot|photoz|photo_z|"
     "photz|phot_z|z_peak|zpeak|lp_zbest|ez_z_phot",
-    "id": "id number ident objid obj_id object_id objectid source_id galaxy_id name",
+    "id": "id number ident objid obj_id object_id objectid source_id galaxy_id name "
+    "coadd_object_id specobjid targetid label segid",
 }
 """Names of columns in lower case, the best first; none is better than another joined by a bar."""
+MISSING = {
+    "redshift": "redshifts, they are unknown (NaN)",
+    "id": "identifiers, galaxies are numbered",
+}
+"""What is said where there is no column."""
 UCDS = {"ra": "pos.eq.ra", "dec": "pos.eq.dec", "redshift": "src.redshift"}
 SPELLINGS = {
     u.deg: "none deg degs degree degrees",
@@ -35,8 +42,6 @@ SPELLINGS = {
 }
 UNITS = {spelling: unit for unit, words in SPELLINGS.items() for spelling in words.split()}
 """Units of coordinates in lower case, astropy takes some of them for others."""
-EXACT = {2: 2**11, 4: 2**24, 8: 2**53}
-"""Integers below which floating-point numbers of some bytes hold each one."""
 
 
 @dataclass
@@ -111,11 +116,19 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> Catalogue:
     redshift = np.full(len(table), np.nan)
     if "redshift" in found:
         redshift = known_redshifts(_redshifts(found["redshift"], path))
-    else:
-        notes.append(f"{Path(path).name} has no column of redshifts, they are unknown (NaN)")
-    if "id" not in found:
-        notes.append(f"{Path(path).name} has no column of identifiers, galaxies are numbered")
-    galaxy_id, catalogue_id = _identifiers(found.get("id"), path, notes)
+        unknown = int(np.isnan(redshift).sum())
+        if unknown:
+            notes.append(
+                f"{unknown} of {len(table)} redshifts in {chosen['redshift']} are unknown: no "
+                f"number, not positive, or beyond {LARGEST_REDSHIFT}"
+            )
+    for what, said in MISSING.items():
+        if what not in found:
+            notes.append(
+                f"no column of {Path(path).name} has a name of {said}; mosaic.columns.{what}="
+                "<name> gives one"
+            )
+    galaxy_id, catalogue_id = identifiers(found.get("id"), path, notes)
     row = np.arange(len(table))
     usable = np.isfinite(ra) & np.isfinite(dec)
     ids = catalogue_id if galaxy_id is None else galaxy_id
@@ -269,7 +282,7 @@ def _sexagesimal(column: Column, what: str, unit: u.UnitBase) -> np.ndarray:
     hours = what == "ra" and (column.unit is None or unit != u.deg)
     angles = np.full(len(values), np.nan)
     texts = values.data[known].astype(str)
-    numeric = not any(re.search(r"\d[:\s]\s*\d|[hdms°'\"]", text) for text in texts)
+    numeric = not any(re.search(r"\d[:\s]\s*\d|\d\s*[hdms°'\"]", text) for text in texts)
     unit = (unit or u.deg) if numeric else (u.hourangle if hours else u.deg)
     try:
         angles[known] = Angle(texts, unit).deg
@@ -282,52 +295,3 @@ def _sexagesimal(column: Column, what: str, unit: u.UnitBase) -> np.ndarray:
         if np.isnan(angles).all():
             raise refused from None
     return angles
-
-
-def _identifiers(
-    column: Column | None, path: str | Path, notes: list[str]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return identifiers as integers where they are, and unique; else as bytes."""
-    if column is None:
-        return None, None
-    values = np.ma.asarray(column)
-    mask = np.ma.getmaskarray(values)
-    if values.ndim > 1:
-        raise GalgenError(
-            f"{path}: column {column.name} (id) has {values.shape[1:]} values a row; give another "
-            "one by mosaic.columns.id=<name>"
-        )
-    if values.dtype.kind == "f":
-        values = _integers(values, column.name, path)
-        mask = np.ma.getmaskarray(values)
-    texts = [str(value) for value in values.data]
-    texts = [re.sub(r"^(\d{1,15})\.0*$", r"\1", text.strip()) for text in texts]
-    texts = np.array(["" if out else text for out, text in zip(mask, texts, strict=True)], str)
-    if mask.any():
-        notes.append(f"{mask.sum()} rows of {Path(path).name} have no {column.name} (id)")
-    repeated = len(texts[~mask]) - len(np.unique(texts[~mask]))
-    if repeated:
-        notes.append(
-            f"{repeated} rows of {Path(path).name} repeat the {column.name} of another row: both "
-            "are kept and numbered, catalogue_id holds what the table says"
-        )
-    elif not mask.any() and all(re.fullmatch(r"0|-?[1-9]\d*", text) for text in texts):
-        integers = [int(text) for text in texts]
-        if min(integers) >= -(2**63) and max(integers) < 2**63:
-            return np.array(integers, np.int64), None
-    return None, np.char.encode(texts)
-
-
-def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.MaskedArray:
-    """Return identifiers stored as floating-point numbers as integers, if they still are exact."""
-    mask = np.ma.getmaskarray(values) | ~np.isfinite(values.data)
-    known = values.data[~mask]
-    if not (known == np.rint(known)).all():
-        return np.ma.MaskedArray(values.data, mask)
-    if known.size and np.abs(known).max() >= EXACT.get(values.dtype.itemsize, 2**53):
-        raise GalgenError(
-            f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large "
-            "for their last digits to be kept; save them as integers or text, or give another "
-            "column by mosaic.columns.id=<name>"
-        )
-    return np.ma.MaskedArray(np.where(mask, 0, values.data).astype(np.int64), mask)

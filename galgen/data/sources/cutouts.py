@@ -13,12 +13,12 @@ from skimage.segmentation import expand_labels
 
 from galgen.data.sources import detection
 from galgen.data.sources.catalogue import Catalogue, match, read_catalogue
-from galgen.data.sources.missing import BORDER, NOISE, REASONS
+from galgen.data.sources.missing import BORDER, NOISE, REASONS, OddPixels, light_taken
 from galgen.data.sources.mosaic import Mosaic
 from galgen.data.sources.source import Source
 from galgen.errors import GalgenError
 
-RECIPE = 2
+RECIPE = 3
 """Counts the changes of the recipe."""
 SMALLEST, LARGEST = 1e-37, 1e33
 """Noise of images that numbers of 32 bits hold, sources above it included."""
@@ -100,11 +100,13 @@ class MosaicSource(Source):
         self._tiles = detection.tiles(facts.shape, margin)
         self._segments, parts, products, scales = [], [], [], []
         counts = np.zeros(len(REASONS), int)
+        odd = OddPixels()
         covered = np.zeros(places.shape[1], bool)
         for number, (tile, section) in enumerate(track(self._tiles, description="detecting")):
             data, noise, why = mosaic.read(section)
             (y, x), inner = detection.relative(tile, section)
             counts += np.bincount(why[inner].ravel(), minlength=len(REASONS))
+            odd.look(mosaic.border, data, section, inner)
             here = detection.inside(places, tile)
             covered[here] = ~np.isnan(data[places[0, here] - y, places[1, here] - x])
             found = detection.detect(data, noise, mosaic.threshold, mosaic.min_pixels, inner)
@@ -116,31 +118,35 @@ class MosaicSource(Source):
                 found.columns["x"] += x
                 found.columns["y"] += y
                 parts.append({**found.columns, "tile": np.full(len(found.columns["x"]), number)})
+        self._say_missing(counts, odd)
         self._judge(len(parts), scales, counts)
         self._filter = detection.noise_filter(np.sum(products, 0))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, covered
 
     def _judge(self, found: int, scales: list[float], counts: np.ndarray) -> None:
-        """Say what has no data, why nothing is found, and whether the noise map fits."""
+        """Say why nothing is found, and whether the noise map fits."""
         mosaic, path = self.mosaic, self.mosaic.facts.planes["image"].path
-        self._say_missing(counts)
+        missing = [note for note in self.notes if " of the image has no data" in note]
+        said = "; ".join(missing) or "all pixels have data"
         if not scales:
             reason = "too few different pixels to measure the noise" if counts[0] else "no data"
-            said = "; ".join(self.notes[len(mosaic.facts.notes) :]) or "all pixels have data"
             raise GalgenError(
                 f"mosaic.image: {path} has {reason} ({said}). Check mosaic.image and its maps."
             )
         if not found:
             raise GalgenError(
                 f"mosaic.image: no source of {path} has {mosaic.min_pixels} pixels above "
-                f"{mosaic.threshold} times the noise; lower mosaic.threshold or mosaic.min_pixels"
+                f"{mosaic.threshold} times the noise ({said}); lower mosaic.threshold or "
+                "mosaic.min_pixels, or check the maps"
             )
         scale = float(np.median(scales))
         if {"rms", "weight"} & set(mosaic.images) and abs(scale - 1) > 0.2:
-            self.notes.append(
-                f"the noise between the sources is {scale:.2f} times that of the noise map; in "
-                "resampled mosaics, the noise of neighbouring pixels is correlated"
-            )
+            said = f"{scale:.2f} times that of the noise map; in resampled mosaics, the noise of "
+            said += "neighbouring pixels is correlated"
+            if max(scale, 1 / scale) > 5:
+                said = f"{scale:.3g} times that of the noise map, and signal_to_noise is by the "
+                said += "map. Does it hold variances, relative weights, or another unit?"
+            self.notes.append(f"the noise between the sources is {said}")
 
     def _check_range(self, noise: float) -> None:
         """Refuse numbers that the pixels of stamps, of 32 bits, cannot hold."""
@@ -150,8 +156,8 @@ class MosaicSource(Source):
                 f"stamps hold {SMALLEST:g} to {LARGEST:g}. Give the image in another unit."
             )
 
-    def _say_missing(self, counts: np.ndarray) -> None:
-        """Note how much of the image has no data, by reason."""
+    def _say_missing(self, counts: np.ndarray, odd: OddPixels) -> None:
+        """Note how much of the image has no data, by reason, and which data may be none."""
         mosaic, total = self.mosaic, counts.sum()
         border = mosaic.border
         value = f" (pixels of {border.value:g})" if border is not None else ""
@@ -164,10 +170,19 @@ class MosaicSource(Source):
         if parts:
             missing = f"{1 - counts[0] / total:.2%} of the image has no data: "
             self.notes.append(missing + ", ".join(parts))
-        if border is not None and border.inner > 0 and mosaic.zeros == "border":
+        self.notes += odd.notes(total)
+        if mosaic.mask is None:
+            return
+        if mosaic.mask.ignored:
             self.notes.append(
-                f"{border.inner:.2%} of the image lies in areas of {border.value:g} inside it, "
-                "which are taken for data; mosaic.zeros=missing takes all pixels of 0 for missing"
+                f"mosaic.mask: its bits {', '.join(mosaic.mask.ignored)} do not count"
+            )
+        shares = light_taken(mosaic.facts.planes["image"], mosaic.mask)
+        if shares is not None and shares[0] > max(0.5, 3 * shares[1]):
+            self.notes.append(
+                f"mosaic.mask marks {shares[0]:.0%} of the bright pixels as missing and "
+                f"{shares[1]:.0%} of the others. Does it mark the sources? Give a map that is 0 "
+                "where the image has data."
             )
 
     def _match(
@@ -175,25 +190,33 @@ class MosaicSource(Source):
     ) -> dict[str, np.ndarray]:
         """Keep the detections of the galaxies of some rows, with redshifts and identifiers."""
         mosaic = self.mosaic
-        entry, detected = match(
-            SkyCoord(catalogue.ra[rows], catalogue.dec[rows], unit="deg"),
-            SkyCoord(columns["ra"], columns["dec"], unit="deg"),
-            mosaic.match_radius,
-        )
+        sky = SkyCoord(catalogue.ra[rows], catalogue.dec[rows], unit="deg")
+        found = SkyCoord(columns["ra"], columns["dec"], unit="deg")
+        entry, detected = match(sky, found, mosaic.match_radius)
         if not len(entry):
-            place = SkyCoord(columns["ra"][:1], columns["dec"][:1], unit="deg").to_string()[0]
+            place = found[:1].to_string()[0]
             raise GalgenError(
                 f"mosaic.catalogue: none of the {len(catalogue.ra)} galaxies of {mosaic.catalogue} "
                 f"is within {mosaic.match_radius} arcsec of a source ({len(rows)} of them are in "
                 f"the image, which has a source at RA, Dec = {place}); check the catalogue's "
                 "columns and the WCS, or raise mosaic.match_radius"
             )
-        missed = np.delete(rows, entry)
+        missed = np.delete(np.arange(len(rows)), entry)
         self.notes.append(
             f"{len(columns['x'])} sources detected, {len(entry)} of the catalogue's {len(rows)} "
             f"galaxies in the image matched within {mosaic.match_radius} arcsec; "
             f"{len(catalogue.ra) - len(rows)} lie outside of its pixels with data"
         )
+        nearest = sky[missed].match_to_catalog_sky(found)[1].arcsec if len(missed) else missed
+        shared, missed = (
+            rows[missed[nearest <= mosaic.match_radius]],
+            rows[missed[nearest > mosaic.match_radius]],
+        )
+        if len(shared):
+            self.notes.append(
+                f"{len(shared)} catalogue entries are left out, their detection is another "
+                f"entry's: ids {catalogue.named(shared)}"
+            )
         if len(missed):
             self.notes.append(
                 f"{len(missed)} catalogue entries have no detection (mosaic.threshold and "

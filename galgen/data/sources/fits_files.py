@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from galgen.errors import GalgenError
-from galgen.files import expand
+from galgen.errors import GalgenError, Unreadable
+from galgen.files import expand, reading, reason
 
 ROLES = {
     "image": "sci science image data signal flux",
@@ -20,6 +20,11 @@ ROLES = {
     "mask": "dq mask flag flags bpm badpix quality bad",
 }
 """Names of extensions by role, in lower case."""
+OTHERS = {
+    "variances": "variance var var_poisson var_rnoise var_flat",
+    "counts of exposures": "con ctx context nexp exp exposure coverage",
+}
+"""Names of extensions that hold other maps."""
 STRIP = 512
 """Rows that are read at a time."""
 
@@ -34,7 +39,7 @@ class Plane:
     number: int
     """Of the extension, from 0."""
     name: str
-    """EXTNAME, or nothing."""
+    """EXTNAME or EXTTYPE, or nothing."""
     shape: tuple[int, int]
     """Height and width, px."""
     integers: bool
@@ -82,7 +87,11 @@ def split(path: str | Path) -> tuple[Path, str | None]:
 @contextmanager
 def opened(role: str, path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file; whatever is wrong with it becomes a sentence."""
-    if not path.is_file():
+    with reading(path):
+        there, folder = path.is_file(), path.is_dir()
+    if folder:
+        raise GalgenError(f"mosaic.{role}={path}: this is a folder. Give a file.")
+    if not there:
         raise GalgenError(f"mosaic.{role}={path}: there is no file {path}")
     try:
         with warnings.catch_warnings():
@@ -93,6 +102,9 @@ def opened(role: str, path: Path) -> Iterator[fits.HDUList]:
     except GalgenError:
         raise
     except Exception as error:  # damage shows in many ways
+        why = reason(error)
+        if why:
+            raise Unreadable(f"mosaic.{role}={path}: {why}.") from error
         raise GalgenError(
             f"mosaic.{role}: {path} cannot be read as FITS, it is damaged, truncated or of another "
             f"format ({error})"
@@ -117,6 +129,8 @@ def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
         images = [i for i, item in enumerate(hdus) if item.is_image and item.shape]
         if not images:
             raise GalgenError(f"mosaic.{role}: {path} holds no image")
+        # SDSS frames have a vector of calibrations beside the image.
+        images = [i for i in images if len(hdus[i].shape) > 1] or images
         listed = ", ".join(_describe(i, hdus[i]) for i in images)
         if wanted is None:
             number = _by_role(role, path, hdus, images, listed)
@@ -133,17 +147,22 @@ def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
                 f"name another of {listed}, or save one plane of it"
             )
         return Plane(
-            role, path, number, hdu.name, tuple(hdu.shape[-2:]), int(hdu.header["BITPIX"]) > 0
+            role, path, number, _name(hdu), tuple(hdu.shape[-2:]), int(hdu.header["BITPIX"]) > 0
         )
 
 
 def role_of(name: str) -> str | None:
-    """Tell the role of an extension by its name; None where the name says nothing."""
-    return next((role for role, names in ROLES.items() if name.lower() in names.split()), None)
+    """Tell the role of an extension by its name, or which of OTHERS it is; None if neither."""
+    names = {**ROLES, **OTHERS}
+    return next((role for role in names if name.lower() in names[role].split()), None)
+
+
+def _name(hdu: fits.ImageHDU) -> str:
+    return hdu.name or str(hdu.header.get("EXTTYPE", "")).strip()
 
 
 def _describe(number: int, hdu: fits.ImageHDU) -> str:
-    return f"{number} ({hdu.name or 'unnamed'}, {' x '.join(map(str, hdu.shape[::-1]))})"
+    return f"{number} ({_name(hdu) or 'unnamed'}, {' x '.join(map(str, hdu.shape[::-1]))})"
 
 
 def _by_name(hdus: fits.HDUList, wanted: int | str) -> int | None:
@@ -152,11 +171,14 @@ def _by_name(hdus: fits.HDUList, wanted: int | str) -> int | None:
     try:
         return hdus.index_of((name, int(version)) if version.strip() else name)
     except (KeyError, ValueError):
+        named = [i for i, hdu in enumerate(hdus) if _name(hdu).upper() == name.upper() != ""]
+        if len(named) == 1:
+            return named[0]
         return int(name) if name.isdigit() and int(name) < len(hdus) else None
 
 
 def _by_role(role: str, path: Path, hdus: fits.HDUList, images: list[int], listed: str) -> int:
-    roles = {i: role_of(hdus[i].name) for i in images}
+    roles = {i: role_of(_name(hdus[i])) for i in images}
     fitting = [i for i in images if roles[i] == role]
     unnamed = [i for i in images if roles[i] is None]
     found = fitting or unnamed
@@ -168,7 +190,8 @@ def _by_role(role: str, path: Path, hdus: fits.HDUList, images: list[int], liste
             f"mosaic.{role}='{path.name}[{found[0]}]'."
         )
     other = roles[images[0]]
-    instead = f"Give mosaic.{other}={path}, or name" if len(images) == 1 else "Name"
+    only = len(images) == 1 and other in ROLES
+    instead = f"Give mosaic.{other}={path}, or name" if only else "Name"
     raise GalgenError(
         f"mosaic.{role}={path}: no extension has a name of the {role} map "
         f"({', '.join(ROLES[role].split()[:3])}, ...): {listed}. {instead} one, "

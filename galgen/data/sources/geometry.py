@@ -1,5 +1,6 @@
 """The WCS of an image, and the size and shape of its pixels on the sky."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList) -> WCS:
     if not celestial:
         raise GalgenError(
             f"mosaic.image: {path} has no celestial WCS (CTYPE1, CRVAL1, ...); add it to the header"
+        )
+    if not any(re.fullmatch(r"CDELT[12]|CD[12]_[12]|PC[12]_[12]", key) for key in header):
+        raise GalgenError(
+            f"mosaic.image: the WCS of {path} has no pixel scale; add CDELT1 and CDELT2, or the "
+            "matrix CD1_1, CD1_2, CD2_1, CD2_2, to the header"
         )
     return wcs
 

@@ -1,6 +1,5 @@
 """Pixels without data: those that the maps and the header mark, and the empty border."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,6 +16,14 @@ CHANCE = 1e-6
 REASONS = ("", "no number", "the mask", "the noise map", "zeros", "the empty border")
 """Why a pixel has no data, by code; 0 where it has."""
 NUMBER, MASK, NOISE, ZERO, BORDER = range(1, 6)
+DETECTED = ("DETECTED", "DETECTED_NEGATIVE")
+"""Bits of a mask that mark sources, not missing pixels."""
+SAMPLE = 4e6
+"""Pixels that a mask is judged by, about."""
+BRIGHT, FEW = 10, 20
+"""Median distances from the median that bright pixels have, at least; and fewest of them."""
+LOW, HIGH = 200, 1e7
+"""Median distances from the median that no pixel with data is below and above it."""
 OUTLIER = 1e3
 """Times the smallest noise (5th percentile), beyond which a noise map means no data."""
 
@@ -32,8 +39,8 @@ class Border:
     """(h, w) of blocks: all of it is empty, and the area reaches the border."""
     edge: np.ndarray
     """(h, w) of blocks: at the image's border, and empty along it."""
-    inner: float
-    """Share of the image in areas of that value that do not reach the border."""
+    rare: bool
+    """That honest pixels would not make an area of 3 x 3 px of it."""
 
     def missing(self, data: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
         """Tell which pixels of a section (H, W) belong to the empty border."""
@@ -42,8 +49,10 @@ class Border:
         section = np.ix_(y, x)
         solid = self.solid[section]
         near = ndimage.binary_dilation(self.solid | self.edge, np.ones((3, 3)))[section]
+        # Zeros inside may be data; -99 or 1e30, that fill a corner, are not.
+        areas = self.areas(data, rows, columns) & (self.value != 0)
         if not near.any():
-            return np.zeros(data.shape, bool)
+            return areas
         value = self.tolerance.equal(data, self.value, rows, columns)
         value |= ~np.isfinite(data)
         edge = np.zeros(data.shape, bool)
@@ -54,7 +63,14 @@ class Border:
         # Single pixels of that value beside the area are data; beyond the image all is empty.
         area = np.pad(value & near, 2, constant_values=True)
         area = ndimage.binary_opening(area, np.ones((3, 3)))[2:-2, 2:-2]
-        return ndimage.binary_propagation(seeds, mask=(area & near) | seeds)
+        return areas | ndimage.binary_propagation(seeds, mask=(area & near) | seeds)
+
+    def areas(self, data: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        """Tell which pixels of a section (H, W) lie in areas of the value, where that is rare."""
+        if not self.rare:
+            return np.zeros(data.shape, bool)
+        value = self.tolerance.equal(data, self.value, rows, columns)
+        return ndimage.binary_opening(value, np.ones((3, 3)))
 
 
 class Tolerance:
@@ -104,7 +120,8 @@ def find_border(plane: Plane) -> Border | None:
     tolerance = Tolerance(plane)
     value = _corner_value(plane, tolerance)
     solid, edge, share = _blocks(plane, tolerance, value)
-    if not (solid.any() or edge.any()):
+    rare = share**9 * np.prod(plane.shape) < CHANCE
+    if not (solid.any() or edge.any() or rare):
         return None
     side = min(BLOCK, *plane.shape)
     likely = share ** (side**2) * solid.size
@@ -115,9 +132,9 @@ def find_border(plane: Plane) -> Border | None:
     outer = solid & np.isin(whole, np.setdiff1d(whole[frame], [0]))
     if share**side * edge.sum() >= CHANCE:  # short runs prove nothing, unless an area is beside
         edge = ndimage.binary_propagation(outer, np.ones((3, 3)), mask=edge | outer) & edge
-    if not (outer.any() or edge.any()):
-        return Border(value, tolerance, outer, edge, float(solid.mean())) if solid.any() else None
-    return Border(value, tolerance, outer, edge, float((solid & ~outer).mean()))
+    if not (outer.any() or edge.any() or rare):
+        return None
+    return Border(value, tolerance, outer, edge, bool(rare))
 
 
 def _corner_value(plane: Plane, tolerance: Tolerance) -> float:
@@ -179,14 +196,128 @@ def _runs(
     return full & (np.add.reduceat(equal.ravel(), starts, 0, int) > 0)
 
 
-def smallest_noise(plane: Plane, noise: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Return the 5th percentile of a noise map, of a sample of its pixels; NaN where it has none.
+class OddPixels:
+    """Pixels that are taken for data, and may be marks of missing ones."""
+
+    def __init__(self):
+        self.zeros, self.beyond, self.extreme = 0, 0, 0.0
+
+    def look(self, border: Border | None, data: np.ndarray, section: tuple, inner: tuple) -> None:
+        """Count them in a section (H, W), of which `inner` belongs to its tile."""
+        if border is not None:
+            self.zeros += int(border.areas(data, *section)[inner].sum())
+        known = data[np.isfinite(data)]
+        if not known.size:
+            return
+        middle = np.median(known)
+        noise = np.median(np.abs(known - middle)) or np.abs(known - middle).mean()
+        distance = data[inner] - middle
+        beyond = (distance < -LOW * noise) | (distance > HIGH * noise)
+        self.beyond += int(beyond.sum())
+        if beyond.any():
+            self.extreme = float(data[inner][beyond][0])
+
+    def notes(self, total: int) -> list[str]:
+        """Say it, for an image of so many pixels."""
+        notes = []
+        if self.zeros:
+            notes.append(
+                f"{self.zeros / total:.2%} of the image lies in areas of 0 inside it, which are "
+                "taken for data; mosaic.zeros=missing takes all pixels of 0 for missing"
+            )
+        if self.beyond:
+            notes.append(
+                f"{self.beyond} pixels are far below the sky or beyond any source, such as "
+                f"{self.extreme:g}. They are taken for data; if they mark missing pixels, give "
+                "mosaic.mask."
+            )
+        return notes
+
+
+class NoiseMap:
+    """The noise of each pixel by a map; it says where there are no data, too.
 
     Args:
-        plane: the map.
-        noise: turns its pixels into noise, NaN where there is none.
+        plane: map of the noise (role `rms`) or of 1 / noise^2 (`weight`).
+
+    Raises:
+        GalgenError: if the file is damaged.
     """
-    samples = [noise(data[::7, ::11]).ravel() for _, data in plane.strips()]
-    values = np.concatenate(samples)
-    values = values[np.isfinite(values)]
-    return float(np.percentile(values, 5)) if values.size else np.nan
+
+    def __init__(self, plane: Plane):
+        self.plane, self.tolerance = plane, Tolerance(plane)
+        samples = [
+            self._noise(data, rows, slice(0, plane.shape[1]))[::7, ::11].ravel()
+            for rows, data in plane.strips()
+        ]
+        values = np.concatenate(samples)
+        values = values[np.isfinite(values)]
+        self.largest = OUTLIER * np.percentile(values, 5) if values.size else np.nan
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """Read the noise of a section (H, W), NaN where the map says that there are no data.
+
+        Raises:
+            GalgenError: if the file is damaged.
+        """
+        noise = self._noise(self.plane.read(rows, columns), rows, columns)
+        noise[~(noise <= self.largest)] = np.nan
+        return noise
+
+    def _noise(self, data: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        zero = self.tolerance.equal(data, 0.0, rows, columns)
+        known = np.where((data > 0) & np.isfinite(data) & ~zero, data, np.nan)
+        return known if self.plane.role == "rms" else 1 / np.sqrt(known)
+
+
+class Mask:
+    """Where a map of data quality says that there are no data.
+
+    Args:
+        plane: the map; keywords MP_<NAME> of its header, as the Rubin pipelines write them, name
+            its bits.
+    """
+
+    def __init__(self, plane: Plane):
+        self.plane, self.tolerance = plane, Tolerance(plane)
+        with fits.open(plane.path) as hdus:
+            header = hdus[plane.number].header
+            bits = {name: header.get(f"MP_{name}") for name in DETECTED}
+        self.ignored = {name: 1 << bit for name, bit in bits.items() if isinstance(bit, int)}
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """Tell which pixels of a section (H, W) have no data.
+
+        Raises:
+            GalgenError: if the file is damaged.
+        """
+        data = self.plane.read(rows, columns)
+        marked = ~self.tolerance.equal(data, 0.0, rows, columns)
+        if self.ignored:
+            marked &= (data.astype(np.int64) & ~sum(self.ignored.values())) != 0
+        return marked
+
+
+def light_taken(image: Plane, mask: Mask) -> tuple[float, float] | None:
+    """Return which share of the bright pixels a mask marks, and of the others.
+
+    Args:
+        image: the image.
+        mask: its mask.
+
+    Returns:
+        The shares; None where too few pixels are bright.
+    """
+    step = max(1, int(np.sqrt(np.prod(image.shape) / SAMPLE)))
+    everything = slice(0, image.shape[1])
+    pixels = np.concatenate([data[::step, ::step].ravel() for _, data in image.strips()])
+    marked = [mask.read(rows, everything)[::step, ::step].ravel() for rows, _ in image.strips()]
+    marked = np.concatenate(marked)[np.isfinite(pixels)]
+    pixels = pixels[np.isfinite(pixels)]
+    if not pixels.size:
+        return None
+    distances = pixels - np.median(pixels)
+    bright = distances > BRIGHT * np.median(np.abs(distances))
+    if bright.sum() < FEW:
+        return None
+    return float(marked[bright].mean()), float(marked[~bright].mean())

@@ -1,5 +1,6 @@
 """A FITS mosaic: its pixels in sections, its maps, and what its headers say."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,15 @@ from astropy.wcs import WCS
 
 from galgen.data.sources import detection, missing
 from galgen.data.sources.catalogue import NAMES
-from galgen.data.sources.fits_files import Plane, choose, opened, refuse_twice, role_of, split
+from galgen.data.sources.fits_files import (
+    ROLES,
+    Plane,
+    choose,
+    opened,
+    refuse_twice,
+    role_of,
+    split,
+)
 from galgen.data.sources.geometry import pixel_scale, read_wcs
 from galgen.data.sources.photometry import AGREEMENT, canonical, zero_point
 from galgen.errors import GalgenError
@@ -18,6 +27,8 @@ from galgen.files import sha256
 
 NEIGHBOURS = ("noise", "mask", "keep")
 ZEROS = ("border", "missing", "data")
+SHIFT = 0.5
+"""Pixels that a map may be away from the image by its WCS."""
 
 
 @dataclass
@@ -52,7 +63,8 @@ class Mosaic:
         hdu: number or name of its extension, in another way.
         rms: FITS file of the noise of each pixel, in the image's unit.
         weight: FITS file of 1 / noise^2 of each pixel.
-        mask: FITS file that is 0 where the image has data: a map of data quality or of flags.
+        mask: FITS file that is 0 where the image has data: a map of data quality or of flags; its
+            bits DETECTED do not count.
         zeros: whether pixels of exactly 0 have no data: at the `border`, all (`missing`), or none
             (`data`).
         zero_point: AB magnitude of one unit; from the header where None.
@@ -132,10 +144,17 @@ class Mosaic:
                     f"{columns} x {rows}; give the map of the same pixels"
                 )
             other = role_of(plane.name)
+            if other == "variances" and role in ("rms", "weight"):
+                raise GalgenError(
+                    f"mosaic.{role}={plane.path}: by its name, the extension {plane.name} holds "
+                    "variances. Save its square root for mosaic.rms, or 1 over it for "
+                    "mosaic.weight, and give that."
+                )
             if other not in (None, role):
+                meant = f"one of mosaic.{other}" if other in ROLES else f"a map of {other}"
                 notes.append(
                     f"mosaic.{role} is the extension {plane.name} of {plane.path.name}, by its "
-                    f"name one of mosaic.{other}"
+                    f"name {meant}"
                 )
         refuse_twice(planes)
         with opened("image", image.path) as hdus:
@@ -144,6 +163,14 @@ class Mosaic:
             header.extend(hdus[0].header, unique=True)  # HST and JWST have the filter there
         scale, said = pixel_scale(image.path, wcs, image.shape)
         notes += said
+        for role, plane in planes.items():
+            away = self._offset(plane, wcs)
+            if away > SHIFT:
+                notes.append(
+                    f"mosaic.{role}: the WCS of {plane.path.name} puts its centre {away:.3g} px "
+                    "away from that of the image; pixels are taken by their number. Is it a map "
+                    "of this image?"
+                )
         return Facts(
             shape=image.shape,
             wcs=wcs,
@@ -154,6 +181,16 @@ class Mosaic:
             planes=planes,
             notes=notes,
         )
+
+    def _offset(self, plane: Plane, wcs: WCS) -> float:
+        """Return how far a map is from the image by its WCS, px; 0 where it has none."""
+        height, width = plane.shape
+        with suppress(GalgenError), opened(plane.role, plane.path) as hdus:
+            own = read_wcs(plane.path, hdus[plane.number].header, hdus)
+            centre = own.pixel_to_world((width - 1) / 2, (height - 1) / 2)
+            x, y = wcs.world_to_pixel(centre)
+            return float(np.hypot(x - (width - 1) / 2, y - (height - 1) / 2))
+        return 0.0
 
     def _zero_point(self, header: fits.Header, scale: float, notes: list[str]) -> float | None:
         """Return the zero point, as given or by the header, and note what is to say of it."""
@@ -188,14 +225,23 @@ class Mosaic:
         return missing.find_border(self.facts.planes["image"])
 
     @cached_property
-    def largest_noise(self) -> float:
-        """Noise beyond which the noise map says that there are no data; in the image's unit.
+    def noise_map(self) -> missing.NoiseMap | None:
+        """The noise map, or that of the weights; None where there is neither.
 
         Raises:
             GalgenError: if a file is damaged.
         """
-        role = "rms" if "rms" in self.images else "weight"
-        return missing.OUTLIER * missing.smallest_noise(self.facts.planes[role], _NOISE[role])
+        role = next((role for role in ("rms", "weight") if role in self.images), None)
+        return missing.NoiseMap(self.facts.planes[role]) if role else None
+
+    @cached_property
+    def mask(self) -> missing.Mask | None:
+        """The mask, if there is one.
+
+        Raises:
+            GalgenError: if a file is damaged.
+        """
+        return missing.Mask(self.facts.planes["mask"]) if "mask" in self.images else None
 
     def read(self, section: detection.Section) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Read a section of the image and of its noise map.
@@ -210,18 +256,17 @@ class Mosaic:
         Raises:
             GalgenError: if a file is damaged.
         """
-        planes, noise = self.facts.planes, None
-        data = planes["image"].read(*section)
+        noise = None
+        data = self.facts.planes["image"].read(*section)
         why = np.where(np.isfinite(data), 0, missing.NUMBER).astype(np.uint8)
 
         def mark(chosen: np.ndarray, reason: int) -> None:
             why[chosen & (why == 0)] = reason
 
-        if "mask" in planes:
-            mark(planes["mask"].read(*section) != 0, missing.MASK)
-        for role in set(_NOISE) & set(planes):
-            noise = _NOISE[role](planes[role].read(*section))
-            noise[~(noise <= self.largest_noise)] = np.nan
+        if self.mask is not None:
+            mark(self.mask.read(*section), missing.MASK)
+        if self.noise_map is not None:
+            noise = self.noise_map.read(*section)
             mark(np.isnan(noise), missing.NOISE)
         if self.border is not None:
             mark(self.border.missing(data, *section), missing.BORDER)
@@ -231,14 +276,6 @@ class Mosaic:
         if noise is not None:
             noise[why > 0] = np.nan
         return data, noise, why
-
-
-def _positive(noise: np.ndarray) -> np.ndarray:
-    return np.where((noise > 0) & np.isfinite(noise), noise, np.nan)
-
-
-_NOISE = {"rms": _positive, "weight": lambda weight: 1 / np.sqrt(_positive(weight))}
-"""How a map becomes the noise of each pixel, NaN where there is none."""
 
 
 def _band(header: fits.Header) -> str:

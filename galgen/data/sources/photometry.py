@@ -11,7 +11,8 @@ from astropy.io import fits
 
 ZERO_POINTS = (
     *("ABMAGZP", "ABZP", "ZPAB", "ZP_AB", "MAGZERO", "MAGZEROP", "MAGZPT", "MAGZP"),
-    *("ZEROPNT", "ZEROPOIN", "ZPT", "ZP", "PHOTZP", "PHOTZPT"),
+    *("MAG_ZERO", "MAG_ZP", "ZEROPNT", "ZEROPT", "ZEROPOIN", "ZEROPOINT", "ZPT", "ZP"),
+    *("PHOTZP", "PHOTZPT"),
 )
 """Keywords of the magnitude of one unit, the plainest first."""
 SYSTEMS = ("MAGSYS", "PHOTSYS", "MAGSYSTE")
@@ -159,7 +160,10 @@ def zero_point(header: fits.Header, pixel_scale: float) -> ZeroPoint:
     """
     text = str(header.get("BUNIT", "")).strip()
     unit, notes = parse_unit(text), []
-    if text and unit is None:
+    if unit is not None and _is_logarithmic(unit):
+        notes.append(f"the unit of the image, BUNIT={text}, is logarithmic: give one of fluxes")
+        unit = None
+    elif text and unit is None:
         notes.append(f"the unit of the image, BUNIT={text}, is not one that galgen knows")
     found: dict[str, float] = {}
     if unit is not None:
@@ -170,11 +174,23 @@ def zero_point(header: fits.Header, pixel_scale: float) -> ZeroPoint:
     if not found:
         found, why = _photometric_keywords(unit, header)
         notes += [why] if why else []
+    flux = number(header, "FLUXMAG0")  # of magnitude 0, as Hyper Suprime-Cam's pipeline writes it
+    if flux is not None and flux > 0:
+        found["FLUXMAG0"] = float(2.5 * np.log10(flux))
     for key in ZERO_POINTS:
         value = number(header, key)
         if value is not None and value > 0:  # HST's PHOTZPT is -21.1, of ST magnitudes
             found[key] = value
+        if value == 0 and not found:
+            notes.append(
+                f"{key}=0 of the header is not used, it may mean that none is known; "
+                "mosaic.zero_point=0 takes it"
+            )
     return _judge(found, unit, header, notes)
+
+
+def _is_logarithmic(unit: u.UnitBase | u.FunctionUnitBase) -> bool:
+    return isinstance(unit, u.FunctionUnitBase) or bool({u.mag, u.dex, u.dB} & set(unit.bases))
 
 
 def _judge(

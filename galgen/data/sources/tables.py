@@ -4,16 +4,22 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.io import fits, votable
+from astropy.io.ascii import InconsistentTableError
 from astropy.table import Column, MaskedColumn, Table
 
 from galgen.data.sources.fits_files import split
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, Unreadable
+from galgen.files import reading, reason
 
 COMPRESSED = {b"\x1f\x8b": gzip, b"BZ": bz2, b"\xfd7": lzma}
 """Readers by the first two bytes."""
@@ -42,18 +48,26 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
         GalgenError: if it cannot be read or has no rows, or if it is one of several.
     """
     file, part = split(path)
-    if not file.is_file():
+    with reading(file):
+        there, folder = file.is_file(), file.is_dir()
+    if folder:
+        raise GalgenError(f"mosaic.catalogue={path}: this is a folder. Give a file.")
+    if not there:
         raise GalgenError(f"mosaic.catalogue={path}: there is no file {file}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units and details of the standards
-            table = _one_row_each(_read(file, part, wanted))
+            table = _one_row_each(_columns(_read(file, part, wanted)))
     except GalgenError:
         raise
     except Exception as error:  # each format has its own
+        why = reason(error)
+        if why:
+            raise Unreadable(f"mosaic.catalogue={path}: {why}.") from error
+        said = (str(error).strip().splitlines() or [repr(error)])[0]
         raise GalgenError(
             f"mosaic.catalogue: {file} cannot be read as a table; save it as FITS, ECSV, CSV or "
-            f"VOTable ({str(error).strip().splitlines()[0] if str(error).strip() else error!r})"
+            f"VOTable ({said})"
         ) from error
     if not len(table):
         raise GalgenError(f"mosaic.catalogue: {file} has no rows")
@@ -67,6 +81,8 @@ def _read(file: Path, part: str | None, wanted: Callable) -> Table:
     if module is not None:
         with module.open(file) as opened:
             start = opened.read(6)
+    if start[:2] == b"PK":
+        raise ValueError("it is a spreadsheet or an archive")
     if start == b"SIMPLE":
         return _read_fits(file, part, wanted)
     suffixes = [suffix.lower() for suffix in file.suffixes]
@@ -105,23 +121,48 @@ def _read_text(text: str, suffixes: list[str]) -> Table:
     if form == "ascii.ecsv":
         return Table.read(lines, format=form)
     if form is None:
-        return Table.read(lines, format="ascii", converters={"*": str})
+        lines = _headed_words(lines)
+        with suppress(InconsistentTableError):
+            return Table.read(lines, format="ascii", converters={"*": str})
+        return Table.read(lines, format="ascii")  # formats that say the types of columns
     lines = _headed(lines)
     header = lines.split("\n", 1)[0]
-    semicolons = form == "ascii.csv" and ";" in header and "," not in header
-    delimiter = {"delimiter": ";"} if semicolons else {}
-    return Table.read(lines, format=form, converters={"*": str}, **delimiter)
+    delimiter = next((sign for sign in ",;\t" if sign in header), ",")
+    if form == "ascii.tab":
+        return Table.read(lines, format=form, converters={"*": str})
+    if delimiter == ";":  # of countries that write 0,5
+        lines = re.sub(r"(?<=\d),(?=\d)", ".", lines)
+    return Table.read(lines, format=form, converters={"*": str}, delimiter=delimiter)
 
 
 def _headed(lines: str) -> str:
     """Remove remarks above the names of columns, and the # before these."""
     rows = lines.split("\n")
+    if re.fullmatch(r"\W?sep=.\W?", rows[0].strip(), re.IGNORECASE):  # of Excel
+        del rows[0]
+    ends = [row.startswith("#") and not re.search("[,;\t]", row) for row in rows]
+    last = max((n for n, end in enumerate(ends) if not end and rows[n]), default=-1)
+    rows = [*rows[: last + 1], ""]
     remarks = next((n for n, row in enumerate(rows) if not row.startswith("#")), len(rows))
     separators = [sum(map(row.count, ",;\t")) for row in rows[: remarks + 1]]
     named = remarks and separators[remarks - 1] and separators[remarks - 1] == separators[-1]
     if named:
         return "\n".join([rows[remarks - 1].lstrip("# "), *rows[remarks:]])
     return "\n".join(rows[remarks:])
+
+
+def _headed_words(lines: str) -> str:
+    """Leave out remarks above names of columns that stand in the last one, as EAZY writes them."""
+    rows = lines.split("\n")
+    first = next((n for n, row in enumerate(rows) if row.strip() and row[0] != "#"), 0)
+    above = [row for row in rows[:first] if row.strip("# ")]
+    if len(above) < 2:
+        return lines
+    names, last = (row.strip("# ").split() for row in (above[-1], above[-2]))
+    fitting = len(names) == len(rows[first].split()) == len(set(names)) != len(last)
+    if not fitting or any(re.match(r"[\d+-]", name) for name in names):
+        return lines
+    return "\n".join(["# " + " ".join(names), *rows[first:]])
 
 
 def _read_fits(file: Path, part: str | None, wanted: Callable) -> Table:
@@ -180,6 +221,23 @@ def _pick(
             f"mosaic.catalogue='{file.name}[{next(iter(names))}]'."
         )
     return found[0]
+
+
+def _columns(table: Table) -> Table:
+    """Turn what is no column of numbers or text, as SkyCoord, into some, or leave it out."""
+    for name in table.colnames:
+        item = table[name]
+        if isinstance(item, SkyCoord):
+            for what in ("ra", "dec"):
+                meta = {"ucd": f"pos.eq.{what}"}
+                values = getattr(item.icrs, what).deg
+                table[f"{name}.{what}"] = MaskedColumn(values, unit=u.deg, meta=meta)
+        elif isinstance(item, u.Quantity):
+            table[name] = MaskedColumn(item.value, unit=item.unit)
+            continue
+        if not isinstance(item, Column):
+            del table[name]
+    return table
 
 
 def _one_row_each(table: Table) -> Table:
