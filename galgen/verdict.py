@@ -25,8 +25,9 @@ def judge(model, datamodule) -> dict:
 
     Returns:
         `galaxies`, their number; on the model's scale and by pixel, `squared_error` of the
-        reconstructions, `squared_error_of_zero`, that of an all-zero image, and, where the noise is
-        known and white, `noise`, its variance; `explained`, the share of the squared light above
+        reconstructions, `squared_error_of_zero`, that of an all-zero image, both of the galaxies
+        whose noise is known, if there are any, and of pixels that count; where the noise is known
+        and white, `noise`, its variance; `explained`, the share of the squared light above
         the noise that the reconstructions account for; `checkerboard` of the reconstructions; and
         `edge`, the share of a stamp's light that is a constant level: `median`, `low` and `high` (5
         and 95 %) of the reconstructions, and `survey`, the median of the galaxies themselves.
@@ -36,9 +37,15 @@ def judge(model, datamodule) -> dict:
         _reconstruct(model, datamodule, np.arange(start, min(start + TOGETHER, n)))
         for start in range(0, n, TOGETHER)
     ]
-    image, again, noise = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    error, zero = (float(np.square(light, dtype=float).mean()) for light in (image - again, image))
-    noise = float(noise.mean()) if np.isfinite(noise).all() else None
+    image, again, weight, noise = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    image = image * weight
+    known = np.isfinite(noise)
+    rows = known if known.any() else slice(None)
+    error, zero = (
+        float((np.square(light[rows], dtype=float) * weight[rows]).sum() / weight[rows].sum())
+        for light in (image - again, image)
+    )
+    noise = float(noise[known].mean()) if known.any() else None
     light = zero - (noise or 0)
     found = {
         "galaxies": n,
@@ -101,8 +108,8 @@ def cautions(verdict: dict | None) -> list[str]:
     if edge and edge["median"] - max(edge["survey"], 0) > PEDESTAL:
         found.append(
             f"galaxies of this model stand on a pedestal: {edge['median']:.0%} of a stamp's light "
-            f"(5 to 95 %: {edge['low']:.0%} to {edge['high']:.0%}) is a constant level, which the "
-            f"survey's galaxies do not have ({max(edge['survey'], 0):.0%}); edge=subtract takes it "
+            f"(5 to 95 %: {edge['low']:.0%} to {edge['high']:.0%}) is a constant level, and "
+            f"{max(edge['survey'], 0):.0%} of the survey's galaxies' light; edge=subtract takes it "
             "off generated galaxies"
         )
     return found
@@ -137,13 +144,15 @@ def checkerboard(images: np.ndarray) -> float:
 
 
 def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return galaxies, reconstructions (n, H, W) and the noise's variance on the model's scale.
+    """Return galaxies, reconstructions, weights (n, H, W) and the variance of the noise.
 
-    The variance, (n,), is NaN where it is not known, or cut off at the background.
+    All are on the model's scale; the variance, (n,), is NaN where it is not known, or cut off at
+    the background.
     """
     batch = model.transfer_batch_to_device(datamodule.batch("val", positions), model.device, 0)
     again = model.reconstruct(batch.image, batch.redshift if model.conditional else None)
     noise = np.full(len(positions), np.nan)
     if batch.noise_variance is not None and datamodule.transform.keeps_noise:
         noise = batch.noise_variance.cpu().numpy()
-    return batch.image.cpu().numpy(), again.float().cpu().numpy(), noise
+    weight = batch.image.new_ones(batch.image.shape) if batch.weight is None else batch.weight
+    return *(array.float().cpu().numpy() for array in (batch.image, again, weight)), noise
