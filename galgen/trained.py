@@ -36,6 +36,8 @@ OF_SURVEYS = ("galgen.data.surveys", *OF_TRANSFORMS)
 """Where the classes come from that a run's config may name, for the nodes that are used here."""
 PEAK = "peak"
 """Unit of images that are scaled to their brightest pixel."""
+UNKNOWN = "unknown"
+"""Unit of images whose stamp file does not say theirs."""
 
 
 class TrainedRun:
@@ -101,9 +103,9 @@ class TrainedRun:
     @property
     def unit(self) -> str:
         """Unit of `physical` images: that of the stamp file, or the peak of each galaxy."""
-        if self.facts["transform"]["name"] == PEAK:
+        if self.facts["transform"]["name"] == PEAK or "galgen_schema" not in self.attributes:
             return PEAK
-        return self.attributes.get("unit", PEAK)
+        return str(self.attributes.get("unit") or UNKNOWN)
 
     @property
     def pixel_scale(self) -> float | None:

@@ -14,6 +14,7 @@ from galgen.data.stamp_writing import write_stamps
 from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
 from galgen.evaluation.morphology import measure
+from galgen.rules import check_fit
 from tests.conftest import discs, train_once
 
 UNITS = {"uJy": 1.0, "nJy": 1e3, "W/m2/Hz": 1e-32, "erg/s/cm2/A": 1e-20}
@@ -126,6 +127,18 @@ def test_galaxies_are_generated_and_reconstructed_in_the_survey_s_unit(fitted):
     ):
         assert images.max() > 10 * SIGMA
         np.testing.assert_allclose(others / factor, images, rtol=1e-2, atol=1e-3 * images.max())
+
+
+@pytest.mark.parametrize("transform", ["none", "asinh"])
+def test_a_scale_that_is_too_large_is_mended_by_what_is_not_done_yet(composed, tmp_path, transform):
+    data = ["data=mosaic", f"data.file={sky(tmp_path / 's.h5', 1.0)}", f"transform={transform}"]
+    data += ["data.image_size=32", "data.batch_size=16"]
+    config = composed(*data, "model=residual_vae", "model.flux_scale=1e3")
+    survey = instantiate(config.data)
+    survey.setup()
+    with pytest.raises(GalgenError, match=r"Use .*model\.flux_scale=") as error:
+        check_fit(instantiate(config.model), survey)
+    assert ("Use transform=none" in str(error.value)) == (transform == "asinh")
 
 
 @pytest.mark.parametrize("unit", UNITS.values())

@@ -8,6 +8,7 @@ import numpy as np
 
 from galgen.conditions import Conditions
 from galgen.data.edges import edge_level
+from galgen.data.sources.photometry import canonical
 from galgen.errors import GalgenError
 from galgen.evaluation.whole_stamps import half_light_radius
 from galgen.files import sha256
@@ -122,8 +123,8 @@ class Catalogue:
 
     @property
     def unit(self) -> str:
-        """Unit of the images, for a reader."""
-        return RELATIVE if self.run.unit == PEAK else self.run.unit
+        """Unit of the images, as astropy.units reads it if it is one."""
+        return RELATIVE if self.run.unit == PEAK else canonical(self.run.unit)
 
     @property
     def image_description(self) -> str:
