@@ -165,6 +165,7 @@ class TrainedRun:
         """
         if redshift is not None and not self.model.conditional:
             raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
+        conditions = {name: asked for name, asked in conditions.items() if asked is not None}
         prior = self.prior_for(prior, conditions)
         made = self.model.sample(n, redshift, prior, seed, start, conditions)
         self._warn_beyond({**conditions, "redshift": redshift}, prior)
@@ -231,7 +232,8 @@ class TrainedRun:
                 return None
             return (
                 f"prior={prior}: held-out latents cost {cost:.1f} nats, more than the {normal:.1f} "
-                "under N(0, 1); use prior=normal, or fit it to more galaxies"
+                "under N(0, 1); fit it to more galaxies, or use prior=normal, which knows no "
+                "magnitude or size"
             )
         if not self.prior_costs:
             return (

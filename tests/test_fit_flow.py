@@ -250,6 +250,16 @@ def test_the_best_of_the_fitted_priors_is_the_default(command, fitted, full, tmp
     assert (code, "prior=normal: no prior is fitted to tiny" in printed) == (0, True)
 
 
+@pytest.mark.parametrize("prior", ["normal", "gmm"])
+def test_python_ignores_no_condition(fitted, prior):
+    run = galgen.load(fitted)
+    with pytest.raises(ValueError, match=f"magnitude: the prior {prior} knows no such condition"):
+        run.sample(2, 0.5, prior, magnitude=22)
+    assert run.sample(2, 0.5, prior, magnitude=None).shape == (2, 32, 32)
+    with pytest.raises(ValueError, match="magnitude is infinite"):
+        run.sample(2, 0.5, "flow", magnitude=[22, np.inf])
+
+
 def test_a_prior_that_is_worse_than_none_is_no_default(full, tmp_path):
     run = copied(full, tmp_path)
     about = {"arguments": {}, "condition_names": [], "state_dict": {}}
