@@ -1,6 +1,7 @@
 """The galaxies of a catalogue: images and a table, a block at a time."""
 
 import hashlib
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,8 @@ from galgen.trained import PEAK, TrainedRun
 
 if TYPE_CHECKING:
     from galgen.models.survey_conditions import SurveyConditions  # zuko, for those who need it
+
+log = logging.getLogger(__name__)
 
 RELATIVE = "relative brightness"
 """Unit of images whose flux the peak normalisation threw away."""
@@ -82,6 +85,12 @@ class Catalogue:
                 raise GalgenError(
                     f"conditions=learned: neither {run.name} nor prior={prior} knows "
                     f"{', '.join(learned.names)}. Use a prior that does, or leave conditions out"
+                )
+            ignored = [name for name in learned.names if name not in known]
+            if ignored:
+                log.warning(
+                    "%s: conditions=learned draws %s alone; neither the model nor prior=%s knows %s",
+                    *(run.name, ", ".join(self.drawn), prior, ", ".join(ignored)),
                 )
         self.columns = self._columns()
 
@@ -159,7 +168,7 @@ class Catalogue:
         if self.conditions.asked:
             attributes["conditions"] = self.conditions.text
         if self.learned is not None:
-            attributes["conditions"] = f"learned: {', '.join(self.learned.names)}"
+            attributes["conditions"] = f"learned: {', '.join(self.drawn)}"
             attributes["conditions_sha256"] = sha256(path_of(run.directory, CONDITIONS))
         if self.prior != NORMAL:
             attributes["prior_sha256"] = sha256(path_of(run.directory, self.prior))
