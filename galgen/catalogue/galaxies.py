@@ -89,7 +89,8 @@ class Catalogue:
             ignored = [name for name in learned.names if name not in known]
             if ignored:
                 log.warning(
-                    "%s: conditions=learned draws %s alone; neither the model nor prior=%s knows %s",
+                    "%s: conditions=learned draws %s alone; neither the model nor prior=%s knows "
+                    "%s",
                     *(run.name, ", ".join(self.drawn), prior, ", ".join(ignored)),
                 )
         self.columns = self._columns()
