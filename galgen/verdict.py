@@ -98,7 +98,9 @@ def cautions(verdict: dict | None) -> list[str]:
             f"this model failed: {summary(verdict)}; train longer, or with another learning rate"
         )
     elif explained is not None and explained < POOR:
-        found.append(f"this model is poor: {summary(verdict)}; train longer")
+        doubt = ", or much of that light is noise, which is not known"
+        unsure = doubt if verdict.get("noise") is None else ""
+        found.append(f"this model is poor{unsure}: {summary(verdict)}; train longer")
     if verdict.get("checkerboard", 0) > CHECKERED:
         found.append(
             f"galaxies of this model have a checkerboard: their power at a period of two pixels is "

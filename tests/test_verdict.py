@@ -89,6 +89,12 @@ def test_without_a_known_noise_it_counts_as_light():
     assert found["explained"] == pytest.approx(1 - SIGMA**2 / (square + SIGMA**2), abs=0.02)
 
 
+def test_a_model_is_not_blamed_for_noise_that_is_not_known():
+    noisy = survey(noise=None, stamps=LIGHT + 10 * (STAMPS - LIGHT))
+    [caution] = cautions(judge(model_of(lambda light: light), noisy))
+    assert "is poor, or much of that light is noise, which is not known" in caution
+
+
 @pytest.mark.parametrize(
     ("share", "said"),
     [(0.0, "failed: reconstructions are no better than an all-zero image"), (0.2, "is poor")],
