@@ -103,9 +103,10 @@ class TrainedRun:
     @property
     def unit(self) -> str:
         """Unit of `physical` images: that of the stamp file, or the peak of each galaxy."""
-        if self.facts["transform"]["name"] == PEAK or "galgen_schema" not in self.attributes:
+        if self.facts["transform"]["name"] == PEAK:
             return PEAK
-        return str(self.attributes.get("unit") or UNKNOWN)
+        unsaid = UNKNOWN if "galgen_schema" in self.attributes else PEAK
+        return str(self.attributes.get("unit") or unsaid)
 
     @property
     def pixel_scale(self) -> float | None:
