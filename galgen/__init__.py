@@ -34,7 +34,7 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior=None, edge="kee
     """Generate galaxies as GalSim objects, one after the other.
 
     Args:
-        run: run directory.
+        run: run directory, or what `load` returned.
         n: number of galaxies.
         redshift: as in `python -m galgen.generate`: a number, `"0.1:2"`, a list, or `"survey"`;
             conditional models need it.

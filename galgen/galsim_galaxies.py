@@ -46,7 +46,7 @@ def objects(
 ) -> Iterator[galsim.InterpolatedImage]:
     """Generate galaxies as GalSim objects; see `galgen.galsim_objects`."""
     uniform(seed, REDSHIFT, start, min(n, 0), 1)  # raises what `sample` would raise too late
-    trained = TrainedRun(run)
+    trained = run if isinstance(run, TrainedRun) else TrainedRun(run)
     pixel_scale(trained)
     made = Making(trained, {**conditions, "redshift": redshift}, prior, edge)
 

@@ -40,6 +40,8 @@ def locate(source: str | Path) -> Path:
         return RUNS / path
     folder = RUNS if is_name or not _runs(path.parent) else path.parent
     why = "this folder is no run, and it holds none" if path.is_dir() else "there is no such run"
+    if path.suffix == ".csv":
+        why = "there is no such file"
     raise GalgenError(f"run={source}: {why}. {_there_are(folder, path.name)}")
 
 

@@ -48,7 +48,10 @@ def objective(config: DictConfig, run: Run) -> float:
     value = facts["scores"].get(prior, {}).get(name)
     if value is None:
         known = ", ".join(facts["scores"].get(prior, {}))
-        raise GalgenError(f"search.objective={wanted}: there is no such score, there are {known}")
+        raise GalgenError(
+            f"search.objective={wanted}: there is no such score, or it could not be measured on "
+            f"galaxies of {run.directory}; there are {known}"
+        )
     return value
 
 

@@ -75,7 +75,8 @@ def suffix_of(config: DictConfig) -> str:
         for key, default in defaults.items()
         if key != "figure" and config[key] != default
     ]
-    text = re.sub(r"[^\w.,+-]+", "", "".join(given).replace(":", "-"))
+    text = "".join(given).replace(":", "to").replace(", ", "-").replace(",", "-")
+    text = re.sub(r"[^\w.+-]+", "", text)
     if len(text) > LONGEST:
         text = f"_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     return text

@@ -178,10 +178,12 @@ def check_fit(model, datamodule) -> None:
         datamodule.require_noise()
     low, high = datamodule.value_range
     if model.flux_scale is not None and high < LEAST_CONTRAST * model.flux_scale:
+        linear = type(datamodule.transform).__name__ == "Physical"
         raise GalgenError(
             f"model.flux_scale={model.flux_scale:g}: the faintest light of interest is not faint, "
-            f"the brightest pixel is {high:.3g} on the model's scale. Use transform=none, in units "
-            f"of the noise, or model.flux_scale={0.01 * high:.2g}"
+            f"the brightest pixel is {high:.3g} on the model's scale. Use "
+            + ("" if linear else "transform=none, in units of the noise, or ")
+            + f"model.flux_scale={0.01 * high:.2g}"
         )
     output = type(model.output).__name__.lower()
     if output == "sigmoid" and model.flux_scale is None and (low < 0 or high > 1):

@@ -58,9 +58,10 @@ def report(run: runs.Run) -> None:
         )
         print(f"pictures: {run.directory / 'figures'} and {run.directory / 'samples'}")
         verdict = run.result.get("verdict")
-        if verdict:
+        told = cautions(verdict)
+        if verdict and not any(caution.startswith("this model") for caution in told):
             print(f"verdict: {summary(verdict)}")
-        for caution in cautions(verdict):
+        for caution in told:
             print(f"caution: {caution}")
 
 

@@ -36,6 +36,12 @@ OF_SURVEYS = ("galgen.data.surveys", *OF_TRANSFORMS)
 """Where the classes come from that a run's config may name, for the nodes that are used here."""
 PEAK = "peak"
 """Unit of images that are scaled to their brightest pixel."""
+MAGNITUDE_OF_PEAKS = (
+    "a magnitude chooses shapes alone, since the images have no flux; scale them yourself"
+)
+"""Warning."""
+UNKNOWN = "unknown"
+"""Unit of images whose stamp file does not say theirs."""
 
 
 class TrainedRun:
@@ -103,7 +109,8 @@ class TrainedRun:
         """Unit of `physical` images: that of the stamp file, or the peak of each galaxy."""
         if self.facts["transform"]["name"] == PEAK:
             return PEAK
-        return self.attributes.get("unit", PEAK)
+        unsaid = UNKNOWN if "galgen_schema" in self.attributes else PEAK
+        return str(self.attributes.get("unit") or unsaid)
 
     @property
     def pixel_scale(self) -> float | None:
@@ -163,6 +170,7 @@ class TrainedRun:
         """
         if redshift is not None and not self.model.conditional:
             raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
+        conditions = {name: asked for name, asked in conditions.items() if asked is not None}
         prior = self.prior_for(prior, conditions)
         made = self.model.sample(n, redshift, prior, seed, start, conditions)
         self._warn_beyond({**conditions, "redshift": redshift}, prior)
@@ -229,7 +237,8 @@ class TrainedRun:
                 return None
             return (
                 f"prior={prior}: held-out latents cost {cost:.1f} nats, more than the {normal:.1f} "
-                "under N(0, 1); use prior=normal, or fit it to more galaxies"
+                "under N(0, 1); fit it to more galaxies, or use prior=normal, which knows no "
+                "magnitude or size"
             )
         if not self.prior_costs:
             return (
@@ -345,6 +354,9 @@ class TrainedRun:
         ranges = self.condition_ranges(prior)
         for name, condition in asked.items():
             self._warn_of(condition, ranges.get(name, (-math.inf, math.inf)))
+        if "magnitude" in asked and self.unit == PEAK and MAGNITUDE_OF_PEAKS not in self.warned:
+            log.warning("%s: %s", self.name, MAGNITUDE_OF_PEAKS)
+            self.warned.add(MAGNITUDE_OF_PEAKS)
         of_survey = [name for name, condition in asked.items() if condition.values is None]
         return Conditions(asked, self._training_columns(of_survey) if of_survey else None)
 

@@ -25,8 +25,9 @@ def judge(model, datamodule) -> dict:
 
     Returns:
         `galaxies`, their number; on the model's scale and by pixel, `squared_error` of the
-        reconstructions, `squared_error_of_zero`, that of an all-zero image, and, where the noise is
-        known and white, `noise`, its variance; `explained`, the share of the squared light above
+        reconstructions, `squared_error_of_zero`, that of an all-zero image, both of the galaxies
+        whose noise is known, if there are any, and of pixels that count; where the noise is known
+        and white, `noise`, its variance; `explained`, the share of the squared light above
         the noise that the reconstructions account for; `checkerboard` of the reconstructions; and
         `edge`, the share of a stamp's light that is a constant level: `median`, `low` and `high` (5
         and 95 %) of the reconstructions, and `survey`, the median of the galaxies themselves.
@@ -36,9 +37,15 @@ def judge(model, datamodule) -> dict:
         _reconstruct(model, datamodule, np.arange(start, min(start + TOGETHER, n)))
         for start in range(0, n, TOGETHER)
     ]
-    image, again, noise = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    error, zero = (float(np.square(light, dtype=float).mean()) for light in (image - again, image))
-    noise = float(noise.mean()) if np.isfinite(noise).all() else None
+    image, again, weight, noise = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    image = image * weight
+    known = np.isfinite(noise)
+    rows = known if known.any() else slice(None)
+    error, zero = (
+        float((np.square(light[rows], dtype=float) * weight[rows]).sum() / weight[rows].sum())
+        for light in (image - again, image)
+    )
+    noise = float(noise[known].mean()) if known.any() else None
     light = zero - (noise or 0)
     found = {
         "galaxies": n,
@@ -91,19 +98,21 @@ def cautions(verdict: dict | None) -> list[str]:
             f"this model failed: {summary(verdict)}; train longer, or with another learning rate"
         )
     elif explained is not None and explained < POOR:
-        found.append(f"this model is poor: {summary(verdict)}; train longer")
+        doubt = ", or much of that light is noise, which is not known"
+        unsure = doubt if verdict.get("noise") is None else ""
+        found.append(f"this model is poor{unsure}: {summary(verdict)}; train longer")
     if verdict.get("checkerboard", 0) > CHECKERED:
         found.append(
-            f"galaxies of this model have a checkerboard: their power at a period of two pixels is "
-            f"{verdict['checkerboard']:.0f} times that beside it; transposed convolutions leave it"
+            "images of this model have a checkerboard pattern: their power at a period of two pixels "
+            f"is {min(verdict['checkerboard'], 1000):.0f} times that of neighbouring frequencies"
         )
     edge = verdict.get("edge")
     if edge and edge["median"] - max(edge["survey"], 0) > PEDESTAL:
         found.append(
             f"galaxies of this model stand on a pedestal: {edge['median']:.0%} of a stamp's light "
-            f"(5 to 95 %: {edge['low']:.0%} to {edge['high']:.0%}) is a constant level, which the "
-            f"survey's galaxies do not have ({max(edge['survey'], 0):.0%}); edge=subtract takes it "
-            "off generated galaxies"
+            f"(5 to 95 %: {edge['low']:.0%} to {edge['high']:.0%}) is a constant level, and "
+            f"{max(edge['survey'], 0):.0%} of the survey's galaxies' light; generate and "
+            "galsim_objects take it off with edge=subtract"
         )
     return found
 
@@ -111,11 +120,11 @@ def cautions(verdict: dict | None) -> list[str]:
 def edge_share(images: np.ndarray) -> np.ndarray:
     """Return the share of the light of images (N, H, W) in their edge's level, (N,).
 
-    It is NaN of an image whose pixels do not sum to a positive number.
+    It is 1 at most, and NaN of an image whose pixels do not sum to a positive number.
     """
     total = images.sum(axis=(1, 2), dtype=float)
     pixels = images.shape[1] * images.shape[2]
-    return edge_level(images) * pixels / np.where(total > 0, total, np.nan)
+    return np.minimum(edge_level(images) * pixels / np.where(total > 0, total, np.nan), 1.0)
 
 
 def checkerboard(images: np.ndarray) -> float:
@@ -137,13 +146,15 @@ def checkerboard(images: np.ndarray) -> float:
 
 
 def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return galaxies, reconstructions (n, H, W) and the noise's variance on the model's scale.
+    """Return galaxies, reconstructions, weights (n, H, W) and the variance of the noise.
 
-    The variance, (n,), is NaN where it is not known, or cut off at the background.
+    All are on the model's scale; the variance, (n,), is NaN where it is not known, or cut off at
+    the background.
     """
     batch = model.transfer_batch_to_device(datamodule.batch("val", positions), model.device, 0)
     again = model.reconstruct(batch.image, batch.redshift if model.conditional else None)
     noise = np.full(len(positions), np.nan)
     if batch.noise_variance is not None and datamodule.transform.keeps_noise:
         noise = batch.noise_variance.cpu().numpy()
-    return batch.image.cpu().numpy(), again.float().cpu().numpy(), noise
+    weight = batch.image.new_ones(batch.image.shape) if batch.weight is None else batch.weight
+    return *(array.float().cpu().numpy() for array in (batch.image, again, weight)), noise

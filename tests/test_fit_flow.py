@@ -250,6 +250,28 @@ def test_the_best_of_the_fitted_priors_is_the_default(command, fitted, full, tmp
     assert (code, "prior=normal: no prior is fitted to tiny" in printed) == (0, True)
 
 
+@pytest.mark.parametrize("prior", ["normal", "gmm"])
+def test_python_ignores_no_condition(fitted, prior):
+    run = galgen.load(fitted)
+    with pytest.raises(ValueError, match=f"magnitude: the prior {prior} knows no such condition"):
+        run.sample(2, 0.5, prior, magnitude=22)
+    assert run.sample(2, 0.5, prior, magnitude=None).shape == (2, 32, 32)
+    with pytest.raises(ValueError, match="magnitude is infinite"):
+        run.sample(2, 0.5, "flow", magnitude=[22, np.inf])
+
+
+def test_learned_conditions_that_nothing_knows_are_told_and_not_claimed(command, fitted):
+    arguments = [f"run={fitted}", "n=3", "conditions=learned"]
+    code, printed = command("generate", *arguments, "prior=gmm", "out=m.h5")
+    assert code == 0, printed
+    assert "conditions=learned draws redshift alone; neither the model nor prior=gmm" in printed
+    with h5py.File("m.h5") as file:
+        assert file.attrs["conditions"] == "learned: redshift"
+        assert "asked_magnitude" not in file
+    code, printed = command("generate", *arguments, "prior=flow", "out=n.h5")
+    assert (code, "draws redshift alone" in printed) == (0, False)
+
+
 def test_a_prior_that_is_worse_than_none_is_no_default(full, tmp_path):
     run = copied(full, tmp_path)
     about = {"arguments": {}, "condition_names": [], "state_dict": {}}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import astropy.units as u
 import h5py
@@ -23,11 +24,13 @@ from filelock import FileLock
 
 import galgen
 from galgen.catalogue import partial
+from galgen.catalogue.formats import fits_unit
 from galgen.catalogue.galaxies import Catalogue, above_edge
 from galgen.data.edges import edge_level
 from galgen.data.stamps import StampFile
 from galgen.evaluation.whole_stamps import half_light_radius
 from galgen.generate import lines
+from galgen.trained import TrainedRun
 
 ENDINGS = (".fits", ".h5", ".zarr")
 
@@ -395,11 +398,11 @@ def test_every_column_has_a_unit_and_a_description(generate, physical, ending):
     names = {"image", "galaxy_id", "seed", "flux", "magnitude", "flux_radius"}
     assert set(found) == names
     assert all(description for _, description in found.values())
-    assert {found[name][0] for name in ("image", "flux")} <= {"counts/s", "count s-1"}
+    assert {u.Unit(found[name][0]) for name in ("image", "flux")} == {u.ct / u.s}
     assert (found["magnitude"][0], found["flux_radius"][0]) == ("mag", "arcsec")
     assert "through the survey's PSF, without noise" in found["image"][1].replace("\n", " ")
     assert "half of the image's light" in found["flux_radius"][1]
-    for unit in {unit for unit, _ in found.values()} - {"counts/s", ""}:
+    for unit, _ in found.values():
         u.Unit(unit)
 
 
@@ -423,3 +426,52 @@ def test_a_line_tells_of_the_progress_where_there_is_no_bar(generate, monkeypatc
     assert "20 of 30 galaxies, 0 s left" in capsys.readouterr().out
     tell(30, 30)
     assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("erg/s/cm2/A", u.erg / u.s / u.cm**2 / u.AA),  # astropy alone reads ampere
+        ("1e-20 erg/s/cm2/Angstrom", 1e-20 * u.erg / u.s / u.cm**2 / u.AA),
+        ("W/m2/Hz", u.W / u.m**2 / u.Hz),
+        ("ADU", u.adu),
+        ("DN/s", u.adu / u.s),
+        ("counts", u.ct),
+        ("microJy", u.uJy),
+    ],
+)
+def test_units_in_fits_are_those_of_the_survey(unit, expected):
+    assert u.Unit(fits_unit(unit), format="fits") == u.Unit(expected)
+
+
+@pytest.mark.parametrize(
+    ("transform", "attributes", "unit"),
+    [
+        ("peak", {"galgen_schema": 1, "unit": "uJy"}, "peak"),
+        ("physical", {"galgen_schema": 1, "unit": "uJy"}, "uJy"),
+        ("physical", {"galgen_schema": 1}, "unknown"),
+        ("physical", {}, "peak"),  # of a file in the original layout
+    ],
+)
+def test_the_unit_of_a_run(transform, attributes, unit):
+    facts = {"transform": {"name": transform}}
+    run = SimpleNamespace(facts=facts, attributes=attributes)
+    assert TrainedRun.unit.fget(run) == unit
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"), [("nanomaggy", "nmgy"), ("e-/s", "electron / s"), (None, "unknown")]
+)
+def test_a_unit_that_fits_does_not_know_is_said_in_words(generate, physical, tmp_path, unit, said):
+    run = shutil.copytree(physical, tmp_path / "run")
+    facts = json.loads((run / "data.json").read_text())
+    facts["attributes"].pop("unit")
+    facts["attributes"] |= {"unit": unit} if unit else {}
+    (run / "data.json").write_text(json.dumps(facts))
+    found = generate("mock.fits", "n=2", of=run)
+    np.testing.assert_allclose(found["flux"], found["image"].sum(axis=(1, 2)), rtol=1e-5)
+    with fits.open("mock.fits") as file:
+        text = " ".join(file[0].header["COMMENT"])
+        assert file[0].header["BUNIT"] == ""
+    assert f"its unit is {said}" in text
+    assert "brightest pixel" not in text

@@ -14,6 +14,7 @@ from galgen.data.stamp_writing import write_stamps
 from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
 from galgen.evaluation.morphology import measure
+from galgen.rules import check_fit
 from tests.conftest import discs, train_once
 
 UNITS = {"uJy": 1.0, "nJy": 1e3, "W/m2/Hz": 1e-32, "erg/s/cm2/A": 1e-20}
@@ -128,6 +129,18 @@ def test_galaxies_are_generated_and_reconstructed_in_the_survey_s_unit(fitted):
         np.testing.assert_allclose(others / factor, images, rtol=1e-2, atol=1e-3 * images.max())
 
 
+@pytest.mark.parametrize("transform", ["none", "asinh"])
+def test_a_scale_that_is_too_large_is_mended_by_what_is_not_done_yet(composed, tmp_path, transform):
+    data = ["data=mosaic", f"data.file={sky(tmp_path / 's.h5', 1.0)}", f"transform={transform}"]
+    data += ["data.image_size=32", "data.batch_size=16"]
+    config = composed(*data, "model=residual_vae", "model.flux_scale=1e3")
+    survey = instantiate(config.data)
+    survey.setup()
+    with pytest.raises(GalgenError, match=r"Use .*model\.flux_scale=") as error:
+        check_fit(instantiate(config.model), survey)
+    assert ("Use transform=none" in str(error.value)) == (transform == "asinh")
+
+
 @pytest.mark.parametrize("unit", UNITS.values())
 def test_half_precision_holds_images_in_any_unit(composed, tmp_path, unit):
     data = ["data=mosaic", f"data.file={sky(tmp_path / 's.h5', unit)}", "data.batch_size=16"]
@@ -156,6 +169,44 @@ def test_a_survey_without_noise_has_a_share_of_its_peaks(tmp_path):
     write_stamps(tmp_path / "s.h5", [{"image": 0 * discs(20)}], {})
     with pytest.raises(GalgenError, match="hold no light"):
         noise_level(StampFile(tmp_path / "s.h5"), np.arange(20), 32)
+
+
+def test_the_noise_of_a_survey_whose_stamps_are_mostly_empty(tmp_path):
+    light = 7 * discs(20)
+    light[:15] = 0
+    write_stamps(tmp_path / "s.h5", [{"image": light}], {})
+    level = noise_level(StampFile(tmp_path / "s.h5"), np.arange(20), 32)
+    assert level == pytest.approx(0.003 * 7, rel=1e-5)
+
+
+def test_pixels_of_weight_zero_have_no_part_in_noise_and_baseline(composed, tmp_path):
+    rng = np.random.default_rng(0)
+    image = (discs(60) + rng.normal(0, SIGMA, (60, 32, 32))).astype("f4")
+    weight = np.ones_like(image)
+    weight[:, :4] = 0
+    image[:, :4] = 1e5
+    write_stamps(tmp_path / "s.h5", [{"image": image, "weight": weight}], {})
+    data = ["data=mosaic", "transform=none", f"data.file={tmp_path / 's.h5'}"]
+    survey = instantiate(composed(*data, "data.image_size=32", "data.batch_size=16").data)
+    survey.setup()
+    assert survey.transform.scale == pytest.approx(SIGMA, rel=0.2)
+    batch = survey.first("val", 6)
+    square = (batch.image.double().square() * batch.weight).sum() / 6
+    assert survey.facts()["squared_error_of_zero"]["val"] == pytest.approx(float(square))
+    assert survey.value_range[1] < 2 / SIGMA
+
+
+@pytest.mark.parametrize("mark", [-99.0, np.nan])
+def test_a_mark_of_unknown_noise_is_no_noise_of_zero(composed, tmp_path, mark):
+    block = {"image": discs(60), "noise_variance": np.where(np.arange(60) % 2, mark, 1e-4)}
+    write_stamps(tmp_path / "s.h5", [block], {})
+    data = ["data=mosaic", "transform=none", f"data.file={tmp_path / 's.h5'}"]
+    survey = instantiate(composed(*data, "data.image_size=32", "data.batch_size=16").data)
+    survey.setup()
+    batch = survey.first("train", 40)
+    known = batch.noise_variance[batch.index % 2 == 0]
+    assert known.isfinite().all()
+    assert batch.noise_variance[batch.index % 2 == 1].isnan().all()
 
 
 @pytest.mark.parametrize("unit", UNITS.values())

@@ -19,7 +19,7 @@ LIGHT = torch.from_numpy(discs(200))
 STAMPS = LIGHT + SIGMA * torch.randn(LIGHT.shape, generator=torch.Generator().manual_seed(0))
 
 
-def survey(transform=None, noise: float | None = SIGMA):
+def survey(transform=None, noise: float | None = SIGMA, stamps=STAMPS, weight=None, unknown=()):
     """Galaxies in white noise, as a data module hands them out."""
     transform = transform or Physical(1.0)
 
@@ -27,7 +27,10 @@ def survey(transform=None, noise: float | None = SIGMA):
         assert part == "val"  # the test part is evaluation's alone
         rows = torch.from_numpy(positions)
         known = None if noise is None else torch.full((len(rows),), noise)
-        return transform(Batch(STAMPS[rows], rows, noise=known))
+        if known is not None:
+            known[torch.isin(rows, torch.tensor(unknown))] = torch.nan
+        counts = None if weight is None else weight[rows]
+        return transform(Batch(stamps[rows], rows, noise=known, weight=counts))
 
     parts = {"val": range(200)}
     return SimpleNamespace(
@@ -60,11 +63,36 @@ def test_the_light_that_reconstructions_account_for():
     assert "account for 9" in summary(found)
 
 
+def test_pixels_that_do_not_count_are_not_judged():
+    weight = torch.ones_like(STAMPS)
+    weight[:, :4, :4] = 0
+    spoilt = torch.where(weight > 0, STAMPS, 1e4)
+    found = judge(model_of(lambda light: 0.8 * light), survey(stamps=spoilt, weight=weight))
+    square = float(LIGHT[weight > 0].square().mean())
+    assert found["squared_error"] == pytest.approx(0.04 * square + SIGMA**2, rel=0.02)
+    assert found["squared_error_of_zero"] == pytest.approx(square + SIGMA**2, rel=0.02)
+    assert abs(found["edge"]["survey"]) < 0.2
+
+
+def test_galaxies_of_unknown_noise_do_not_count_theirs_as_light():
+    others = survey(noise=0.5, stamps=LIGHT + 5 * (STAMPS - LIGHT), unknown=range(0, 200, 3))
+    found = judge(model_of(lambda light: light), others)
+    assert found["noise"] == pytest.approx(0.25)
+    assert found["explained"] == pytest.approx(1, abs=0.1)
+    assert not cautions(found)
+
+
 def test_without_a_known_noise_it_counts_as_light():
     found = judge(model_of(lambda light: light), survey(noise=None))
     square = float(LIGHT.square().mean())
     assert found["noise"] is None
     assert found["explained"] == pytest.approx(1 - SIGMA**2 / (square + SIGMA**2), abs=0.02)
+
+
+def test_a_model_is_not_blamed_for_noise_that_is_not_known():
+    noisy = survey(noise=None, stamps=LIGHT + 10 * (STAMPS - LIGHT))
+    [caution] = cautions(judge(model_of(lambda light: light), noisy))
+    assert "is poor, or much of that light is noise, which is not known" in caution
 
 
 @pytest.mark.parametrize(
@@ -129,8 +157,7 @@ def test_a_training_says_its_verdict_and_so_does_the_same_command_again(command,
     for _ in range(2):
         code, printed = command("train", *small)
         assert code == 0, printed
-        assert "verdict: reconstructions" in printed
-        assert "caution: this model failed" in printed  # two epochs of a tiny network
+        assert "caution: this model failed: reconstructions are no better" in printed
 
 
 def test_a_training_ends_with_a_verdict_which_the_commands_repeat(command, trained, tmp_path):

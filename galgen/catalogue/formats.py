@@ -1,10 +1,10 @@
 """The files that catalogues are written to: FITS, HDF5, Zarr."""
 
 import os
+import re
 import textwrap
 from pathlib import Path
 
-import astropy.units as u
 import h5py
 import numpy as np
 import zarr
@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from galgen.catalogue.galaxies import Catalogue
 from galgen.catalogue.partial import RowFile, reserve, sync_file
+from galgen.data.sources.photometry import parse_unit
 from galgen.data.stamp_writing import Sink
 from galgen.data.stamps import SCHEMA
 
@@ -260,8 +261,10 @@ def cube_header(catalogue: Catalogue) -> fits.Header:
             value = fits_unit(value)
         elif isinstance(value, str):
             value = fits_text(value)
-        header[card] = (value, comment if len(str(value)) < 40 else "")
-    for line in textwrap.wrap(f"Each image: {catalogue.image_description}.", CARD):
+        header[card] = (value, comment if len(str(value)) + len(comment) < 60 else "")
+    unit = "" if header["BUNIT"] else f"; its unit is {catalogue.unit}, which FITS does not know"
+    told = [f"Each image: {catalogue.image_description}{unit}.", *catalogue.cautions]
+    for line in (line for text in told for line in textwrap.wrap(text, CARD)):
         header["COMMENT"] = fits_text(line)
     return header
 
@@ -282,16 +285,17 @@ def table_header(catalogue: Catalogue, row: np.dtype) -> fits.Header:
 def described(catalogue: Catalogue, name: str) -> dict[str, str]:
     """Return unit and description of the images or of a column."""
     if name == "image":
-        return {"unit": catalogue.unit, "description": catalogue.image_description}
+        told = " ".join([f"{catalogue.image_description}.", *catalogue.cautions])
+        return {"unit": catalogue.unit, "description": told}
     column = catalogue.columns[name]
     return {"unit": column.unit, "description": column.description}
 
 
 def fits_unit(unit: str) -> str:
     """Write a unit as FITS has it; nothing of one that it does not know."""
-    unit = {"counts/s": "count/s"}.get(unit, unit)
+    parsed = parse_unit(re.sub(r"(?i)\bdns?\b", "adu", unit))
     try:
-        return u.Unit(unit).to_string("fits") if unit else ""
+        return "" if parsed is None else parsed.to_string("fits")
     except ValueError:
         return ""
 

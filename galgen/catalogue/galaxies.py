@@ -1,6 +1,7 @@
 """The galaxies of a catalogue: images and a table, a block at a time."""
 
 import hashlib
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,15 +9,19 @@ import numpy as np
 
 from galgen.conditions import Conditions
 from galgen.data.edges import edge_level
+from galgen.data.sources.photometry import canonical
 from galgen.errors import GalgenError
 from galgen.evaluation.whole_stamps import half_light_radius
 from galgen.files import sha256
 from galgen.fitted_priors import CONDITIONS, path_of
 from galgen.models.vae import DECODED_TOGETHER, NORMAL
 from galgen.trained import PEAK, TrainedRun
+from galgen.verdict import cautions
 
 if TYPE_CHECKING:
     from galgen.models.survey_conditions import SurveyConditions  # zuko, for those who need it
+
+log = logging.getLogger(__name__)
 
 RELATIVE = "relative brightness"
 """Unit of images whose flux the peak normalisation threw away."""
@@ -82,6 +87,13 @@ class Catalogue:
                     f"conditions=learned: neither {run.name} nor prior={prior} knows "
                     f"{', '.join(learned.names)}. Use a prior that does, or leave conditions out"
                 )
+            ignored = [name for name in learned.names if name not in known]
+            if ignored:
+                log.warning(
+                    "%s: conditions=learned draws %s alone; neither the model nor prior=%s knows "
+                    "%s",
+                    *(run.name, ", ".join(self.drawn), prior, ", ".join(ignored)),
+                )
         self.columns = self._columns()
 
     def block(self, first: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,8 +134,8 @@ class Catalogue:
 
     @property
     def unit(self) -> str:
-        """Unit of the images, for a reader."""
-        return RELATIVE if self.run.unit == PEAK else self.run.unit
+        """Unit of the images, as astropy.units reads it if it is one."""
+        return RELATIVE if self.run.unit == PEAK else canonical(self.run.unit)
 
     @property
     def image_description(self) -> str:
@@ -136,6 +148,11 @@ class Catalogue:
             scale = "; the brightest pixel of a galaxy of the survey is 1, the flux is not known"
         edge = ", the level at the edge subtracted" if self.edge == "subtract" else ""
         return f"light of a generated galaxy, {psf}, without noise{edge}{scale}"
+
+    @property
+    def cautions(self) -> list[str]:
+        """What the model's verdict says against the galaxies, in sentences."""
+        return [f"{caution[0].upper()}{caution[1:]}." for caution in cautions(self.run.verdict)]
 
     def attributes(self) -> dict[str, str | int | float]:
         """Say what the catalogue was made with and what its numbers mean."""
@@ -158,7 +175,7 @@ class Catalogue:
         if self.conditions.asked:
             attributes["conditions"] = self.conditions.text
         if self.learned is not None:
-            attributes["conditions"] = f"learned: {', '.join(self.learned.names)}"
+            attributes["conditions"] = f"learned: {', '.join(self.drawn)}"
             attributes["conditions_sha256"] = sha256(path_of(run.directory, CONDITIONS))
         if self.prior != NORMAL:
             attributes["prior_sha256"] = sha256(path_of(run.directory, self.prior))

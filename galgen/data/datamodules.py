@@ -162,7 +162,10 @@ class SurveyDataModule(LightningDataModule):
         if half or (self.transform.by_noise and self.transform.scale is None):
             noise = noise_level(self.stamps, rows["train"], self.image_size)
             self.transform.fit(noise)
-        pixels = self.stamps.read(slice(0, READ_TOGETHER), self.image_size)
+        looked_at = slice(0, READ_TOGETHER)
+        pixels = self.stamps.read(looked_at, self.image_size)
+        if "weight" in self.stamps.stacks:
+            pixels[self.stamps.read(looked_at, self.image_size, "weight") == 0] = 0
         self.value_range = self.transform.value_range(float(pixels.min()), float(pixels.max()))
         if self.cache != "none":
             self._read_into_memory(noise)
@@ -365,7 +368,8 @@ class SurveyDataModule(LightningDataModule):
         total, n = 0.0, min(len(part), BASELINE_STAMPS)
         for start in range(0, n, READ_TOGETHER):
             batch = self._finished(part.batch(torch.arange(start, min(start + READ_TOGETHER, n))))
-            total += float(batch.image.double().square().sum())
+            counted = 1 if batch.weight is None else batch.weight
+            total += float((batch.image.double().square() * counted).sum())
         return total / n
 
     def _read_into_memory(self, noise: float) -> None:

@@ -16,8 +16,8 @@ def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> float:
     """Return the typical noise of a pixel, in the stamp file's unit.
 
     It is the median over the catalogue's noise or, where less than half of that is known, over the
-    scatter of each stamp's outermost pixels. It is at least 0.3 % of the galaxies' median peak,
-    which is what images without noise get.
+    scatter of each stamp's outermost pixels. It is at least 0.3 % of the median peak of stamps that
+    hold light, which is what images without noise get. Pixels of weight 0 do not count.
 
     Args:
         stamps: the stamp file.
@@ -25,18 +25,23 @@ def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> float:
         size: side of the crop, px.
 
     Raises:
-        GalgenError: if most stamps hold no light.
+        GalgenError: if no stamp holds light.
     """
     images = stamps.read(rows[:LOOKED_AT], size).astype(float)
-    faint = FAINT * float(np.median(images.max(axis=(1, 2))))
-    if not faint > 0:
-        raise GalgenError(f"{stamps.path}: most stamps hold no light, so there is nothing to learn")
+    counted = np.ones(images.shape, bool)
+    if "weight" in stamps.stacks:
+        counted = stamps.read(rows[:LOOKED_AT], size, "weight") > 0
+    peaks = images.max(axis=(1, 2), where=counted, initial=0)
+    if not (peaks > 0).any():
+        raise GalgenError(f"{stamps.path}: its stamps hold no light, so there is nothing to learn")
+    faint = FAINT * float(np.median(peaks[peaks > 0]))
     variance = stamps.columns.get("noise_variance", np.full(len(stamps), np.nan))[rows].astype(
         float
     )
     known = np.isfinite(variance) & (variance > 0)
     if 2 * known.sum() >= len(rows):
         return max(faint, float(np.median(np.sqrt(variance[known]))))
-    edge = edge_pixels(images)
-    away = np.abs(edge - np.median(edge, axis=1, keepdims=True))
-    return max(faint, 1.4826 * float(np.median(away)))
+    edge = np.where(edge_pixels(counted), edge_pixels(images), np.nan)
+    edge = edge[np.isfinite(edge).any(axis=1)]
+    away = np.abs(edge - np.nanmedian(edge, axis=1, keepdims=True))
+    return max(faint, 1.4826 * float(np.nanmedian(away)))

@@ -68,7 +68,8 @@ class Part(Dataset):
             if name in stamps.columns
         }
         if "noise_variance" in stamps.columns:
-            noise = np.sqrt(stamps.columns["noise_variance"][rows].astype(float).clip(0))
+            variance = stamps.columns["noise_variance"][rows].astype(float)
+            noise = np.sqrt(np.where(variance >= 0, variance, np.nan))
             self.columns["noise"] = torch.from_numpy(noise.astype(np.float32))
         self.psf_index = self._psf_index() if psf else None
         self.cached: dict[str, Tensor] = {}

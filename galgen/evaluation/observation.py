@@ -59,8 +59,8 @@ class Observation:
         elif self.peak:
             self.statistics = self.core = SURVIVING
             self.what = (
-                "noisy, peak-normalised stamps against generated galaxies without noise, by the "
-                "statistics that noise hardly changes"
+                "stamps of the survey with noise, generated galaxies without, by the statistics that "
+                "noise hardly changes"
             )
 
         if not self.alike:

@@ -37,8 +37,6 @@ SAMPLES = {
 """How samples are called, in the order they are drawn."""
 PRIORS = ("normal", "gmm", "two_stage", "flow")
 """Samples that are drawn from priors."""
-MOST_LINES = 2
-"""Samples beside the survey's that can be told apart in one panel."""
 RANGE = (0.5, 99.5)
 """Percentiles of the survey's galaxies that a panel spans, and somewhat more."""
 BINS = 40
@@ -100,7 +98,7 @@ def by_redshift(
         figure = Figure(figsize=(PAGE, 1.6 * len(names) + 0.9), layout="constrained")
         axes = figure.subplots(len(names), len(edges) - 1, squeeze=False, sharex="row")
         kept = [sample for sample in _ordered(samples) if sample in ("real", *PRIORS)]
-        few = {sample: samples[sample] for sample in [kept[0], *kept[1:][-MOST_LINES:]]}
+        few = {sample: samples[sample] for sample in dict.fromkeys([*kept[:2], kept[-1]])}
         for row, name in zip(axes, names, strict=True):
             for axis, (low, high) in zip(row, itertools.pairwise(edges), strict=True):
                 columns = {}

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from galgen.figures.display import STRETCHES, Display, add_caption, grid, label_row, relative
 
-WIDEST = 8
-"""Columns above which there is room for a number alone."""
+NARROW = 0.68
+"""Width of a panel below which a redshift in words has no room, inches."""
 SHEET = 8
 """Galaxies in a row of a contact sheet."""
 
@@ -43,7 +43,7 @@ def reconstruction(
         display.show(axes[1, column], reconstructions[column], peak)
         residual, limit = display.middle(residuals[column]), 0.3 * peak
         axes[2, column].imshow(residual, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower")
-        title = [redshift_title(redshift[column], columns)] if redshift is not None else []
+        title = [redshift_title(redshift[column], axes[0, column])] if redshift is not None else []
         if predicted is not None:
             title.append(f"predicted {predicted[column]:.2f}")
         axes[0, column].set_title("\n".join(title), fontsize=7, pad=3)
@@ -52,7 +52,7 @@ def reconstruction(
     for row, label in enumerate(("survey", "reconstruction", "residual\n(±30 % of peak)")):
         label_row(axes[row, 0], label)
     display.bar(axes[0, 0], originals[0])
-    note = redshift_note(columns) if redshift is not None else ""
+    note = redshift_note(axes[0, 0]) if redshift is not None else ""
     caption = display.caption(originals[0], "the peak of the survey's galaxy")
     add_caption(figure, caption + note)
     return figure
@@ -92,13 +92,13 @@ def samples(
         display.show(axis, image, peak or image.max())
         if by_galaxy or (by_column and row == 0):
             value = redshifts[row][column] if by_galaxy else redshifts[column]
-            axis.set_title(redshift_title(value, columns), fontsize=7, pad=2)
+            axis.set_title(redshift_title(value, axis), fontsize=7, pad=2)
         if by_column and column == 0:
             label_row(axis, f"galaxy {numbers[row]}")
     figure.suptitle(f"generated from {prior}{asked}", fontsize=8, y=0.995, va="top")
     display.bar(axes[0, 0], images[0, 0])
     scale = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
-    note = redshift_note(columns) if shape else ""
+    note = redshift_note(axes[0, 0]) if shape else ""
     add_caption(figure, display.caption(images[0, 0], scale) + note)
     return figure
 
@@ -138,7 +138,13 @@ def traversal(
     """
     labels = [f"latent {d}\n{nats:.2f} nats" for d, nats in zip(dimensions, kl, strict=True)]
     titles = [f"{value:+.1f}" for value in values]
-    return _table(images, titles, labels, display or Display(), note="; rows: KL of the latent")
+    return _table(
+        images,
+        titles,
+        labels,
+        display or Display(),
+        note="; columns: value of the latent, rows: its KL",
+    )
 
 
 def contact_sheet(
@@ -206,6 +212,8 @@ def _table(images, titles, labels, display: Display, note: str = "") -> Figure:
         for column in range(columns):
             display.show(axes[row, column], images[row, column], images[row].max())
         label_row(axes[row, 0], labels[row])
+    if is_narrow(axes[0, 0]) and any("redshift" in title for title in titles):
+        titles, note = [title.replace("redshift ", "") for title in titles], "; numbers: redshifts"
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=7, pad=3)
     display.bar(axes[0, 0], images[0, 0])
@@ -213,13 +221,18 @@ def _table(images, titles, labels, display: Display, note: str = "") -> Figure:
     return figure
 
 
-def redshift_title(value: float, columns: int = 1) -> str:
-    """Write a redshift above one of some columns; the number alone where they are narrow."""
+def redshift_title(value: float, axis) -> str:
+    """Write a redshift above a panel; the number alone where the panel is narrow."""
     if not np.isfinite(value):
-        return "unknown"
-    return f"{value:.2f}" if columns > WIDEST else f"redshift {value:.2f}"
+        return "unknown" if is_narrow(axis) else "redshift unknown"
+    return f"{value:.2f}" if is_narrow(axis) else f"redshift {value:.2f}"
 
 
-def redshift_note(columns: int) -> str:
-    """Say in a caption what the numbers above narrow columns are."""
-    return "; numbers: redshifts" if columns > WIDEST else ""
+def redshift_note(axis) -> str:
+    """Say in a caption what the numbers above narrow panels are."""
+    return "; numbers: redshifts" if is_narrow(axis) else ""
+
+
+def is_narrow(axis) -> bool:
+    """Say whether a panel is too narrow for a redshift in words."""
+    return axis.get_position().width * axis.figure.get_figwidth() < NARROW

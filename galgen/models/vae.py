@@ -237,6 +237,8 @@ class VAE(LightningModule):
                 or of another number.
         """
         if prior in (None, NORMAL):
+            for name in conditions:
+                raise ValueError(f"{name}: the prior normal knows no such condition, it has none")
             return standard_normal(seed, n, self.latent_dim, start).to(self.device)
         try:
             fitted = self.priors[prior]
@@ -312,6 +314,8 @@ class VAE(LightningModule):
         column = self.tensor(math.nan if values is None else values)
         if column.shape not in ((), (1,), (n,)):
             raise ValueError(f"{n} galaxies need {n} of {name}, not {tuple(column.shape)}")
+        if column.isinf().any():
+            raise ValueError(f"{name} is infinite. Give a number, or NaN where it is unknown")
         return column.expand(n)
 
     def _wanted_redshift(self, redshift: ArrayLike | None, n: int) -> Tensor | None:
