@@ -82,7 +82,7 @@ def check(config: DictConfig) -> list[str]:
 def draw(run, result) -> dict[str, Path]:
     """Draw the figures into the run, and say where they are; returns the PNGs by name."""
     from galgen.pictures import evaluation
-    from galgen.pictures.picture import FORMATS, save_all
+    from galgen.pictures.saving import FORMATS, save_all
 
     paths = save_all(evaluation.draw(result, run), run.directory / "figures", FORMATS)
     shown = [path for path in paths if path.suffix == ".png"]

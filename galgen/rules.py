@@ -159,7 +159,7 @@ def _check_stacked(config: DictConfig) -> None:
         raise GalgenError(f"launcher.together is {together}, it must be a positive whole number")
 
 
-LEAST_CONTRAST = 3
+LEAST_CONTRAST = 1
 """Of the brightest pixel over `model.flux_scale`."""
 
 

@@ -103,8 +103,8 @@ def cautions(verdict: dict | None) -> list[str]:
         found.append(f"this model is poor{unsure}: {summary(verdict)}; train longer")
     if verdict.get("checkerboard", 0) > CHECKERED:
         found.append(
-            "images of this model have a checkerboard pattern: their power at a period of two pixels "
-            f"is {min(verdict['checkerboard'], 1000):.0f} times that of neighbouring frequencies"
+            "images of this model have a checkerboard pattern: their power at a period of two "
+            f"pixels is {min(verdict['checkerboard'], 1000):.0f} times that beside it"
         )
     edge = verdict.get("edge")
     if edge and edge["median"] - max(edge["survey"], 0) > PEDESTAL:

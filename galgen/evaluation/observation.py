@@ -59,8 +59,8 @@ class Observation:
         elif self.peak:
             self.statistics = self.core = SURVIVING
             self.what = (
-                "stamps of the survey with noise, generated galaxies without, by the statistics that "
-                "noise hardly changes"
+                "stamps of the survey with noise, generated galaxies without it, by the statistics "
+                "that noise hardly changes"
             )
 
         if not self.alike:

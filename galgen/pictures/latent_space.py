@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from galgen import figures
 from galgen.errors import GalgenError
 from galgen.latents import Latents, encode_part
-from galgen.pictures.picture import FORMATS, Picture, check_positive, save_all
+from galgen.pictures.picture import Picture, check_positive
+from galgen.pictures.saving import FORMATS, save_all
 from galgen.trained import TrainedRun
 
 LEGIBLE_PAIRS = 6

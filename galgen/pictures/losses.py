@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from galgen import figures
-from galgen.pictures.picture import FORMATS, save_all
+from galgen.pictures.saving import FORMATS, save_all
 
 
 class Losses:

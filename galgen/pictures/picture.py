@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen import figures
 from galgen.data.parts import PARTS
 from galgen.draws import CHOICE, uniform
 from galgen.errors import GalgenError
 from galgen.figures import Display
+from galgen.pictures.saving import FORMATS, save_all
 from galgen.trained import TrainedRun
-
-FORMATS = (".png", ".pdf")
 
 
 class Picture:
@@ -92,28 +90,6 @@ class Picture:
                 f"{there - 1}"
             )
         return np.array(galaxies)
-
-
-def save_all(
-    drawn: dict[str, Figure], folder: Path, formats: Sequence[str], suffix: str = ""
-) -> list[Path]:
-    """Write figures by name in each format; return the files.
-
-    Args:
-        drawn: the figures.
-        folder: where they go.
-        formats: endings of the files.
-        suffix: of their names, which says what they were drawn with.
-
-    Raises:
-        OSError: if the folder cannot be written to.
-    """
-    paths = []
-    for name, figure in drawn.items():
-        for ending in formats:
-            paths.append(folder / f"{name}{suffix}{ending}")
-            figures.save(figure, paths[-1])
-    return paths
 
 
 def check_positive(**numbers: float) -> None:
