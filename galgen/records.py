@@ -53,7 +53,8 @@ def read_curves(sources: list[str]) -> dict[str, list[dict[str, float]]]:
     Raises:
         GalgenError: if a source is neither, or has no epoch yet.
     """
-    from galgen.runs import read_config  # which needs OmegaConf, and metrics.csv's logger does not
+    # OmegaConf, which the logger of metrics.csv does not need.
+    from galgen.runs import read_unchecked_config
 
     curves = {}
     for source in sources:
@@ -61,7 +62,7 @@ def read_curves(sources: list[str]) -> dict[str, list[dict[str, float]]]:
         if path.is_file():
             curves |= _read_original_losses(path)
             continue
-        name = read_config(path).run_name or path.name
+        name = read_unchecked_config(path).run_name or path.name
         rows = read_metrics(path)
         if not rows:
             raise GalgenError(f"{path} has no metrics: no epoch of it has ended")
