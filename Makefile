@@ -14,7 +14,7 @@ setup: .venv/installed  ## install galgen and what it needs into .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup  ## train a small conditional VAE on simulated galaxies (three minutes)
+demo: setup  ## train a small conditional VAE on simulated galaxies (two and a half minutes)
 	$(BIN)/python -m galgen.train experiment=demo
 
 test: setup  ## run the tests, in two processes of one thread
