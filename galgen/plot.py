@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
     check_targets(config)
     check_arguments(config)
     picture = instantiate(config.figure)
-    from galgen.pictures import Losses  # torch, after the config has been checked
+    from galgen.pictures.losses import Losses
 
     if isinstance(picture, Losses):
         content = records.read_curves(sources)

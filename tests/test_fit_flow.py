@@ -21,7 +21,7 @@ import galgen
 from galgen import fitted_priors
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
-from galgen.pictures import Samples
+from galgen.pictures.galaxies import Samples
 from galgen.trained import TrainedRun
 from tests.conftest import discs, train_once
 

@@ -14,7 +14,8 @@ import galgen
 from galgen import records
 from galgen.config import CONF
 from galgen.latents import Latents, encode_part
-from galgen.pictures import Interpolation, Reconstruction, Samples, Traversal, decode_at
+from galgen.pictures.galaxies import Interpolation, Reconstruction, Samples, decode_at
+from galgen.pictures.latent_space import Traversal
 from galgen.trained import TrainedRun
 from tests.conftest import SHARED
 

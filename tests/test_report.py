@@ -182,7 +182,7 @@ def test_an_unconditional_run_with_an_evaluation(physical, copy):
     page = Page(written(run))
     assert "input" not in [tag for tag, _ in page.elements]
     assert "vae, a VAE of 3 latent dimensions" in page.text
-    assert "asinh(image / scale); scale 0.5" in page.text
+    assert "asinh(image / scale), scale in the stamp file's unit; scale 0.5" in page.text
     assert "25.5 mag (AB)" in page.text
     for said in (
         "frechet distance 1.235",

@@ -9,10 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from galgen import figures, pictures
+from galgen import figures
 from galgen.conditions import SURVEY
 from galgen.figures.display import COLOURS, STYLE
 from galgen.pages.facts import best_epoch
+from galgen.pictures.galaxies import Interpolation, Reconstruction, Samples, decode_at
+from galgen.pictures.latent_space import Latent
 from galgen.trained import TrainedRun
 
 DPI = 150
@@ -73,12 +75,12 @@ def of_survey(run: TrainedRun, galaxies: str, **how) -> list[Shown | Slider]:
     Args:
         run: the trained run.
         galaxies: what they are called.
-        **how: as `pictures.Picture`.
+        **how: as `pictures.picture.Picture`.
 
     Raises:
         GalgenError: if the survey is not at hand.
     """
-    figure = pictures.Reconstruction(**how).draw(run)["reconstruction"]
+    figure = Reconstruction(**how).draw(run)["reconstruction"]
     unseen = " that the model was not trained on" if "split" in run.facts else ""
     predicted = ", the redshifts that it predicts" if hasattr(run.model, "predict") else ""
     reconstructions = Shown(
@@ -99,7 +101,7 @@ def generated(run: TrainedRun, redshift: str | None = None, **how) -> Shown:
         run: the trained run.
         redshift: of a conditional model's: `survey`; several within those of its training where
             None.
-        **how: as `pictures.Picture`.
+        **how: as `pictures.picture.Picture`.
     """
     caption = "Galaxies generated from latents drawn from N(0, 1)"
     wanted: str | list[float] | None = None
@@ -110,7 +112,7 @@ def generated(run: TrainedRun, redshift: str | None = None, **how) -> Shown:
         wanted, known = trained_redshifts(run)
         caption += "; a row is one latent, decoded at several redshifts"
         caption += "" if known else " (those that the model was trained on are not recorded)"
-    figure = pictures.Samples(redshift=wanted, **how).draw(run)["samples"]
+    figure = Samples(redshift=wanted, **how).draw(run)["samples"]
     return Shown("Generated galaxies", _png(figure), "A grid of generated galaxies.", caption + ".")
 
 
@@ -127,10 +129,10 @@ def trained_redshifts(run: TrainedRun) -> tuple[list[float], bool]:
 
 def slider(run: TrainedRun, galaxies: str, **how) -> Slider:
     """Decode galaxies of the validation part at redshifts that span the survey's."""
-    picture = pictures.Interpolation(**how)
+    picture = Interpolation(**how)
     redshifts = run.redshifts(SURVEY).steps(FRAMES, run.training_redshifts())
     positions = picture.choose(run, None, GALAXIES)
-    images, own = pictures.decode_at(run, picture.split, positions, redshifts)
+    images, own = decode_at(run, picture.split, positions, redshifts)
     survey, *frames = map(_webp, figures.strips(images, picture.display(run)))
     return Slider(
         "The same galaxies at another redshift",
@@ -148,7 +150,7 @@ def slider(run: TrainedRun, galaxies: str, **how) -> Slider:
 
 def latents(run: TrainedRun, **how) -> list[Shown]:
     """Draw the latent space of the validation part."""
-    drawn = pictures.Latent(**how).draw(run)
+    drawn = Latent(**how).draw(run)
     return [
         Shown(
             "Latents",
