@@ -18,14 +18,14 @@ def load(run, checkpoint=None, device="cpu"):
         device: where the model computes, such as `"cuda"`.
 
     Returns:
-        `galgen.trained.TrainedRun`: its `sample`, `reconstruct`, `encode` and `decode` take and
-        return images in the survey's unit; its `model` is the LightningModule.
+        `galgen.runs.trained_run.TrainedRun`: its `sample`, `reconstruct`, `encode` and `decode`
+        take and return images in the survey's unit; its `model` is the LightningModule.
 
     Raises:
         GalgenError: if the directory is no run, has no checkpoint yet, or names a class
             that galgen does not ship.
     """
-    from galgen.trained import TrainedRun  # torch is imported by those who need it
+    from galgen.runs.trained_run import TrainedRun  # torch is imported by those who need it
 
     return TrainedRun(run, device, checkpoint=checkpoint)
 
@@ -40,7 +40,7 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior=None, edge="kee
             conditional models need it.
         seed: whole number from 0; galaxy i depends on (seed, i) and its conditions alone.
         start: number of the first galaxy.
-        prior: what latents are drawn from: `"normal"`; after `python -m galgen.fit_flow` also
+        prior: what latents are drawn from: `"normal"`; after `python -m galgen.fit_prior` also
             `"flow"`, `"gmm"` and `"two_stage"`; the best of those that are fitted where None.
         edge: `"keep"`, or `"subtract"` the level on which each galaxy stands.
         **conditions: `magnitude` (AB) and `flux_radius` (arcsec), in the forms of `redshift`; of
@@ -56,6 +56,6 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior=None, edge="kee
             light.
         ValueError: if the seed, the start or the number is out of range.
     """
-    from galgen.galsim_galaxies import objects  # GalSim is imported by those who need it
+    from galgen.catalogues.galsim_galaxies import objects  # GalSim is imported by those who need it
 
     return objects(run, n, redshift, seed, start, prior, edge, **conditions)

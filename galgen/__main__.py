@@ -4,7 +4,7 @@ COMMANDS = {
     "galgen.prepare": "make a survey's stamp file, from public data or a mosaic",
     "galgen.describe": "say what a stamp file holds",
     "galgen.train": "train a model on a survey, into a run directory",
-    "galgen.fit_flow": "fit a normalizing flow, and other priors, to the latents of a run",
+    "galgen.fit_prior": "fit a normalizing flow, and other priors, to the latents of a run",
     "galgen.evaluate": "measure how good the galaxies are that a run generates",
     "galgen.plot": "draw a run: reconstructions, samples, interpolations, latents, losses",
     "galgen.compare": "set runs side by side: a table, and rate against distortion over beta",

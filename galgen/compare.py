@@ -4,12 +4,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from galgen.comparison import compare, panels, read_runs
-from galgen.config import command
+from galgen.config.command import command
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL, write_text
-from galgen.pages import side_by_side
-from galgen.runs import find_runs
+from galgen.reports import side_by_side
+from galgen.reports.comparison import compare, panels, read_runs
+from galgen.runs.directory import find_runs
 
 
 @command("compare", resumes=False, words="run")

@@ -7,12 +7,13 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.progress import track
 
-from galgen.config import check_arguments, check_targets, command, instantiate
-from galgen.data.stamps import StampFile
+from galgen.config.command import command
+from galgen.config.targets import check_arguments, check_targets, instantiate
+from galgen.data.stamp_file import StampFile
 from galgen.errors import GalgenError
-from galgen.files import DISK_FULL, expand, reading, sha256
+from galgen.files import DISK_FULL, reading, refuse_to_replace, sha256
 
-TOGETHER = 256
+BLOCK = 256
 """Stamps read at a time."""
 SHOWN = 48
 """Galaxies on the contact sheet."""
@@ -31,12 +32,9 @@ def main(config: DictConfig) -> None:
     check_targets(config)
     check_arguments(config)
     stamps = instantiate(config.data).open_file()
-    folder = expand(config.out) if config.out else stamps.path.parent
-    for path in pictures(stamps, folder).values():
-        if path.exists() and not config.overwrite:
-            raise GalgenError(
-                f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
-            )
+    folder = Path(str(config.out)) if config.out else stamps.path.parent
+    if not config.overwrite:
+        refuse_to_replace(folder, pictures(stamps, folder).values())
     for label, text in describe(stamps).items():
         print(f"{label:<32}{text}")
     for path in draw(stamps, folder):
@@ -147,8 +145,8 @@ def _pixels(stamps: StampFile) -> dict[str, str]:
     """Look at every pixel, a block of stamps at a time."""
     zeros, constant, low, high = 0, 0, np.inf, -np.inf
     seen, copies = set(), 0
-    for start in track(range(0, len(stamps), TOGETHER), description="reading stamps"):
-        block = stamps.read(slice(start, start + TOGETHER), stamps.size)
+    for start in track(range(0, len(stamps), BLOCK), description="reading stamps"):
+        block = stamps.read(slice(start, start + BLOCK), stamps.size)
         zeros += np.count_nonzero(block == 0)
         low, high = min(low, block.min()), max(high, block.max())
         constant += int((block.min((1, 2)) == block.max((1, 2))).sum())

@@ -6,14 +6,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from galgen.config import command
+from galgen.config.command import command
+from galgen.config.rules import LEAST_EVALUATED, check_prior, check_whole_numbers
 from galgen.errors import GalgenError
 from galgen.files import write_text
-from galgen.rules import check_prior, check_whole_numbers
 
 LARGEST = 1_000_000
-FEWEST = 100
-"""Galaxies below which scores mean nothing."""
 MOST_SEEDS = 100
 COLUMNS = {
     "mean_w1": "W1/σ",
@@ -41,12 +39,12 @@ IDEAL = {
 """What galaxies that cannot be told from the survey's would score."""
 
 
-@command("evaluate", words="run", resumes=False, lists=("prior",))
+@command("evaluate", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Evaluate a run, and say what was found and where it lies."""
     asked = check(config)
     from galgen.evaluation.evaluation import Evaluation  # torch, after the config has been checked
-    from galgen.trained import TrainedRun
+    from galgen.runs.trained_run import TrainedRun
 
     started = time.perf_counter()
     run = TrainedRun(config.run, config.device, config.data.file)
@@ -66,7 +64,7 @@ def check(config: DictConfig) -> list[str]:
     Raises:
         GalgenError: if a value is out of range.
     """
-    check_whole_numbers(config, {"n": FEWEST}, LARGEST)
+    check_whole_numbers(config, {"n": LEAST_EVALUATED}, LARGEST)
     check_whole_numbers(config, {"seeds": 1}, MOST_SEEDS)
     asked = config.prior
     if isinstance(asked, str):
@@ -93,7 +91,7 @@ def draw(run, result) -> dict[str, Path]:
 
 def log(run, facts: dict, pictures: dict[str, Path]) -> None:
     """Log scores and pictures to where the training was logged, W&B or TensorBoard, if it was."""
-    from galgen.tracking import reopen
+    from galgen.training.tracking import reopen
 
     logger = reopen(run.directory, run.config.get("logger"))
     if logger is None:

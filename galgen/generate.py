@@ -8,11 +8,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from galgen.conditions import asked_for
-from galgen.config import command
+from galgen.config.command import command
+from galgen.config.rules import check_prior, check_whole_numbers
 from galgen.data.edges import EDGES
 from galgen.errors import GalgenError
-from galgen.rules import check_prior, check_whole_numbers
+from galgen.runs.conditions import asked_for
 
 REPORTED_EVERY = 10.0
 """Seconds between lines about the progress, where nobody watches a bar."""
@@ -23,8 +23,8 @@ ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 def main(config: DictConfig) -> None:
     """Generate galaxies into a file and say where it is."""
     check(config)
-    from galgen.catalogue.galaxies import Catalogue  # torch, after the config has been checked
-    from galgen.trained import TrainedRun
+    from galgen.catalogues.rows import Catalogue  # torch, after the config has been checked
+    from galgen.runs.trained_run import TrainedRun
 
     run = TrainedRun(config.run, config.device, config.data.file)
     learned = run.learned_conditions() if config.conditions == "learned" else None
@@ -79,14 +79,14 @@ def write(catalogue, out: Path, batch_size: int) -> None:
     """Write a catalogue, or what is left of it, into `<out>.part`, then into its place.
 
     Args:
-        catalogue: `galgen.catalogue.galaxies.Catalogue`.
+        catalogue: `galgen.catalogues.rows.Catalogue`.
         out: the file.
         batch_size: galaxies made at a time; rounded up to the model's own blocks.
     """
-    from galgen.catalogue.formats import FORMATS
-    from galgen.catalogue.partial import Partial
+    from galgen.catalogues.formats import FORMATS
+    from galgen.catalogues.partial import Partial
 
-    block = catalogue.run.model.decoded_together
+    block = catalogue.run.model.decode_block
     together = -(-batch_size // block) * block
     identity = {**catalogue.identity(), "format": out.suffix}
     with Partial(out, identity).lock() as part, progress_bar() as bar:

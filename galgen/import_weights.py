@@ -11,10 +11,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from galgen import runs
-from galgen.config import check_arguments, check_targets, command, instantiate
+from galgen.config.command import command
+from galgen.config.targets import check_arguments, check_targets, instantiate
 from galgen.errors import GalgenError, Unreadable
 from galgen.files import expand, reading
+from galgen.runs import directory as runs
 
 HARMLESS = {
     ("collections", "OrderedDict"),
@@ -125,7 +126,7 @@ def check_place(run: runs.Run, digest: str) -> None:
 
 def write_run(config: DictConfig, run: runs.Run, state: dict, source: dict) -> None:
     """Check that the weights fit the model, and write the run directory."""
-    from galgen.checkpoints import AtomicCheckpointIO, load_weights
+    from galgen.models.checkpoints import AtomicCheckpointIO, load_weights
 
     model = instantiate(config.model)
     load_weights(model, state, source["file"])

@@ -7,10 +7,12 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from galgen import records
-from galgen.config import CONF, check_arguments, check_targets, command, instantiate
+from galgen.config.command import command
+from galgen.config.paths import CONF
+from galgen.config.targets import check_arguments, check_targets, instantiate
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL
+from galgen.runs import metrics as records
 
 LONGEST = 100
 """Characters of a name that tell options; of more, a hash does."""
@@ -48,7 +50,7 @@ def main(config: DictConfig) -> None:
 
 def open_run(config: DictConfig, source: str):
     """Load the run that is drawn."""
-    from galgen.trained import TrainedRun
+    from galgen.runs.trained_run import TrainedRun
 
     return TrainedRun(source, config.device, config.data.file)
 

@@ -8,7 +8,8 @@ import numpy as np
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
-from galgen.config import check_arguments, check_targets, command, instantiate
+from galgen.config.command import command
+from galgen.config.targets import check_arguments, check_targets, instantiate
 
 PLAIN_TEXT = re.compile(r"[\w./+-]+", re.ASCII)
 """Text that neither a shell nor Hydra takes for anything else."""
@@ -44,8 +45,8 @@ def training_command(survey) -> str:
     Args:
         survey: data module of the prepared stamp file.
     """
-    from galgen.data.parts import split_by_parent
-    from galgen.data.stamps import StampFile, known_redshifts
+    from galgen.data.batch import split_by_parent
+    from galgen.data.stamp_file import StampFile, known_redshifts
 
     stamps = StampFile(survey.file)
     parents = stamps.columns.get("galaxy_id", np.arange(len(stamps)))
@@ -72,7 +73,7 @@ def default_size(name: str) -> int:
     """Return the stamp size, px, that a training on a survey takes unless it is told another."""
     from omegaconf import OmegaConf
 
-    from galgen.config import CONF
+    from galgen.config.paths import CONF
 
     return OmegaConf.load(CONF / "data" / f"{name}.yaml").image_size
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from galgen.config import command
+from galgen.config.command import command
 from galgen.errors import GalgenError
 from galgen.files import written_whole
-from galgen.runs import find_runs
+from galgen.runs.directory import find_runs
 
 
 @command("report", words="run", resumes=False)
@@ -18,7 +18,7 @@ def main(config: DictConfig) -> None:
     folders = [Path(str(source)).expanduser() for source in sources]
     directories = find_runs(folders)
     out = out_file(config.out, folders)
-    from galgen.pages.page import (  # torch, after the check
+    from galgen.reports.page import (  # torch, after the check
         run_page,
         sweep_page,
     )

@@ -4,13 +4,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from galgen import runs
-from galgen.config import check_arguments, check_targets, command
-from galgen.preemption import preemptible
-from galgen.rules import check_rules
-from galgen.sweep_table import watched
-from galgen.sweeps import do_job
-from galgen.verdict import cautions, summary
+from galgen.config.command import command
+from galgen.config.rules import check_rules
+from galgen.runs import directory as runs
+from galgen.sweeps.jobs import do_job
+from galgen.sweeps.table import watched
+from galgen.training.one_training import report, train_checked
 
 # torch and Lightning are imported where they are needed: composing, --help and the second call of
 # a finished run take less than a second without them.
@@ -31,38 +30,6 @@ def main(config: DictConfig) -> float | None:
         print(f"{run.directory} is already finished:")
     report(run)
     return None
-
-
-def train_checked(config: DictConfig, run: runs.Run) -> None:
-    """Train, once the classes that the config names are known to be allowed.
-
-    Raises:
-        GalgenError: if they are not, or the training fails.
-    """
-    check_targets(config)
-    check_arguments(config)
-    with preemptible():
-        from galgen.training import train
-
-        train(config, run)
-
-
-def report(run: runs.Run) -> None:
-    """Say what the training arrived at and where it lies."""
-    if run.result and "best" in run.result:
-        best = run.result["best"]
-        print(
-            f"{run.directory}: {run.result['last']['epoch']:.0f} epochs, best val/loss "
-            f"{best['val/loss']:.4g} (reconstruction {best['val/reconstruction']:.4g}, KL "
-            f"{best['val/kl']:.4g} nats) at epoch {best['epoch']:.0f}"
-        )
-        print(f"pictures: {run.directory / 'figures'} and {run.directory / 'samples'}")
-        verdict = run.result.get("verdict")
-        told = cautions(verdict)
-        if verdict and not any(caution.startswith("this model") for caution in told):
-            print(f"verdict: {summary(verdict)}")
-        for caution in told:
-            print(f"caution: {caution}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = """
 import sys
 from hydra import compose, initialize_config_dir
-from galgen.config import CONF
+from galgen.config.paths import CONF
 assert CONF.parent.name == "galgen" and "site-packages" in str(CONF), CONF
 options = sorted(p for p in CONF.glob("*/*.yaml") if not p.name.startswith("_"))
 with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
-from galgen.config import CONF
+from galgen.config.paths import CONF
 
 # A shell's background job ignores Ctrl-C, and nohup's the closed terminal.
 for number, handler in (
@@ -134,7 +134,7 @@ def release(tmp_path_factory):
     folder = tmp_path_factory.mktemp("release")
     import galsim
 
-    from galgen.data.sources.noise import cosmos_noise
+    from galgen.data.surveys.noise import cosmos_noise
 
     for path in (SHARED / "data" / "galsim_example_23.5").glob("*.fits"):
         shutil.copy(path, folder)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from galgen.beta_schedules import Constant, Cosine, Cyclical, Linear, Table
+from galgen.models.beta_schedules import Constant, Cosine, Cyclical, Linear, Table
 
 STEPS = 1000
 SCHEDULES = [

@@ -15,9 +15,9 @@ from pytorch_lightning.plugins.environments import (
     TorchElasticEnvironment,
 )
 
-from galgen.clusters import cluster
 from galgen.errors import GalgenError
-from galgen.records import read_metrics
+from galgen.runs.metrics import read_metrics
+from galgen.training.clusters import cluster
 from tests.conftest import only_run
 
 SBATCH = {
@@ -151,7 +151,7 @@ def test_commands_run_in_the_job_of_a_cluster(within, small, trained, tmp_path, 
     assert ended.returncode == 0, ended.stderr
     assert "best val/loss" in ended.stdout
     assert len(read_metrics(only_run())) == 1
-    words = [sys.executable, "-m", "galgen.fit_flow", f"run={only_run()}", "max_epochs=2"]
+    words = [sys.executable, "-m", "galgen.fit_prior", f"run={only_run()}", "max_epochs=2"]
     ended = subprocess.run([*words, "fit=[flow]"], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "held-out latents cost" in ended.stdout

@@ -11,10 +11,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from galgen import figures
-from galgen.comparison import compare, panels, read_runs
-from galgen.config import name_words
+from galgen.config.command_line import name_words
 from galgen.errors import GalgenError
-from galgen.runs import stored_form
+from galgen.reports.comparison import compare, panels, read_runs
+from galgen.runs.directory import stored_form
 
 FACTS = {
     "survey": "cosmos",

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from galgen.conditions import Condition, asked_for
 from galgen.errors import GalgenError
+from galgen.runs.conditions import Condition, asked_for
 
 SURVEY = np.linspace(0.2, 2.2, 201)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from galgen.runs import Run
-from galgen.tracking import flat_config
+from galgen.runs.directory import Run
+from galgen.training.tracking import flat_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")  # of wandb-workspaces
 

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import join_stamps, write_stamps
-from galgen.data.stamps import StampFile
 from galgen.describe import describe
 from tests.conftest import discs
 

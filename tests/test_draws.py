@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from galgen.draws import LARGEST_SEED, LATENT, REDSHIFT, uniform
+from galgen.priors.random_numbers import LARGEST_SEED, LATENT, REDSHIFT, uniform
 
 
 def test_a_galaxy_has_its_numbers_wherever_the_count_begins():

@@ -26,7 +26,7 @@ def fitted(simulated, tmp_path_factory) -> Path:
     """Copy the simulated run, with a mixture fitted to its latents."""
     run = tmp_path_factory.mktemp("fitted") / "run"
     shutil.copytree(simulated, run)
-    run_command("fit_flow", f"run={run}", "fit=[gmm]", "gmm.components=2")
+    run_command("fit_prior", f"run={run}", "fit=[gmm]", "gmm.components=2")
     return run
 
 
@@ -126,7 +126,7 @@ def tracked(fitted: Path, folder: Path, node: dict) -> Path:
 
 
 def test_scores_and_figures_go_to_the_run_s_wandb(fitted, command, tmp_path):
-    node = {"_target_": "galgen.tracking.WandbLogger", "project": "p", "mode": "offline"}
+    node = {"_target_": "galgen.training.tracking.WandbLogger", "project": "p", "mode": "offline"}
     run = tracked(fitted, tmp_path / "tracked", {**node, "job_type": "train"})
     (run / "wandb_id.txt").write_text("abc123")
     code, printed = command("evaluate", f"run={run}", "n=200", "seeds=1", "prior=normal")
@@ -148,7 +148,7 @@ def test_scores_and_figures_go_to_the_run_s_wandb(fitted, command, tmp_path):
 
 
 def test_scores_and_figures_go_to_the_run_s_tensorboard(fitted, command, tmp_path):
-    target = "galgen.tracking.TensorBoardLogger"
+    target = "galgen.training.tracking.TensorBoardLogger"
     node = {"_target_": target, "name": "tensorboard", "version": ""}
     run = tracked(fitted, tmp_path / "tracked", node)
     code, printed = command("evaluate", f"run={run}", "n=200", "seeds=1", "prior=normal")
@@ -170,7 +170,7 @@ def test_scores_and_figures_go_to_the_run_s_tensorboard(fitted, command, tmp_pat
         (["seeds=0"], "seeds=0"),
         (["prior=flows"], "prior is 'flows', it can be one of normal, flow"),
         (["prior=3"], "prior is 3"),
-        (["prior=flow"], "no flow yet; make it: python -m galgen.fit_flow"),
+        (["prior=flow"], "no flow yet; make it: python -m galgen.fit_prior"),
         (["run=nowhere"], "run=nowhere: there is no such run"),
     ],
 )

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 import galgen
-from galgen import interchange
-from galgen.config import instantiate
+from galgen.catalogues import exported_networks as interchange
+from galgen.config.targets import instantiate
 from galgen.import_weights import write_run
-from galgen.runs import Run
+from galgen.runs.directory import Run
 
 SIZES = {
     "vae": 32,

@@ -15,19 +15,21 @@ import h5py
 import numpy as np
 import pytest
 
-from galgen.checkpoints import read_checkpoint
-from galgen.config import explain, fill_in, with_environment
+from galgen.config.command_line import with_environment
+from galgen.config.explanations import explain
+from galgen.config.paths import fill_in
+from galgen.config.rules import check_whole_numbers
+from galgen.config.run_paths import locate
 from galgen.data.preparation import prepare
+from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.stamps import StampFile
-from galgen.data.surveys import SimulatedDataModule
+from galgen.data.survey_modules import SimulatedDataModule
 from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
 from galgen.files import cache_folder, expand, reading, reason, write_text
-from galgen.lookup import locate
+from galgen.models.checkpoints import read_checkpoint
 from galgen.prepare import quoted
-from galgen.records import read_metrics
-from galgen.rules import check_whole_numbers
-from galgen.runs import Run, read_config, read_facts
+from galgen.runs.directory import Run, read_config, read_facts
+from galgen.runs.metrics import read_metrics
 from tests.conftest import discs
 from tests.data.test_preparation import Numbers, drawn
 
@@ -224,7 +226,7 @@ def test_pictures_are_not_replaced_unasked(command):
         ("describe", ["data.file=@"], "no.h5", "{}/no.h5: there is no such stamp file"),
         ("generate", ["run=@", "n=1", "out=a.h5"], "no", "run={}/no: there is no such run"),
         ("evaluate", ["@"], "no", "run={}/no: there is no such run"),
-        ("fit_flow", ["run=@"], "no", "run={}/no: there is no such run"),
+        ("fit_prior", ["run=@"], "no", "run={}/no: there is no such run"),
         ("plot", ["run=[@,@]"], "no", "run={}/no: there is no such run"),
         ("compare", ["run=[@]"], "no", "run={}/no: there is no such run"),
         ("report", ["run=@"], "no", "run={}/no: there is no such run"),
@@ -299,7 +301,7 @@ def test_a_run_is_found_by_its_name_and_others_are_named():
 
 
 @pytest.mark.parametrize(
-    "name", ["evaluate", "fit_flow", "plot", "generate", "export", "report", "compare"]
+    "name", ["evaluate", "fit_prior", "plot", "generate", "export", "report", "compare"]
 )
 def test_a_run_may_be_the_first_word(command, name):
     make_runs("here")
@@ -341,7 +343,7 @@ def survey_of(n: int, size: int, redshift: np.ndarray | None):
     ],
 )
 def test_the_training_command_that_is_printed_works(command, composed, n, size, redshift, file):
-    from galgen.config import instantiate
+    from galgen.config.targets import instantiate
     from galgen.prepare import training_command
 
     Path("a b").mkdir()

@@ -9,13 +9,14 @@ import torch
 from hydra import compose, initialize_config_dir
 
 import galgen
-from galgen.config import CONF, instantiate
+from galgen.catalogues.galsim_galaxies import loaded, objects
+from galgen.config.paths import CONF
+from galgen.config.targets import instantiate
 from galgen.errors import GalgenError
-from galgen.galsim_galaxies import loaded, objects
 from galgen.import_weights import write_run
-from galgen.models.vae import DECODED_TOGETHER
-from galgen.runs import Run
-from galgen.trained import TrainedRun
+from galgen.models.vae import DECODE_BLOCK
+from galgen.runs.directory import Run
+from galgen.runs.trained_run import TrainedRun
 from tests.conftest import only_run
 
 SCALE, SIZE, REDSHIFT = 0.03, 32, 0.7
@@ -57,7 +58,7 @@ def redrawn(galaxy: galsim.GSObject, scale: float) -> np.ndarray:
 def field(run: Path, **keys) -> dict:
     """Return the configuration of four galaxies side by side, in the native pixels."""
     return {
-        "modules": ["galgen.galsim_galaxies"],
+        "modules": ["galgen.catalogues.galsim_galaxies"],
         "gal": {"type": "GalgenGalaxy", "run": str(run), **keys},
         "stamp": {"draw_method": "no_pixel"},
         "image": {
@@ -129,7 +130,7 @@ def test_an_asinh_transform_is_undone(tmp_path):
     np.testing.assert_allclose(galaxy.image.array, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("start", [1, DECODED_TOGETHER - 1, DECODED_TOGETHER, 20])
+@pytest.mark.parametrize("start", [1, DECODE_BLOCK - 1, DECODE_BLOCK, 20])
 @pytest.mark.parametrize("redshift", [REDSHIFT, "0.1:2", [0.1, 0.5, 0.9]])
 def test_a_later_start_is_a_slice(peak_run, start, redshift):
     whole = list(objects(peak_run, start + 18, redshift, seed=3))

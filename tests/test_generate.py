@@ -23,14 +23,14 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from filelock import FileLock
 
 import galgen
-from galgen.catalogue import partial
-from galgen.catalogue.formats import fits_unit
-from galgen.catalogue.galaxies import Catalogue, above_edge
+from galgen.catalogues import partial
+from galgen.catalogues.formats import fits_unit
+from galgen.catalogues.rows import Catalogue, above_edge
 from galgen.data.edges import edge_level
-from galgen.data.stamps import StampFile
-from galgen.evaluation.whole_stamps import half_light_radius
+from galgen.data.stamp_file import StampFile
+from galgen.evaluation.morphology.whole_stamps import half_light_radius
 from galgen.generate import lines
-from galgen.trained import TrainedRun
+from galgen.runs.trained_run import TrainedRun
 
 ENDINGS = (".fits", ".h5", ".zarr")
 
@@ -159,7 +159,7 @@ def test_an_hdf5_catalogue_is_a_stamp_file_that_can_be_trained_on(generate, comm
 
 
 def test_a_zarr_catalogue_is_sharded_and_says_where_it_is_from(generate, monkeypatch):
-    monkeypatch.setattr("galgen.catalogue.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
+    monkeypatch.setattr("galgen.catalogues.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
     generate("mock.zarr", "n=40")
     group = zarr.open_group("mock.zarr", mode="r")
     assert group.metadata.zarr_format == 3
@@ -189,7 +189,7 @@ def cut(at: int, error: BaseException):
 def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
     generate, command, trained, monkeypatch, ending, cut_at
 ):
-    monkeypatch.setattr("galgen.catalogue.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
+    monkeypatch.setattr("galgen.catalogues.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
     monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
     generate(f"whole{ending}", "n=60")
     arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
@@ -223,7 +223,7 @@ def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
 def test_a_damaged_beginning_is_started_afresh(
     generate, command, trained, monkeypatch, ending, damage
 ):
-    monkeypatch.setattr("galgen.catalogue.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
+    monkeypatch.setattr("galgen.catalogues.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
     monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
     generate(f"whole{ending}", "n=60")
     arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
@@ -247,15 +247,15 @@ def test_a_damaged_beginning_is_started_afresh(
 def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):
     script = (
         "import os, signal, sys\n"
-        "from galgen.catalogue import galaxies, partial\n"
+        "from galgen.catalogues import partial, rows\n"
         "partial.REMEMBERED_EVERY = 0\n"
-        "block = galaxies.Catalogue.block\n"
+        "block = rows.Catalogue.block\n"
         "def killed(self, first, stop):\n"
         "    if first == 32 and not os.path.exists('again'):\n"
         "        open('again', 'w').close()\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return block(self, first, stop)\n"
-        "galaxies.Catalogue.block = killed\n"
+        "rows.Catalogue.block = killed\n"
         "from galgen.generate import main\n"
         "main()\n"
     )
@@ -312,7 +312,7 @@ def test_what_is_there_is_kept_unless_told_otherwise(generate, command, trained,
         (["start=-1"], "start=-1"),
         (["seed=-1"], "seed=-1"),
         (["batch_size=0"], "batch_size=0"),
-        (["prior=flow"], "no flow yet; make it: python -m galgen.fit_flow"),
+        (["prior=flow"], "no flow yet; make it: python -m galgen.fit_prior"),
         (["redshift=null"], "which needs a redshift"),
         (["redshift=-1"], "is no redshift"),
         (["redshift=nan"], "is no redshift"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import galgen
-from galgen.config import instantiate
+from galgen.config.targets import instantiate
 from galgen.import_weights import read_original
 from tests.conftest import only_run
 

@@ -12,9 +12,9 @@ import torch
 import wandb
 from wandb.proto import wandb_internal_pb2
 
-from galgen import tracking
-from galgen.loggers import MetricsCSV
-from galgen.records import read_metrics
+from galgen.runs.metrics import read_metrics
+from galgen.training import tracking
+from galgen.training.loggers import MetricsCSV
 from tests.conftest import only_run
 
 BLOCK = 32768

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from experiments.notebook.execute import TOUR, execute
-from galgen import runs
+from galgen.runs import directory as runs
 from tests.conftest import SIZE, only_run
 
 

@@ -11,12 +11,12 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 import galgen
-from galgen import records
-from galgen.config import CONF
-from galgen.latents import Latents, encode_part
+from galgen.config.paths import CONF
 from galgen.pictures.galaxies import Interpolation, Reconstruction, Samples, decode_at
 from galgen.pictures.latent_space import Traversal
-from galgen.trained import TrainedRun
+from galgen.runs import metrics as records
+from galgen.runs.encoded_survey import Latents, encode_part
+from galgen.runs.trained_run import TrainedRun
 from tests.conftest import SHARED
 
 FIGURES = sorted(path.stem for path in (CONF / "figure").glob("*.yaml"))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from galgen.data.surveys import CosmosDataModule
+from galgen.data.survey_modules import CosmosDataModule
 from galgen.models.vae import VAE
-from galgen.records import read_metrics
+from galgen.runs.metrics import read_metrics
 from tests.conftest import only_run
 from tests.test_train import assert_same_training
 

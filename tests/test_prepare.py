@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galgen.config import instantiate
+from galgen.config.targets import instantiate
+from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.stamps import StampFile
 from galgen.prepare import training_command
 from tests.conftest import SHARED, discs, only_run
 
@@ -21,7 +21,7 @@ NARROW = ["model.width=4", "trainer.max_epochs=1", "data.batch_size=8", "callbac
 
 def check_no_leak(data_file) -> dict:
     """Check the split that a run remembers against the stamp file's parents."""
-    from galgen.data.parts import split_by_parent
+    from galgen.data.batch import split_by_parent
 
     remembered = json.loads((only_run() / "data.json").read_text())
     parents = StampFile(data_file).columns["galaxy_id"]

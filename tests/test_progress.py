@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from galgen import callbacks, progress
-from galgen.progress import duration
+from galgen.training import callbacks, progress
+from galgen.training.progress import duration
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_bar_shows_the_whole_training(command, small, pulling_the_plug, monkey
 
     monkeypatch.setattr(progress.TrainingProgress, "_show", watched)
     arguments = [word for word in small if not word.startswith("callbacks.progress")]
-    monkeypatch.setattr("galgen.training.sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("galgen.training.fit.sys.stdout.isatty", lambda: True, raising=False)
     if cut:
         with pulling_the_plug(5):
             assert command("train", *arguments)[0] == 1
@@ -73,7 +73,7 @@ def test_a_bar_shows_the_whole_training(command, small, pulling_the_plug, monkey
 
 def test_a_fit_says_how_far_it_is(command, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "copy")
-    code, printed = command("fit_flow", f"run={run}", "fit=[flow]", "max_epochs=40", "patience=99")
+    code, printed = command("fit_prior", f"run={run}", "fit=[flow]", "max_epochs=40", "patience=99")
     assert code == 0, printed
     lines = [line for line in printed.splitlines() if line.startswith("flow: epoch")]
     assert len(lines) == 2

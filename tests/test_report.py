@@ -13,13 +13,14 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from galgen import records, runs
-from galgen.config import instantiate
+from galgen.config.targets import instantiate
 from galgen.import_weights import write_run
-from galgen.pages import facts
-from galgen.pages.page import run_page
 from galgen.report import out_file
-from galgen.runs import find_runs
+from galgen.reports import facts
+from galgen.reports.page import run_page
+from galgen.runs import directory as runs
+from galgen.runs import metrics as records
+from galgen.runs.directory import find_runs
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = [

@@ -24,11 +24,11 @@ import torch
 from omegaconf import OmegaConf
 
 import galgen
-from galgen.checkpoints import read_checkpoint
-from galgen.config import CONF
+from galgen.config.paths import CONF
 from galgen.errors import GalgenError
-from galgen.records import read_metrics
-from galgen.runs import find_runs
+from galgen.models.checkpoints import read_checkpoint
+from galgen.runs.directory import find_runs
+from galgen.runs.metrics import read_metrics
 from tests.conftest import only_run, small_training, write_discs
 from tests.test_config import COMMANDS
 from tests.test_sweeps import records_of
@@ -38,7 +38,13 @@ EPOCHS = 12
 FORKS = multiprocessing.get_context("forkserver")
 """Makes processes that need not import torch anew."""
 FORKS.set_forkserver_preload(
-    ["galgen.train", "galgen.callbacks", "galgen.models.vae", "galgen.data.surveys", "pytest"]
+    [
+        "galgen.train",
+        "galgen.training.callbacks",
+        "galgen.models.vae",
+        "galgen.data.survey_modules",
+        "pytest",
+    ]
 )
 
 
@@ -356,7 +362,7 @@ def test_an_evil_checkpoint_is_not_gone_on_with(command, small):
     ("key", "node"),
     [
         ("model.likelihood", {"_target_": "os.mkdir", "_args_": ["executed"]}),
-        ("data.transform", {"_target_": "galgen.config.os.mkdir", "_args_": ["executed"]}),
+        ("data.transform", {"_target_": "galgen.config.command.os.mkdir", "_args_": ["executed"]}),
         ("logger", {"_target_": "subprocess.Popen", "_args_": [["mkdir", "executed"]]}),
         (
             "callbacks.last",
@@ -384,4 +390,4 @@ def test_an_evil_config_is_refused_and_never_executed(command, copy, name, key, 
     assert "Traceback" not in printed
     if name != "compare":  # which makes nothing of what a config describes
         assert code == 1
-        assert "refused" in printed or "there is no galgen.config.os" in printed
+        assert "refused" in printed or "there is no galgen.config.command.os" in printed

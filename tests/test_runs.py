@@ -6,9 +6,9 @@ import pytest
 from filelock import FileLock
 from omegaconf import OmegaConf
 
-from galgen.config import instantiate
+from galgen.config.targets import instantiate
 from galgen.errors import GalgenError
-from galgen.runs import Run, read_config, stored_form
+from galgen.runs.directory import Run, read_config, stored_form
 
 
 def test_a_name_follows_from_the_content_alone(composed):

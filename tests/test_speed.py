@@ -10,10 +10,11 @@ import torch
 from pytorch_lightning import Trainer
 
 from experiments.throughput.measure import MODELS, flop_of_training
-from galgen.config import CONF, instantiate
-from galgen.data.parts import Batch
+from galgen.config.paths import CONF
+from galgen.config.rules import check_rules
+from galgen.config.targets import instantiate
+from galgen.data.batch import Batch
 from galgen.models.vae import VAE
-from galgen.rules import check_rules
 from tests.conftest import only_run
 from tests.test_train import trained_weights
 

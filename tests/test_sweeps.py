@@ -11,13 +11,13 @@ import pytest
 from filelock import FileLock
 from joblib.externals.loky import get_reusable_executor
 
-from galgen import devices
-from galgen.devices import hold_gpus, jobs_at_once
-from galgen.objectives import quantity
-from galgen.records import read_metrics
-from galgen.runs import find_runs
-from galgen.sweep_records import Record
-from galgen.sweep_table import summary, table
+from galgen.runs.directory import find_runs
+from galgen.runs.metrics import read_metrics
+from galgen.sweeps import gpus as devices
+from galgen.sweeps.gpus import hold_gpus, jobs_at_once
+from galgen.sweeps.job_records import JobRecord
+from galgen.sweeps.objective import quantity
+from galgen.sweeps.table import summary, table
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_search_proposes_values_and_goes_by_the_loss(command, tiny):
     assert "2 done, 2 of them before" in printed
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "stacked"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_one_sweep_started_twice_at_once_trains_each_job_once(tiny, launcher):
     words = [sys.executable, "-m", "galgen.train", *tiny, "model.norm=group", "seed=0,1"]
     words += [f"launcher={launcher}", "trainer.max_epochs=3"]
@@ -169,10 +169,10 @@ def test_gpus_are_handed_out_to_as_many_jobs_as_they_take(monkeypatch, tmp_path)
 
 def test_the_summary_counts_and_names_the_best():
     records = [
-        Record(0, [], "done", "runs/a", best=2.0),
-        Record(1, [], "done", "runs/b", best=1.0, skipped=True),
-        Record(2, [], "done", "runs/c", best=float("nan")),
-        Record(3, ["x=1"], "failed"),
+        JobRecord(0, [], "done", "runs/a", best=2.0),
+        JobRecord(1, [], "done", "runs/b", best=1.0, skipped=True),
+        JobRecord(2, [], "done", "runs/c", best=float("nan")),
+        JobRecord(3, ["x=1"], "failed"),
     ]
     said = summary(records)
     assert said == "sweep: 3 done, 1 failed, 1 of them before; best so far 1 in runs/b"
@@ -204,8 +204,8 @@ def test_objectives_are_compared_where_they_are_one_quantity(composed, varied, s
     other = quantity(composed("run_dir=y", "run_name=y", *(f"{k}={v}" for k, v in varied.items())))
     assert (one == other) == same
     records = [
-        Record(0, [], "done", "runs/a", best=2.0, quantity=one),
-        Record(1, [], "done", "runs/b", best=1.0, quantity=other),
+        JobRecord(0, [], "done", "runs/a", best=2.0, quantity=one),
+        JobRecord(1, [], "done", "runs/b", best=1.0, quantity=other),
     ]
     assert best in summary(records)
     assert ("best so far" in summary(records)) == same
@@ -214,7 +214,9 @@ def test_objectives_are_compared_where_they_are_one_quantity(composed, varied, s
 
 
 def test_the_best_of_a_search_that_maximises_is_the_largest():
-    records = [Record(i, [], "done", f"runs/{i}", best=float(i), maximise=True) for i in range(3)]
+    records = [
+        JobRecord(i, [], "done", f"runs/{i}", best=float(i), maximise=True) for i in range(3)
+    ]
     assert "best so far 2 in runs/2" in summary(records)
 
 

@@ -16,12 +16,12 @@ import torch
 from filelock import FileLock
 
 import galgen
-from galgen.callbacks import SeedSteps
-from galgen.config import instantiate
+from galgen.config.targets import instantiate
 from galgen.models.losses import Loss
 from galgen.models.vae import VAE
-from galgen.records import read_metrics
-from galgen.runs import read_config
+from galgen.runs.directory import read_config
+from galgen.runs.metrics import read_metrics
+from galgen.training.callbacks import SeedSteps
 from tests.conftest import SHARED, discs, only_run
 
 SEED_LAYOUT = SHARED / "data" / "seed_layout"
@@ -382,8 +382,8 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["beta_schedule=table"], "beta_schedule.values"),
         (["callbacks.best.monitr=x"], "did you mean 'monitor'?"),
         (["model._target_=os.system"], "refused"),
-        (["model._target_=galgen.config.Path"], "refused"),
-        (["model._target_=galgen.config.os.system"], "there is no"),
+        (["model._target_=galgen.config.command.Path"], "refused"),
+        (["model._target_=galgen.config.command.os.system"], "there is no"),
         (["model._target_=galgen.models.vae.VEA"], "there is no galgen.models.vae.VEA"),
         (["data.file=["], "data.file"),
         (["model=_vae"], "is no model"),

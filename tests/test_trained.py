@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 import galgen
 from galgen.errors import GalgenError
-from galgen.trained import TrainedRun
+from galgen.runs.trained_run import TrainedRun
 from tests.conftest import discs
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from pytorch_lightning import Trainer
 
-from galgen import callbacks
+from galgen.config.rules import check_rules
+from galgen.config.trainer_rules import RULES, seconds
 from galgen.errors import GalgenError
 from galgen.models.vae import VAE
-from galgen.records import read_metrics
-from galgen.rules import check_rules
-from galgen.runs import is_finished
-from galgen.trainer_rules import RULES, seconds
+from galgen.runs.directory import is_finished
+from galgen.runs.metrics import read_metrics
+from galgen.training import callbacks
 from tests.conftest import only_run
 from tests.test_train import assert_same_training
 

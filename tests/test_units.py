@@ -7,14 +7,15 @@ import pytest
 import torch
 
 import galgen
-from galgen import fitted_priors
-from galgen.config import CONF, instantiate
+from galgen.config.paths import CONF
+from galgen.config.rules import check_fit
+from galgen.config.targets import instantiate
 from galgen.data.noise_level import noise_level
+from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
-from galgen.evaluation.morphology import measure
-from galgen.rules import check_fit
+from galgen.evaluation.morphology.measure import measure
+from galgen.priors import fitted as fitted_priors
 from tests.conftest import discs, train_once
 
 UNITS = {"uJy": 1.0, "nJy": 1e3, "W/m2/Hz": 1e-32, "erg/s/cm2/A": 1e-20}
@@ -94,7 +95,7 @@ def fitted(tmp_path_factory) -> dict[str, Path]:
     """Train a model and fit every prior, in two units."""
     from hydra import compose, initialize_config_dir
 
-    from galgen.fitting import Fit
+    from galgen.training.fit_priors import Fit
 
     found = {}
     for name in ("uJy", "erg/s/cm2/A"):
@@ -104,7 +105,7 @@ def fitted(tmp_path_factory) -> dict[str, Path]:
         run = train_once(folder, *data, "likelihood=noise_aware", "seed=3")
         small = ["max_epochs=5", "batch_size=32", "gmm.components=2", "flow.width=8"]
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("fit_flow", [f"run={run}", *small])
+            config = compose("fit_prior", [f"run={run}", *small])
         fit = Fit(galgen.load(run), config)
         for kind in fitted_priors.PRIORS:
             fit.prior(kind)

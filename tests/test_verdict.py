@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.data.batch import Batch
 from galgen.data.edges import edge_level
-from galgen.data.parts import Batch
 from galgen.data.transforms import Peak, Physical
-from galgen.verdict import cautions, checkerboard, edge_share, judge, summary
+from galgen.runs.verdict import cautions, checkerboard, edge_share, judge, summary
 from tests.conftest import discs
 
 SIGMA = 0.1
@@ -172,7 +172,7 @@ def test_a_training_ends_with_a_verdict_which_the_commands_repeat(command, train
         ("plot", "out=pictures"),
         ("generate", "n=2", "redshift=1", "out=m.h5"),
         ("export", "format=torchscript"),
-        ("fit_flow", "fit=[gmm]", "gmm.components=1"),
+        ("fit_prior", "fit=[gmm]", "gmm.components=1"),
     ):
         code, printed = command(name, f"run={run}", *words)
         assert code == 0, printed

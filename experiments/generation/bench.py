@@ -12,12 +12,13 @@ from rich.table import Table
 
 from experiments.loading.bench import peak_memory
 from experiments.machine import machine
-from galgen.catalogue.galaxies import Catalogue
-from galgen.config import CONF, instantiate
+from galgen.catalogues.rows import Catalogue
+from galgen.config.paths import CONF
+from galgen.config.targets import instantiate
 from galgen.generate import write
 from galgen.import_weights import write_run
-from galgen.runs import Run
-from galgen.trained import TrainedRun
+from galgen.runs.directory import Run
+from galgen.runs.trained_run import TrainedRun
 
 RESULTS = Path(__file__).parent / "results.json"
 DEMO = ("experiment=demo",)

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.machine import machine
-from galgen.data.sources.cosmos import CosmosSource
-from galgen.data.sources.simulated import SimulatedSource
 from galgen.data.stamp_writing import join_stamps, write_stamps
+from galgen.data.surveys.cosmos.source import CosmosSource
+from galgen.data.surveys.simulated import SimulatedSource
 
 RESULTS = Path(__file__).parent / "results.json"
 SIZE = 158

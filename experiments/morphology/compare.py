@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 
 from experiments.machine import machine
 from galgen import figures
-from galgen.data.stamps import StampFile
-from galgen.evaluation.galaxy import Galaxy
-from galgen.evaluation.morphology import Flag, measure
-from galgen.evaluation.segmentation import detect
+from galgen.data.stamp_file import StampFile
+from galgen.evaluation.morphology.galaxy import Galaxy
+from galgen.evaluation.morphology.measure import Flag, measure
+from galgen.evaluation.morphology.segmentation import detect
 
 HERE = Path(__file__).parent
 GALAXIES = {"real": 100, "simulated": 200}

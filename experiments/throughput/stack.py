@@ -3,9 +3,9 @@
 import time
 
 import torch
+from galgen.models.stack import Step, compute
 
 from experiments.throughput.measure import GPU, MODELS, random_batch
-from galgen.models.stack import Step, compute
 
 MEMBERS, BATCH, STEPS = 8, 64, 5
 DEVICE = "cuda" if GPU else "cpu"

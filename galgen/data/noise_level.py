@@ -3,7 +3,7 @@
 import numpy as np
 
 from galgen.data.edges import edge_pixels
-from galgen.data.stamps import StampFile
+from galgen.data.stamp_file import StampFile
 from galgen.errors import GalgenError
 
 FAINT = 0.003

@@ -22,9 +22,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from galgen.data.sources.source import Source
+from galgen.data.stamp_file import StampFile, read_left_out, shard_identity
 from galgen.data.stamp_writing import join_stamps, write_stamps
-from galgen.data.stamps import StampFile, read_left_out, shard_identity
+from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError, Unreadable
 from galgen.files import reading, write_text
 
@@ -33,7 +33,7 @@ _worker = SimpleNamespace(source=None, stopped=False, state="idle")
 """What a process that draws remembers between shards, and what it does: it is `idle`, `drawing` (or
 waiting for a shard that another process draws), or `writing`."""
 
-TOGETHER = 64
+BLOCK = 64
 """Stamps that a process holds at a time."""
 
 
@@ -261,11 +261,11 @@ def _draw_shard(path: Path, numbers: range) -> None:
 
 def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.ndarray]]:
     """Draw candidates, a few at a time."""
-    for start in range(0, len(numbers), TOGETHER):
+    for start in range(0, len(numbers), BLOCK):
         _worker.state = "drawing"
         if _worker.stopped:
             sys.exit()
-        block, failed = _worker.source.draw(numbers[start : start + TOGETHER])
+        block, failed = _worker.source.draw(numbers[start : start + BLOCK])
         _worker.state = "writing"
         left_out.update({str(number): reason for number, reason in failed.items()})
         if len(block["image"]):

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from galgen.data.stamps import SCHEMA, shard_identity
+from galgen.data.stamp_file import SCHEMA, shard_identity
 from galgen.files import written_whole
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from galgen.data.parts import Batch
+from galgen.data.batch import Batch
 
 
 class Transform:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from galgen.data.stamps import known_redshifts
-from galgen.draws import CHOICE, uniform
+from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
 from galgen.evaluation import metrics, sersic
 from galgen.evaluation.features import FeatureEncoder
@@ -18,10 +17,11 @@ from galgen.evaluation.observation import Observation
 from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_redshifts
-from galgen.latents import encode_part
 from galgen.models.vae import NORMAL, in_blocks
-from galgen.trained import TrainedRun
-from galgen.verdict import PEDESTAL, edge_share, spread
+from galgen.priors.random_numbers import CHOICE, uniform
+from galgen.runs.encoded_survey import encode_part
+from galgen.runs.trained_run import TrainedRun
+from galgen.runs.verdict import PEDESTAL, edge_share, level, spread
 
 FEW = 500
 """Galaxies whose evidence is computed."""
@@ -31,7 +31,7 @@ SHOWN = 64
 """Galaxies of each sample that are kept as images."""
 CODED = 5000
 """Test galaxies whose latents are told from a prior's."""
-ENCODED_TOGETHER = 2048
+ENCODE_BLOCK = 2048
 ROWS, NEIGHBOURS = 6, 6
 """Generated galaxies that are shown beside so many of the training's."""
 VERSIONS = ("galgen", "torch", "numpy", "scipy", "scikit-learn", "galsim")
@@ -109,6 +109,7 @@ class Evaluation:
         for prior in self.priors:
             self._score_prior(prior)
         self._score_controls()
+        self._note_pedestals()
         facts = self._facts() | self._scored() | self._likelihoods()
         wavenumber = power_spectrum(self.images["real"][:1])[0]
         neighbours = {prior: self._neighbours(prior) for prior in self.priors if self.encoder}
@@ -216,7 +217,7 @@ class Evaluation:
             return
         self.encoder = FeatureEncoder(images, targets)
         part = np.arange(len(self.run.survey.parts["train"]))
-        blocks = np.array_split(part, -(-len(part) // ENCODED_TOGETHER))
+        blocks = np.array_split(part, -(-len(part) // ENCODE_BLOCK))
         self.training_features = np.concatenate(
             [self.encoder(self.observation.real("train", block)) for block in blocks]
         )
@@ -290,7 +291,7 @@ class Evaluation:
         columns = [latent.to(model.device)]
         if model.conditional:
             columns.append(model.tensor(self.latents.redshift[positions]))
-        images = self.run.physical(in_blocks(model.decode, model.decoded_together, 0, *columns))
+        images = self.run.physical(in_blocks(model.decode, model.decode_block, 0, *columns))
         seen = self.observation.generated(images, positions, seed=CONTROL)
         self._keep(self._measure("posterior", seen, "test", positions), seen)
 
@@ -323,14 +324,12 @@ class Evaluation:
             if edge and edge["median"] > PEDESTAL:
                 self.notes.append(
                     f"generated galaxies of prior={prior} stand on a pedestal: "
-                    f"{edge['median']:.0%} of their light (5 to 95 %: {edge['low']:.0%} to "
-                    f"{edge['high']:.0%}) is a constant level, which counts as background where "
-                    "galaxies are measured"
+                    f"{level(edge, 'their')}, which counts as background where galaxies are "
+                    "measured"
                 )
 
     def _likelihoods(self) -> dict:
         self.report("reconstructions and evidence")
-        self._note_pedestals()
         latents, run = self.latents, self.run
         priors = [prior for prior in self.priors if prior != "two_stage"]  # which has no density
         bound = evidence(run, self.positions[:FEW], priors)

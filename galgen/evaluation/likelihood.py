@@ -10,9 +10,9 @@ from torch.distributions import Normal
 
 from galgen.models.likelihoods import SquaredError
 from galgen.models.vae import kl_to_standard_normal
-from galgen.trained import PEAK, TrainedRun
+from galgen.runs.trained_run import PEAK, TrainedRun
 
-TOGETHER = 64
+BLOCK = 64
 """Galaxies at a time."""
 MAGNITUDES = (0, 22, 23.5, 24.5, 99)
 """Edges of the bins in which the noise is checked."""
@@ -31,8 +31,8 @@ def reconstruction(run: TrainedRun, positions: np.ndarray) -> dict[str, float | 
         and that by magnitude.
     """
     rows = [
-        _residuals(run, positions[start : start + TOGETHER])
-        for start in range(0, len(positions), TOGETHER)
+        _residuals(run, positions[start : start + BLOCK])
+        for start in range(0, len(positions), BLOCK)
     ]
     error, zero, chi2, product, square = (
         np.concatenate(column) for column in zip(*rows, strict=True)
@@ -83,8 +83,8 @@ def evidence(
     collected = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for start in range(0, len(positions), TOGETHER):
-            batch = _batch(run, positions[start : start + TOGETHER])
+        for start in range(0, len(positions), BLOCK):
+            batch = _batch(run, positions[start : start + BLOCK])
             constant = 0.5 * batch.image[0].numel() * math.log(math.pi * beta) if squared else 0.0
             collected.append(
                 _weights(run, batch, priors, draws, beta if squared else 1.0, constant)

@@ -17,7 +17,7 @@ from sklearn.neighbors import NearestNeighbors
 
 NEIGHBOURS = 5
 """Of precision, recall, density and coverage."""
-TOGETHER = 1000
+BLOCK = 1000
 """Points whose distances to all others are held in memory."""
 FOLDS = 5
 BOOTSTRAPS = 100
@@ -125,7 +125,7 @@ def neighbourhoods(real: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS)
 
 def _inside(points: np.ndarray, centres: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Count for each point the spheres that it lies in."""
-    blocks = np.array_split(points, -(-len(points) // TOGETHER))
+    blocks = np.array_split(points, -(-len(points) // BLOCK))
     return np.concatenate([(cdist(block, centres) <= radius).sum(axis=1) for block in blocks])
 
 

@@ -6,9 +6,9 @@ import torch
 from scipy import fft
 
 from galgen.data.edges import edge_pixels
-from galgen.data.sources.noise import noise_image
+from galgen.data.surveys.noise import noise_image
 from galgen.data.transforms import crop
-from galgen.trained import PEAK, TrainedRun
+from galgen.runs.trained_run import PEAK, TrainedRun
 
 CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")
 """Statistics whose mean distance is the headline."""
@@ -18,7 +18,7 @@ SURVIVING = ("sigma", "ellipticity", "rho4", "half_light_radius")
 """Statistics that noise hardly changes; noisy galaxies are compared with noiseless ones by them."""
 CORRELATED = ("simulated", "cosmos", "deepfield")
 """Surveys whose noise is that of the COSMOS mosaics."""
-READ_TOGETHER = 256
+READ_BLOCK = 256
 
 
 class Observation:
@@ -77,7 +77,7 @@ class Observation:
         positions = np.arange(len(self.survey.parts[part]))
         if not self.noiseless:
             return positions
-        blocks = np.array_split(positions, -(-len(positions) // READ_TOGETHER))
+        blocks = np.array_split(positions, -(-len(positions) // READ_BLOCK))
         seen = np.concatenate([self._real(part, b).any(axis=(1, 2)) for b in blocks if len(b)])
         if not seen.all():
             self.notes.append(
@@ -89,8 +89,8 @@ class Observation:
     def real(self, part: str, positions: np.ndarray) -> np.ndarray:
         """Return galaxies of a part by their positions (n,) in it, as they are measured."""
         blocks = [
-            self._real(part, positions[start : start + READ_TOGETHER])
-            for start in range(0, len(positions), READ_TOGETHER)
+            self._real(part, positions[start : start + READ_BLOCK])
+            for start in range(0, len(positions), READ_BLOCK)
         ]
         return np.concatenate(blocks)
 

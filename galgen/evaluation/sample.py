@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galgen.evaluation.morphology import count_flags, measure
+from galgen.evaluation.morphology.measure import count_flags, measure
 
 
 @dataclass
@@ -14,7 +14,7 @@ class Sample:
 
     name: str
     columns: dict[str, np.ndarray]
-    """Of `galgen.evaluation.morphology.measure`, and `log_flux`; (N,) each."""
+    """Of `galgen.evaluation.morphology.measure.measure`, and `log_flux`; (N,) each."""
     redshift: np.ndarray | None = None
     """(N,)"""
     features: np.ndarray | None = None

@@ -47,7 +47,7 @@ class FancyCVAE(CVAE):
         """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL.
 
         Args:
-            batch: `galgen.data.parts.Batch`, with redshifts.
+            batch: `galgen.data.batch.Batch`, with redshifts.
             beta: weight of the KL.
             noise: standard normal, (N, latent_dim).
         """

@@ -13,12 +13,12 @@ from scipy.special import ndtri
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from galgen.beta_schedules import Constant
-from galgen.draws import LATENT, uniform
+from galgen.data.share import Share
+from galgen.models.beta_schedules import Constant
 from galgen.models.likelihoods import SquaredError
 from galgen.models.losses import EpochMeans, Loss
 from galgen.models.networks import Decoder, Encoder
-from galgen.shares import Share
+from galgen.priors.random_numbers import LATENT, uniform
 
 OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "none": nn.Identity}
 """Activations that turn the decoder's last layer into an image."""
@@ -26,13 +26,13 @@ OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "none": nn.Identity}
 LOG_VARIANCE = (-20.0, 10.0)
 """Bounds of the posterior's log-variance; without them the KL of the first steps overflows."""
 
-DECODED_TOGETHER = 16
+DECODE_BLOCK = 16
 """`sample` decodes in blocks of this size, aligned to the galaxy number, because the last bits of
 a convolution depend on the batch size and galaxy i must not. They stay in a CPU's cache."""
-DECODED_ON_ACCELERATORS = 256
-"""As `DECODED_TOGETHER`, where fewer would leave most of the device idle."""
+DECODE_BLOCK_GPU = 256
+"""As `DECODE_BLOCK`, where fewer would leave most of the device idle."""
 
-MADE_TOGETHER = 256
+LATENT_BLOCK = 256
 """`sample` draws latents from fitted priors in blocks of this size, for the same reason."""
 MONITOR = "val/loss"
 """Metric that a plateau schedule goes by."""
@@ -75,7 +75,7 @@ class VAE(LightningModule):
     psf_free = False
     """Whether images are those in front of the telescope, without its PSF."""
     priors: Mapping[str, nn.Module] = MappingProxyType({})
-    """Fitted priors by name: `galgen.models.latent_prior.LatentPrior` and alike."""
+    """Fitted priors by name: `galgen.priors.base.LatentPrior` and alike."""
 
     image_channels = 1
     encoder_conditions = 0
@@ -204,7 +204,7 @@ class VAE(LightningModule):
 
         Returns:
             Images (n, H, W), on the model's device, on the scale of the run's transform, which
-            `galgen.trained.TrainedRun.physical` undoes.
+            `galgen.runs.trained_run.TrainedRun.physical` undoes.
 
         Raises:
             ValueError: if the prior is unknown, a number out of range, a redshift negative or not
@@ -213,12 +213,12 @@ class VAE(LightningModule):
         redshift = self._wanted_redshift(redshift, n)
         latent = self.draw_latents(n, redshift, prior, seed, start, conditions)
         columns = (latent,) if redshift is None else (latent, redshift)
-        return in_blocks(self.decode, self.decoded_together, start, *columns)
+        return in_blocks(self.decode, self.decode_block, start, *columns)
 
     @property
-    def decoded_together(self) -> int:
+    def decode_block(self) -> int:
         """Galaxies that are decoded in a block on this device."""
-        return DECODED_TOGETHER if self.device.type == "cpu" else DECODED_ON_ACCELERATORS
+        return DECODE_BLOCK if self.device.type == "cpu" else DECODE_BLOCK_GPU
 
     @torch.no_grad()
     def draw_latents(
@@ -257,7 +257,7 @@ class VAE(LightningModule):
         columns = [self._column(name, known.get(name), n) for name in fitted.condition_names]
         noise = standard_normal(seed, n, fitted.noise_dim, start).to(self.device)
         rows = torch.stack(columns, dim=1).float() if columns else noise.new_empty(n, 0)
-        return in_blocks(fitted, MADE_TOGETHER, start, noise, rows)
+        return in_blocks(fitted, LATENT_BLOCK, start, noise, rows)
 
     def encoder_plane(self, image: ArrayLike) -> Tensor:
         """Return images (N, H, W) as the encoder sees them.
@@ -341,7 +341,7 @@ class VAE(LightningModule):
         """Return the loss of a batch: reconstruction term + beta * KL.
 
         Args:
-            batch: `galgen.data.parts.Batch`.
+            batch: `galgen.data.batch.Batch`.
             beta: weight of the KL.
         """
         return self.loss_with(batch, beta, self.noise(batch))

@@ -7,7 +7,7 @@ from galgen import figures
 from galgen.evaluation.evaluation import Result
 from galgen.evaluation.scores import redshift_bins
 from galgen.figures import Display
-from galgen.trained import TrainedRun
+from galgen.runs.trained_run import TrainedRun
 
 IN_BINS = ("log_flux", "sigma", "concentration", "ellipticity")
 """Statistics that are drawn by redshift, where they are compared."""

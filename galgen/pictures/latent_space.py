@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from galgen import figures
 from galgen.errors import GalgenError
-from galgen.latents import Latents, encode_part
 from galgen.pictures.picture import Picture, check_positive
 from galgen.pictures.saving import FORMATS, save_all
-from galgen.trained import TrainedRun
+from galgen.runs.encoded_survey import Latents, encode_part
+from galgen.runs.trained_run import TrainedRun
 
 LEGIBLE_PAIRS = 6
 """Dimensions in a corner plot that can be read at page width."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.data.parts import PARTS
-from galgen.draws import CHOICE, uniform
+from galgen.data.batch import PARTS
 from galgen.errors import GalgenError
 from galgen.figures import Display
 from galgen.pictures.saving import FORMATS, save_all
-from galgen.trained import TrainedRun
+from galgen.priors.random_numbers import CHOICE, uniform
+from galgen.runs.trained_run import TrainedRun
 
 
 class Picture:

@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from galgen.data.sources.cosmos import CosmosSource, _convolved
-from galgen.data.sources.release import Release
-from galgen.data.stamps import StampFile
+from galgen.data.stamp_file import StampFile
+from galgen.data.surveys.cosmos.release import Release
+from galgen.data.surveys.cosmos.source import CosmosSource, _convolved
 from galgen.errors import GalgenError
 from tests.conftest import SHARED
 

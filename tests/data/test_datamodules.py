@@ -8,10 +8,11 @@ import pytest
 import torch
 from lightning_fabric.utilities import move_data_to_device
 
-from galgen.config import CONF, instantiate
-from galgen.data.parts import Batch, EpochBatches, Share, split_by_parent
+from galgen.config.paths import CONF
+from galgen.config.targets import instantiate
+from galgen.data.batch import Batch, EpochBatches, Share, split_by_parent
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.surveys import CosmosDataModule, DeepFieldDataModule
+from galgen.data.survey_modules import CosmosDataModule, DeepFieldDataModule
 from galgen.data.transforms import Asinh, Peak, dihedral
 from galgen.errors import GalgenError
 from galgen.models.vae import VAE

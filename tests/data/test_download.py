@@ -18,8 +18,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from galgen.data.sources import download as module
-from galgen.data.sources.download import download, fetch_release, unpack
+from galgen.data.surveys.cosmos import download as module
+from galgen.data.surveys.cosmos.download import download, fetch_release, unpack
 from galgen.errors import GalgenError
 
 NAME = "COSMOS_25.2_training_sample"

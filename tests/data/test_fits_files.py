@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from galgen.data.sources.catalogue import read_catalogue
-from galgen.data.sources.fits_files import split
-from galgen.data.sources.mosaic import Mosaic
+from galgen.data.surveys.fits_files import split
+from galgen.data.surveys.mosaic.catalogue import read_catalogue
+from galgen.data.surveys.mosaic.mosaic import Mosaic
 from galgen.errors import GalgenError, Unreadable
 
 SHAPE = 40, 50

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from galgen.data.sources.geometry import pixel_scale, read_wcs
+from galgen.data.surveys.mosaic.geometry import pixel_scale, read_wcs
 from galgen.errors import GalgenError
 
 SHAPE = 200, 300

@@ -14,10 +14,10 @@ from astropy.table import MaskedColumn, Table
 from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
-from galgen.data.sources import detection
-from galgen.data.sources.catalogue import read_catalogue
-from galgen.data.sources.cutouts import MosaicSource
-from galgen.data.sources.mosaic import Mosaic
+from galgen.data.surveys.mosaic import detection
+from galgen.data.surveys.mosaic.catalogue import read_catalogue
+from galgen.data.surveys.mosaic.mosaic import Mosaic
+from galgen.data.surveys.mosaic.source import MosaicSource
 from galgen.errors import GalgenError
 from tests.conftest import SHARED
 

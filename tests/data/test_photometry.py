@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galgen.data.sources.photometry import canonical, parse_unit, zero_point
+from galgen.data.surveys.photometry import canonical, parse_unit, zero_point
 
 F160W = {"PHOTFLAM": 1.9275602e-20, "PHOTPLAM": 15369.176}
 SQUARE = (0.1 / 206264.80625) ** 2

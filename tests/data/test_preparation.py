@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from galgen.data.preparation import prepare
-from galgen.data.sources.source import Source
-from galgen.data.stamps import StampFile
+from galgen.data.stamp_file import StampFile
+from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError
 
 SCRIPT = """

@@ -9,11 +9,11 @@ import pytest
 from astropy.cosmology import Planck18
 from scipy.signal import fftconvolve
 
-from galgen.config import instantiate
+from galgen.config.targets import instantiate
 from galgen.data.preparation import prepare
-from galgen.data.sources import simulated
-from galgen.data.sources.simulated import SimulatedSource, draw_parameters
-from galgen.data.stamps import StampFile
+from galgen.data.stamp_file import StampFile
+from galgen.data.surveys import simulated
+from galgen.data.surveys.simulated import SimulatedSource, draw_parameters
 
 
 def draw(numbers, image_size, seed, **arguments):

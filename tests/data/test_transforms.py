@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.data.parts import Batch
+from galgen.data.batch import Batch
 from galgen.data.transforms import Asinh, Peak, Physical, crop, dihedral
 
 IMAGE = torch.randn(4, 6, 6, generator=torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from galgen.evaluation.apertures import Apertures, CurveOfGrowth, Cutout
+from galgen.evaluation.morphology.apertures import Apertures, CurveOfGrowth, Cutout
 
 Y, X = np.mgrid[:121, :121]
 SHAPES = {"circle": (1.0, 0.0), "ellipse": (0.5, 0.7)}

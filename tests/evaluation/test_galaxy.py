@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from galgen.evaluation.galaxy import second_moments
+from galgen.evaluation.morphology.galaxy import second_moments
 
 
 def test_second_moments_are_weighted_means():

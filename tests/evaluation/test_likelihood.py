@@ -8,9 +8,9 @@ import torch
 from scipy.stats import multivariate_normal
 from torch.distributions import Normal
 
-from galgen.beta_schedules import Constant
-from galgen.data.parts import Batch
+from galgen.data.batch import Batch
 from galgen.evaluation.likelihood import evidence, reconstruction
+from galgen.models.beta_schedules import Constant
 from galgen.models.likelihoods import Gaussian, NoiseAware, SquaredError
 
 SIDE, N, SIGMA = 4, 70, 0.5

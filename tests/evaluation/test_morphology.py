@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import brentq
 
 from galgen.evaluation import morphology
-from galgen.evaluation.morphology import Flag, count_flags, measure
+from galgen.evaluation.morphology.measure import Flag, count_flags, measure
 from tests.conftest import SHARED
 
 SCALE = 0.05
@@ -323,7 +323,7 @@ SAME_WITHIN = {
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real galaxies are absent")
 def test_real_galaxies_as_statmorph_measures_them():
     statmorph = pytest.importorskip("statmorph")
-    from galgen.evaluation.segmentation import detect
+    from galgen.evaluation.morphology.segmentation import detect
 
     folder = SHARED / "data" / "cosmos_f814w_100"
     release = galsim.RealGalaxyCatalog(

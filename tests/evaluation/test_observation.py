@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.signal import fftconvolve
 
-from galgen.data.sources.noise import cosmos_variance
+from galgen.data.surveys.noise import cosmos_variance
 from galgen.evaluation.observation import SURVIVING, Observation, convolve, edge_variance
-from galgen.trained import TrainedRun
+from galgen.runs.trained_run import TrainedRun
 
 RNG = np.random.default_rng(0)
 

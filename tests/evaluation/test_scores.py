@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from galgen.evaluation.features import FeatureEncoder
-from galgen.evaluation.morphology import Flag
+from galgen.evaluation.morphology.measure import Flag
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import RedshiftRegressor, score, score_redshifts
 from tests.conftest import discs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from galgen.evaluation.segmentation import detect
+from galgen.evaluation.morphology.segmentation import detect
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (3, 3)])

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from galgen.evaluation.apertures import Apertures, Cutout
-from galgen.evaluation.structure import asymmetry, centre_of_symmetry, fine_structure, window
+from galgen.evaluation.morphology.apertures import Apertures, Cutout
+from galgen.evaluation.morphology.structure import (
+    asymmetry,
+    centre_of_symmetry,
+    fine_structure,
+    window,
+)
 
 Y, X = np.mgrid[:101, :101]
 RADIUS = 14.0

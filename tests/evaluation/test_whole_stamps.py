@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galgen.evaluation.whole_stamps import half_light_radius
+from galgen.evaluation.morphology.whole_stamps import half_light_radius
 
 Y, X = np.mgrid[:101, :101]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from galgen.models.latent_prior import LatentPrior
+from galgen.priors.base import LatentPrior
 
 
 def learn(prior: LatentPrior, *batch: Tensor, steps: int = 200, lr: float = 1e-2) -> None:

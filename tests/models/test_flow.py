@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Normal
 from torch.utils.data import DataLoader, TensorDataset
 
-from galgen.models.flow import LatentFlow
+from galgen.priors.flow import LatentFlow
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from galgen.models.flow import LatentFlow
-from galgen.models.latent_prior import LatentPrior
-from galgen.models.two_stage import TwoStage
+from galgen.priors.base import LatentPrior
+from galgen.priors.flow import LatentFlow
+from galgen.priors.two_stage import TwoStage
 from tests.models.conftest import learn
 
 NAN = math.nan

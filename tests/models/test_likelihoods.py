@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from galgen.data.parts import Batch
+from galgen.data.batch import Batch
 from galgen.models.likelihoods import Gaussian, LearnedSigma, NoiseAware, SquaredError
 
 torch.manual_seed(0)

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
 
-from galgen.models.mixture import GaussianMixture
+from galgen.priors.mixture import GaussianMixture
 
 D, K = 3, 4
 

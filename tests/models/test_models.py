@@ -10,10 +10,11 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch.distributions import Normal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from galgen.config import CONF, instantiate
-from galgen.data.parts import Batch
+from galgen.config.paths import CONF
+from galgen.config.targets import instantiate
+from galgen.data.batch import Batch
 from galgen.models.vae import (
-    DECODED_TOGETHER,
+    DECODE_BLOCK,
     LOG_VARIANCE,
     VAE,
     kl_to_standard_normal,
@@ -84,8 +85,8 @@ def test_in_eval_mode_a_galaxy_does_not_depend_on_its_batch(model):
 
 def test_a_sampled_galaxy_depends_on_seed_and_number_alone(model):
     model.eval()
-    many = model.sample(DECODED_TOGETHER + 5, redshift=0.5, seed=4)
-    few = model.sample(DECODED_TOGETHER + 2, redshift=0.5, seed=4)
+    many = model.sample(DECODE_BLOCK + 5, redshift=0.5, seed=4)
+    few = model.sample(DECODE_BLOCK + 2, redshift=0.5, seed=4)
     assert torch.equal(many[: len(few)], few)
     assert not torch.equal(model.sample(2, redshift=0.5, seed=5), few[:2])
     assert model.sample(0, redshift=0.5).shape == (0, 48, 48)

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from galgen.models.cvae2 import CVAE2
-from galgen.models.flow import LatentFlow
-from galgen.models.mixture import GaussianMixture
-from galgen.models.two_stage import TwoStage
-from galgen.models.vae import DECODED_TOGETHER, MADE_TOGETHER, VAE, in_blocks
+from galgen.models.vae import DECODE_BLOCK, LATENT_BLOCK, VAE, in_blocks
+from galgen.priors.flow import LatentFlow
+from galgen.priors.mixture import GaussianMixture
+from galgen.priors.two_stage import TwoStage
 
 NAMES = ("redshift", "magnitude", "flux_radius")
 KINDS = ("flow", "gmm", "two_stage")
-N = MADE_TOGETHER + 60
+N = LATENT_BLOCK + 60
 
 
 def scattered_mixture(latent_dim: int, **arguments) -> GaussianMixture:
@@ -90,7 +90,7 @@ def test_a_latent_is_the_same_to_the_bit_at_any_start_and_number(cvae2, known, k
     whole = draw(0, N)
     assert whole.shape == (N, 3)
     assert whole.isfinite().all()
-    for start, n in ((0, 1), (0, 16), (7, 9), (MADE_TOGETHER - 3, 6), (MADE_TOGETHER, 60)):
+    for start, n in ((0, 1), (0, 16), (7, 9), (LATENT_BLOCK - 3, 6), (LATENT_BLOCK, 60)):
         assert torch.equal(draw(start, n), whole[start : start + n]), (start, n)
     assert draw(3, 0).shape == (0, 3)
     assert not torch.equal(draw(0, 5, seed=5), whole[:5])
@@ -98,7 +98,7 @@ def test_a_latent_is_the_same_to_the_bit_at_any_start_and_number(cvae2, known, k
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_galaxies_are_the_decoded_latents(cvae2, vae, known, kind):
-    n = DECODED_TOGETHER + 4
+    n = DECODE_BLOCK + 4
     redshift = known["redshift"][:n]
     images = cvae2.sample(n, redshift, kind, seed=2)
     latent = cvae2.draw_latents(n, redshift, kind, seed=2)

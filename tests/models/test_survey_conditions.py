@@ -8,8 +8,8 @@ import torch
 from scipy.special import ndtri
 from scipy.stats import kstest, norm, spearmanr
 
-from galgen.draws import REDSHIFT, uniform
-from galgen.models.survey_conditions import SurveyConditions
+from galgen.priors.conditions import SurveyConditions
+from galgen.priors.random_numbers import REDSHIFT, uniform
 from tests.models.conftest import learn
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from galgen.models.two_stage import TwoStage
+from galgen.priors.two_stage import TwoStage
 from tests.models.conftest import learn
 
 GAIN, BIAS, SIGMA = torch.tensor([2.0, 0.5]), torch.tensor([1.0, -1.0]), 0.3

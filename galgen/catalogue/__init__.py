@@ -1,1 +1,0 @@
-"""Catalogues of generated galaxies, and the files they are written to."""

@@ -1,0 +1,1 @@
+"""Catalogues of generated galaxies, and what else leaves galgen."""

@@ -1,0 +1,232 @@
+"""The galaxies of a catalogue: images and a table, a block at a time."""
+
+import hashlib
+import logging
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from galgen.data.edges import without_edge
+from galgen.data.surveys.photometry import canonical
+from galgen.errors import GalgenError
+from galgen.evaluation.morphology.whole_stamps import half_light_radius
+from galgen.files import sha256
+from galgen.models.vae import DECODE_BLOCK, NORMAL
+from galgen.priors.fitted import CONDITIONS, path_of
+from galgen.runs.conditions import Conditions
+from galgen.runs.trained_run import PEAK, TrainedRun
+from galgen.runs.verdict import cautions
+
+if TYPE_CHECKING:
+    from galgen.priors.conditions import SurveyConditions  # zuko, for those who need it
+
+log = logging.getLogger(__name__)
+
+RELATIVE = "relative brightness"
+"""Unit of images whose flux the peak normalisation threw away."""
+VERSIONS = ("galgen", "torch", "numpy")
+"""Packages whose versions a catalogue carries."""
+
+
+class Column(NamedTuple):
+    """A column of a catalogue's table."""
+
+    kind: str
+    """Type, as NumPy's `i8` or `f4`."""
+    unit: str
+    """As astropy.units reads it; empty where there is none."""
+    description: str
+
+
+class Catalogue:
+    """Galaxies `start` to `start + n - 1` that a run generates; each depends on (seed, number).
+
+    Args:
+        run: the trained run.
+        n: number of galaxies.
+        conditions: what they are asked for by.
+        seed: whole number from 0.
+        start: number of the first galaxy.
+        prior: what latents are drawn from.
+        learned: the survey's conditions, as fit_prior learned them: each galaxy's redshift,
+            magnitude and size are drawn of them, instead of `conditions`.
+        edge: `keep`, or `subtract` the level on which each galaxy stands.
+
+    Raises:
+        GalgenError: if the run has no such prior, or nothing that knows the learned conditions.
+
+    Attributes:
+        size: side of the images, px.
+        drawn: names of the conditions that galaxies are made with.
+        columns: of the table, by name.
+    """
+
+    def __init__(
+        self,
+        run: TrainedRun,
+        n: int,
+        conditions: Conditions | None = None,
+        seed: int = 0,
+        start: int = 0,
+        prior: str = NORMAL,
+        learned: "SurveyConditions | None" = None,
+        edge: str = "keep",
+    ):
+        self.run, self.n, self.learned, self.edge = run, n, learned, edge
+        self.conditions = conditions or Conditions({})
+        self.seed, self.start, self.prior = seed, start, prior
+        self.size = run.model.image_size
+        self.radius = "flux_radius" if run.pixel_scale else "flux_radius_px"
+        known = run.known_conditions(prior)  # raises of a prior that is missing, before any file
+        self.drawn = list(self.conditions.asked)
+        if learned is not None:
+            self.drawn = [name for name in learned.names if name in known]
+            if not self.drawn:
+                raise GalgenError(
+                    f"conditions=learned: neither {run.name} nor prior={prior} knows "
+                    f"{', '.join(learned.names)}. Use a prior that does, or leave conditions out"
+                )
+            ignored = [name for name in learned.names if name not in known]
+            if ignored:
+                log.warning(
+                    "%s: conditions=learned draws %s alone; neither the model nor prior=%s knows "
+                    "%s",
+                    *(run.name, ", ".join(self.drawn), prior, ", ".join(ignored)),
+                )
+        self.columns = self._columns()
+
+    def block(self, first: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Generate rows `first` to `stop - 1` of the catalogue.
+
+        Returns:
+            Images (stop - first, H, W) in the run's unit, float32, and the table, (stop - first,),
+            with the names of `columns`.
+        """
+        number, n = self.start + first, stop - first
+        table = np.zeros(n, [(name, column.kind) for name, column in self.columns.items()])
+        table["galaxy_id"] = np.arange(number, number + n)
+        table["seed"] = self.seed
+        source = self.conditions if self.learned is None else self.learned
+        values = source.draw(self.seed, number, n)
+        for name in self.drawn:
+            table[asked_name(name)] = values[name]
+        # As the table has them, rounded to float32.
+        drawn = {name: table[asked_name(name)] for name in self.drawn}
+        images = self.run.make(n, drawn, self.prior, self.seed, number)
+        if self.edge == "subtract":
+            images = without_edge(images)
+        for start in range(0, n, DECODE_BLOCK):  # few enough to stay in the processor's cache
+            rows = slice(start, start + DECODE_BLOCK)
+            table[self.radius][rows] = half_light_radius(above_edge(images[rows]))
+        table[self.radius] *= self.run.pixel_scale or 1
+        if "flux" in table.dtype.names:
+            flux = images.sum(axis=(1, 2), dtype=float)
+            table["flux"] = flux
+            if "magnitude" in table.dtype.names:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    table["magnitude"] = self.run.zero_point - 2.5 * np.log10(flux)
+        return images, table
+
+    @property
+    def unit(self) -> str:
+        """Unit of the images, as astropy.units reads it if it is one."""
+        return RELATIVE if self.run.unit == PEAK else canonical(self.run.unit)
+
+    @property
+    def image_description(self) -> str:
+        """What the images show."""
+        psf = (
+            "without the telescope's PSF" if self.run.model.psf_free else "through the survey's PSF"
+        )
+        scale = ""
+        if self.run.unit == PEAK:
+            scale = "; the brightest pixel of a galaxy of the survey is 1, the flux is not known"
+        edge = ", the level at the edge subtracted" if self.edge == "subtract" else ""
+        return f"light of a generated galaxy, {psf}, without noise{edge}{scale}"
+
+    @property
+    def cautions(self) -> list[str]:
+        """What the model's verdict says against the galaxies, in sentences."""
+        return [f"{caution[0].upper()}{caution[1:]}." for caution in cautions(self.run.verdict)]
+
+    def attributes(self) -> dict[str, str | int | float]:
+        """Say what the catalogue was made with and what its numbers mean."""
+        run, known = self.run, self.run.attributes
+        attributes = {
+            "survey": str(run.facts["survey"]),
+            "recipe": "generated by galgen, not observed",
+            "run": run.name,
+            "model": run.model.name,
+            "config_sha256": run.config_sha256,
+            "weights_sha256": run.model.weights_sha256,
+            "seed": self.seed,
+            "start": self.start,
+            "prior": self.prior,
+            "edge": self.edge,
+            "psf": "none" if run.model.psf_free else "the survey's",
+            "unit": self.unit,
+            "versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
+        }
+        if self.conditions.asked:
+            attributes["conditions"] = self.conditions.text
+        if self.learned is not None:
+            attributes["conditions"] = f"learned: {', '.join(self.drawn)}"
+            attributes["conditions_sha256"] = sha256(path_of(run.directory, CONDITIONS))
+        if self.prior != NORMAL:
+            attributes["prior_sha256"] = sha256(path_of(run.directory, self.prior))
+        if "band" in known:
+            attributes["band"] = known["band"]
+        for name in ("pixel_scale", "zero_point"):
+            if getattr(run, name) is not None:
+                attributes[name] = getattr(run, name)
+        return attributes
+
+    def identity(self) -> dict[str, str | int | float]:
+        """Say what the galaxies follow from, so that no other catalogue is resumed."""
+        identity = {**self.attributes(), "n": self.n}
+        for name, values in self.conditions.survey.items():
+            identity[f"{name} of"] = hashlib.sha256(values.tobytes()).hexdigest()
+        return identity
+
+    def _columns(self) -> dict[str, Column]:
+        size = "arcsec" if self.run.pixel_scale else "pix"
+        units = {"magnitude": "mag", "flux_radius": "arcsec"}
+        columns = {
+            "galaxy_id": Column(
+                "i8", "", "number of the galaxy; with seed and conditions it follows"
+            ),
+            "seed": Column("i8", "", "seed of the random numbers"),
+        }
+        for name in self.drawn:
+            told = f"{TOLD[name]} that the galaxy was asked for by"
+            columns[asked_name(name)] = Column("f4", units.get(name, ""), told)
+        if self.run.unit != PEAK:
+            columns["flux"] = Column("f4", self.unit, "sum of the image's pixels")
+        if self.run.zero_point is not None:
+            columns["magnitude"] = Column("f4", "mag", "AB magnitude of flux")
+        columns[self.radius] = Column(
+            "f4",
+            size,
+            "radius of the circle that holds half of the image's light above its edge's level, "
+            + ("PSF not included" if self.run.model.psf_free else "PSF included"),
+        )
+        return columns
+
+
+TOLD = {
+    "redshift": "redshift",
+    "magnitude": "AB magnitude",
+    "flux_radius": "half-light radius, as the survey's catalogue has it,",
+}
+"""What conditions are, in the descriptions of columns."""
+
+
+def asked_name(name: str) -> str:
+    """Name the column of a condition that was asked for; what is measured has the plain name."""
+    return name if name == "redshift" else f"asked_{name}"
+
+
+def above_edge(images: np.ndarray) -> np.ndarray:
+    """Return what of images (N, H, W) is brighter than the level on which each galaxy stands."""
+    return np.clip(without_edge(images), 0, None)

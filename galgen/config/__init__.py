@@ -1,0 +1,1 @@
+"""Composing and checking what a command is told, before anything starts."""

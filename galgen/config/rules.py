@@ -1,0 +1,172 @@
+"""Rules across the groups of a training's config, which no single class can check."""
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from galgen.config.paths import CONF
+from galgen.config.run_paths import is_run
+from galgen.config.trainer_rules import check_trainer
+from galgen.errors import GalgenError
+from galgen.files import expand
+
+PRIORS = ("normal", "flow", "gmm", "two_stage")
+"""What latents can be drawn from; the last three once `galgen.fit_prior` has fitted them."""
+
+LOSSES = ("val/loss", "val/reconstruction", "val/kl")
+"""What a search can minimise without an evaluation."""
+
+
+LEAST_EVALUATED = 100
+"""Galaxies of an evaluation, below which scores mean nothing."""
+
+LARGEST = 2**62
+"""Of whole numbers that have no other bound."""
+LARGEST_EXACT = 2**53
+"""Up to which a number such as 1e4 is one whole number and no other."""
+
+
+def check_whole_numbers(config: DictConfig, least: dict[str, int], most: int = LARGEST) -> None:
+    """Check that values of a config are whole numbers in their range; make `1e4` an int.
+
+    Args:
+        config: a command's; a value such as 1e4 is replaced.
+        least: smallest value by key.
+        most: the largest value.
+
+    Raises:
+        GalgenError: naming the first that is not.
+    """
+    for name, smallest in least.items():
+        value = config[name]
+        if type(value) is float and value.is_integer() and abs(value) <= LARGEST_EXACT:
+            config[name] = value = int(value)
+        if type(value) is not int or not smallest <= value <= most:
+            raise GalgenError(
+                f"{name}={value}: it must be a whole number from {smallest} to {most}. Give one."
+            )
+
+
+def check_prior(prior: str) -> None:
+    """Check the name of a prior.
+
+    Raises:
+        GalgenError: if there is none of that name.
+    """
+    if prior not in PRIORS:
+        raise GalgenError(f"prior is {prior!r}, it can be one of {', '.join(PRIORS)}")
+
+
+def check_rules(config: DictConfig) -> None:
+    """Check what no single group can check by itself.
+
+    Raises:
+        GalgenError: if two parts of the config contradict each other.
+    """
+    for group in ("model", "data", "trainer"):
+        if "_target_" not in config[group]:
+            raise GalgenError(f"{group}: what was chosen is no {group}; see --help for the options")
+    _check_top_level(config)
+    check_trainer(config)
+    _check_clipping(config)
+    _check_sweep(config)
+    if not {"best", "last"} <= config.callbacks.keys():
+        raise GalgenError(
+            "callbacks: a run needs the checkpoints of callbacks=default; to add to them, give "
+            "callbacks=[default,...]"
+        )
+    if type(config.seed) is not int or config.seed < 0:
+        raise GalgenError(f"seed is {config.seed}, it must be a whole number from 0")
+    if config.init_from and not is_run(expand(config.init_from)):
+        raise GalgenError(f"init_from={config.init_from}: this is no run. Give a run directory.")
+    epochs = config.trainer.max_epochs
+    if config.resume not in ("auto", "never"):
+        raise GalgenError(f"resume is {config.resume!r}, it can be 'auto' or 'never'")
+    values = config.beta_schedule.get("values")
+    if values is not None and not isinstance(values, ListConfig):
+        raise GalgenError(f"beta_schedule.values is {values}, it takes a list such as [0.1,0.2]")
+    if values is not None and len(values) != epochs:
+        raise GalgenError(
+            f"beta_schedule.values has {len(values)} values, it takes one for each of the "
+            f"{epochs} epochs of trainer.max_epochs"
+        )
+    if config.model.image_size != config.data.image_size:
+        raise GalgenError(
+            f"{config.model.name} is made for {config.model.image_size} px and data.image_size is "
+            f"{config.data.image_size}; give data.image_size={config.model.image_size} (stamps are "
+            "cropped around their centre), or choose model=vae"
+        )
+
+
+def _check_top_level(config: DictConfig) -> None:
+    """Refuse what a `+` added that no command reads."""
+    train = OmegaConf.load(CONF / "train.yaml")
+    groups = [next(iter(item)) for item in train.defaults if isinstance(item, DictConfig)]
+    for key in config:
+        if key not in train and key not in groups:
+            raise GalgenError(f"{key}: there is no such key")
+
+
+def _check_clipping(config: DictConfig) -> None:
+    trainer = config.trainer
+    if (
+        trainer.precision == "16-mixed"
+        and trainer.gradient_clip_val
+        and config.optimizer.get("fused")
+    ):
+        raise GalgenError(
+            "trainer.gradient_clip_val and a fused optimizer do not go together at "
+            "trainer.precision=16-mixed; give optimizer.fused=false, or precision=bf16-mixed"
+        )
+
+
+def _check_sweep(config: DictConfig) -> None:
+    rooms = config.launcher.get("jobs_per_gpu", 0)
+    if type(rooms) is not int or rooms < 0:
+        raise GalgenError(f"launcher.jobs_per_gpu is {rooms}, it must be a whole number from 0")
+    objective = config.search.objective if config.search else LOSSES[0]
+    prior, _, score = str(objective).partition(".")
+    if objective not in LOSSES and not (prior in PRIORS and score):
+        raise GalgenError(
+            f"search.objective is {objective}, it can be {', '.join(LOSSES)}, or a score of the "
+            f"evaluation after one of {', '.join(PRIORS)}, such as flow.mean_w1"
+        )
+    n = config.search.n if config.search else LEAST_EVALUATED
+    if type(n) is not int or n < LEAST_EVALUATED:
+        raise GalgenError(
+            f"search.n={n}: an evaluation needs {LEAST_EVALUATED} galaxies. Give a whole number "
+            f"from {LEAST_EVALUATED}."
+        )
+
+
+LEAST_CONTRAST = 1
+"""Of the brightest pixel over `model.flux_scale`."""
+
+
+def check_fit(model, datamodule) -> None:
+    """Check that the model can be trained and can make what the survey holds.
+
+    Raises:
+        ValueError: if an argument of the optimizer is out of range.
+        GalgenError: if redshifts or noise variances are missing, or pixels lie outside the model's
+            output.
+    """
+    model.configure_optimizers()  # for the errors of its arguments
+    if model.conditional:
+        datamodule.require_redshifts()
+    if getattr(model.likelihood, "needs_noise", False):
+        datamodule.require_noise()
+    low, high = datamodule.value_range
+    if model.flux_scale is not None and high < LEAST_CONTRAST * model.flux_scale:
+        linear = type(datamodule.transform).__name__ == "Physical"
+        raise GalgenError(
+            f"model.flux_scale={model.flux_scale:g}: the faintest light of interest is not faint, "
+            f"the brightest pixel is {high:.3g} on the model's scale. Use "
+            + ("" if linear else "transform=none, in units of the noise, or ")
+            + f"model.flux_scale={0.01 * high:.2g}"
+        )
+    output = type(model.output).__name__.lower()
+    if output == "sigmoid" and model.flux_scale is None and (low < 0 or high > 1):
+        transform = type(datamodule.transform).__name__.lower()
+        raise GalgenError(
+            "model.output=sigmoid makes pixels between 0 and 1, and the survey's are not after "
+            f"the transform '{transform}'; give model.output=softplus or none, or transform=peak"
+        )

@@ -1,0 +1,64 @@
+"""Finding the runs that a command is given, before torch is imported."""
+
+import difflib
+from pathlib import Path
+
+from galgen.errors import GalgenError
+from galgen.files import expand, is_file, reading
+
+RUNS = Path("runs")
+"""Where trainings put their runs, unless they are told otherwise."""
+SHOWN = 8
+"""Runs that a message names, at most."""
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run directory.
+
+    Raises:
+        Unreadable: if the system does not let us look.
+    """
+    return is_file(path / "config.yaml")
+
+
+def locate(source: str | Path) -> Path:
+    """Return the path of a run, or of what stands in its place, a folder of runs or a file.
+
+    Args:
+        source: a path, or the name of a run in ./runs.
+
+    Raises:
+        GalgenError: if there is none; the message names the runs that are there.
+    """
+    path = expand(source)
+    with reading(path):
+        if path.is_file() or is_run(path) or _runs(path):
+            return path
+    is_name = path == Path(path.name)
+    if is_name and is_run(RUNS / path):
+        return RUNS / path
+    folder = RUNS if is_name or not _runs(path.parent) else path.parent
+    why = "this folder is no run, and it holds none" if path.is_dir() else "there is no such run"
+    if path.suffix == ".csv":
+        why = "there is no such file"
+    raise GalgenError(f"run={source}: {why}. {_there_are(folder, path.name)}")
+
+
+def _there_are(folder: Path, wanted: str) -> str:
+    """Name the runs in a folder: close spellings first, then the newest."""
+    names = _runs(folder)
+    if not names:
+        return "Train one with: python -m galgen.train"
+    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.6)
+    shown = list(dict.fromkeys([*close, *names]))[:SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"Runs in {folder}: {', '.join(shown)}{more}."
+
+
+def _runs(folder: Path) -> list[str]:
+    """List the names of the runs in a folder, newest first."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if path.is_dir() and is_run(path)]
+    found.sort(key=lambda path: (path / "config.yaml").stat().st_mtime, reverse=True)
+    return [path.name for path in found]

@@ -1,0 +1,164 @@
+"""Classes that a config names: which are allowed, whether their arguments fit, and their objects.
+
+Checking and instantiating import the module of each target.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from typing import get_args
+
+import hydra
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from galgen.errors import GalgenError
+
+ALLOWED = ("galgen", "torch.nn", "torch.optim", "pytorch_lightning")
+"""Packages whose classes a `_target_` may name."""
+REFUSED = ("pytorch_lightning.cli",)
+"""Parts of them that run commands of their own."""
+PLAIN = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    type(None): "null",
+}
+"""Types of plain values, in the words of error messages."""
+SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
+
+
+def instantiate(config: DictConfig | None, **arguments):
+    """Make the object that a config node describes, and those inside it.
+
+    Args:
+        config: node with a `_target_`; None gives None.
+        **arguments: added to the node's own.
+
+    Raises:
+        GalgenError: if a target is not allowed.
+    """
+    if config is None:
+        return None
+    check_targets(config)
+    return hydra.utils.instantiate(config, **arguments, _convert_="all")
+
+
+def check_targets(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> None:
+    """Check that every `_target_` names a public class of an allowed package.
+
+    Args:
+        config: any part of a config.
+        allowed: packages or modules.
+
+    Raises:
+        GalgenError: if one does not; it has not been called then.
+    """
+    for key, node in _target_nodes(config):
+        target = node["_target_"]
+        private = any(part.startswith("_") for part in target.split("."))
+        if not inside(target, allowed) or inside(target, REFUSED) or private:
+            raise GalgenError(
+                f"{key}._target_: {target} is refused, targets may be public classes of "
+                f"{', '.join(allowed)} alone"
+            )
+        found = locate(key, target)
+        # galgen.config.command.os.system has an allowed name, but is not ours.
+        if not inspect.isclass(found) or not inside(found.__module__, ALLOWED):
+            raise GalgenError(
+                f"{key}._target_: {target} is refused, it is no class that is defined in "
+                f"{', '.join(allowed)}"
+            )
+
+
+def check_arguments(config: DictConfig) -> None:
+    """Check the arguments of every `_target_` against its signature.
+
+    Raises:
+        GalgenError: if a target does not take one of its arguments.
+    """
+    for key, node in _target_nodes(config):
+        known = arguments_of(locate(key, node["_target_"]))
+        for name in node:
+            _check_type(f"{key}.{name}", node[name], (known or {}).get(name))
+            if known is not None and name not in known and name not in SPECIAL:
+                owner = node["_target_"].rsplit(".", 1)[1]
+                raise GalgenError(
+                    f"{key}.{name}: {owner} takes no such argument{did_you_mean(name, known)}"
+                )
+
+
+def locate(key: str, target: str) -> Callable:
+    """Import what a `_target_` names.
+
+    Raises:
+        GalgenError: if there is no such thing.
+    """
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise GalgenError(f"{key}._target_: there is no {target}") from error
+
+
+def _target_nodes(node, key: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Walk a config, giving every node that becomes an object."""
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield key, node
+        children = node.keys()
+    elif isinstance(node, ListConfig):
+        children = range(len(node))
+    else:
+        return
+    for child in children:
+        if OmegaConf.is_missing(node, child):
+            raise GalgenError(f"{key}.{child}".lstrip(".") + " has no value; give it one")
+        yield from _target_nodes(node[child], f"{key}.{child}" if key else str(child))
+
+
+def arguments_of(target: Callable) -> dict[str, object] | None:
+    """Name the arguments that a class takes, with their annotations; None if it takes any.
+
+    `**arguments` of our own classes go to the base class.
+    """
+    names: dict[str, object] = {}
+    for cls in inspect.getmro(target):
+        if "__init__" not in vars(cls):
+            continue
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        names = {p.name: p.annotation for p in named if p.name != "self"} | names
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            return names
+        if not inside(cls.__module__, ("galgen",)):
+            return None
+    return None
+
+
+def _check_type(key: str, value, annotation) -> None:
+    """Check a plain value against an annotation of plain types; others are the class's to check.
+
+    Raises:
+        GalgenError: if the type is another.
+    """
+    kinds = get_args(annotation) or (annotation,)
+    plain = all(isinstance(kind, type) and kind in PLAIN for kind in kinds)
+    if not plain or OmegaConf.is_config(value):
+        return
+    fits = type(value) in kinds or (type(value) is int and float in kinds)
+    if not fits:
+        wanted = " or ".join(PLAIN[kind] for kind in kinds)
+        raise GalgenError(f"{key} is {value!r}, it takes {wanted}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question about the known name that is most like another; empty if none is."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def inside(name: str, packages: tuple[str, ...]) -> bool:
+    """Say whether a dotted name is one of some packages, or lies in one."""
+    return any(name == package or name.startswith(package + ".") for package in packages)

@@ -1,1 +1,0 @@
-"""Where stamps come from."""

@@ -1,0 +1,1 @@
+"""Where the stamps of a survey come from."""

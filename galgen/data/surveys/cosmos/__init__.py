@@ -1,0 +1,1 @@
+"""Galaxies of the COSMOS release."""

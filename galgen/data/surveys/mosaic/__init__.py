@@ -1,0 +1,1 @@
+"""Galaxies cut from mosaics."""

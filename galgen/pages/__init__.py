@@ -1,1 +1,0 @@
-"""Pages to look at: what a run says of itself, as HTML."""

@@ -1,0 +1,85 @@
+"""How a survey's redshifts, magnitudes and sizes are distributed, together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.special import ndtr, ndtri
+from torch import nn
+
+from galgen.models.vae import LATENT_BLOCK, in_blocks
+from galgen.priors.flow import LatentFlow
+from galgen.priors.random_numbers import REDSHIFT, uniform
+
+QUANTILES = 1001
+"""Values of each column that are kept: its distribution is exact at these."""
+
+
+class SurveyConditions(nn.Module):
+    """The joint distribution of some columns of a survey.
+
+    Each column is brought to a normal distribution by its quantiles, so that what is drawn never
+    leaves the column's range; a flow learns how the columns depend on each other.
+
+    Args:
+        names: of the columns.
+        **flow: arguments of `LatentFlow`.
+
+    Attributes:
+        names: of the columns.
+        flow: of the columns' normal scores; None of a single column.
+    """
+
+    def __init__(self, names: Sequence[str], **flow):
+        super().__init__()
+        self.names = list(names)
+        self.register_buffer("quantiles", torch.zeros(len(names), QUANTILES, dtype=torch.float64))
+        self.flow = LatentFlow(len(names), **flow) if len(names) > 1 else None
+
+    def tabulate(self, values: np.ndarray) -> None:
+        """Take over the quantiles of rows (N, K)."""
+        levels = np.linspace(0, 1, QUANTILES)
+        self.quantiles.copy_(torch.from_numpy(np.quantile(values, levels, axis=0).T.copy()))
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        """Return the normal scores of rows (N, K), float32.
+
+        Values that are equal, as in a rounded column, are spread at random over the ranks that
+        they share: a flow cannot learn what has no width.
+        """
+        chance = np.random.default_rng(0).random(values.shape)
+        levels = np.linspace(0, 1, QUANTILES)
+        tables = self.quantiles.cpu().numpy()
+        ranks = []
+        for column, table, share in zip(values.T, tables, chance.T, strict=True):
+            highest = np.interp(column, table, levels)
+            lowest = -np.interp(-column, -table[::-1], -levels[::-1])
+            ranks.append(lowest + share * (highest - lowest))
+        edge = 0.5 / QUANTILES
+        return ndtri(np.clip(np.stack(ranks, axis=1), edge, 1 - edge)).astype(np.float32)
+
+    @torch.no_grad()
+    def draw(self, seed: int, start: int, n: int) -> dict[str, np.ndarray]:
+        """Draw the columns of galaxies `start` to `start + n - 1`, each by its number alone.
+
+        Args:
+            seed: of the galaxies.
+            start: number of the first.
+            n: how many.
+
+        Returns:
+            Arrays (n,), float64, by name.
+        """
+        noise = torch.from_numpy(ndtri(uniform(seed, REDSHIFT, start, n, len(self.names))))
+        scores = noise
+        if self.flow is not None:
+            scores = in_blocks(
+                self.flow, LATENT_BLOCK, start, noise.float().to(self.quantiles.device)
+            )
+        ranks, levels = ndtr(scores.double().cpu().numpy()), np.linspace(0, 1, QUANTILES)
+        return {
+            name: np.interp(rank, levels, table)
+            for name, rank, table in zip(
+                self.names, ranks.T, self.quantiles.cpu().numpy(), strict=True
+            )
+        }

@@ -1,0 +1,1 @@
+"""Run directories, and the trained runs that they hold."""

@@ -1,0 +1,157 @@
+"""What galaxies are asked for by: redshift, magnitude and size, each as a number, range or list."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from galgen.data.stamp_file import LARGEST_REDSHIFT
+from galgen.errors import GalgenError
+from galgen.priors.random_numbers import MAGNITUDE, REDSHIFT, SIZE, uniform
+
+SURVEY = "survey"
+FORMS = "give a number (0.5), a range (0.1:2), a list ([0.1,0.5]) or 'survey'"
+STREAMS = {"redshift": REDSHIFT, "magnitude": MAGNITUDE, "flux_radius": SIZE}
+"""Streams of random numbers by the name of the condition."""
+LIMITS = {
+    "redshift": (0, LARGEST_REDSHIFT),
+    "magnitude": (-50, 50),
+    "flux_radius": (0, 3600),
+}
+"""Smallest and largest values: redshifts as in catalogues, AB magnitudes, half-light radii in
+arcsec."""
+
+
+class Condition:
+    """What a condition's key asks for.
+
+    Args:
+        name: of the condition: `redshift`, `magnitude` or `flux_radius`.
+        asked: a number; a range `low:high`; a list of numbers; or `survey`, the values of the
+            training part.
+
+    Attributes:
+        name: of the condition.
+        text: how it was asked for, as text.
+        values: the numbers of a list, or the one number; the bounds of a range; None of the
+            survey's.
+        is_range: whether `values` are the bounds of a range.
+
+    Raises:
+        GalgenError: if it is none of these, or a number is out of the condition's limits.
+    """
+
+    def __init__(self, name: str, asked: float | str | Sequence[float]):
+        self.name = name
+        self.is_range = isinstance(asked, str) and ":" in asked
+        self.text = str(asked) if isinstance(asked, float | int | str) else str(list(asked))
+        self.values = None if asked == SURVEY else self._numbers(asked)
+        if self.is_range and (len(self.values) != 2 or not self.values[0] < self.values[1]):
+            raise GalgenError(f"{name}={asked}: a range is low:high, such as 0.1:2")
+        if self.values is not None and not len(self.values):
+            raise GalgenError(f"{name}=[]: the list is empty; {FORMS}")
+
+    def steps(self, n: int, survey: np.ndarray | None = None) -> np.ndarray:
+        """Return values to show side by side.
+
+        Args:
+            n: how many, of a range or the survey's; a list gives all of its own.
+            survey: values of the survey, (N,); their middle 90 % is spanned.
+
+        Returns:
+            Array (n,), or (len(list),), ascending unless it is a list.
+        """
+        if self.values is None:
+            return np.linspace(*np.nanpercentile(survey, [5, 95]), n)
+        return np.linspace(*self.values, n) if self.is_range else self.values
+
+    def draw(self, seed: int, start: int, n: int, survey: np.ndarray | None = None) -> np.ndarray:
+        """Return the values of galaxies `start` to `start + n - 1`, each by its number alone.
+
+        Args:
+            seed: of the galaxies.
+            start: number of the first.
+            n: how many.
+            survey: values of the survey, (N,), of which each galaxy gets one; the same galaxy's of
+                several conditions.
+
+        Returns:
+            Array (n,), float64: uniform in a range, the list's repeated in order, or the survey's.
+        """
+        if self.values is None:
+            chance = uniform(seed, REDSHIFT, start, n, 1)[:, 0]
+            return np.asarray(survey, float)[(chance * len(survey)).astype(int)]
+        if self.is_range:
+            low, high = self.values
+            return low + (high - low) * uniform(seed, STREAMS[self.name], start, n, 1)[:, 0]
+        return self.values[np.arange(start, start + n) % len(self.values)]
+
+    def outside(self, trained: tuple[float, float]) -> str | None:
+        """Say so if a model was not trained on such values.
+
+        Args:
+            trained: smallest and largest of the training part.
+        """
+        if self.values is None:
+            return None
+        low, high = trained
+        if self.values.min() >= low and self.values.max() <= high:
+            return None
+        return (
+            f"{self.name}={self.text} goes beyond the {low:.3g} to {high:.3g} of the training: "
+            "what the model makes there is extrapolated"
+        )
+
+    def _numbers(self, asked) -> np.ndarray:
+        parts = asked.split(":") if isinstance(asked, str) else asked
+        parts = parts if isinstance(parts, Sequence) else [parts]
+        try:
+            if any(isinstance(part, bool) for part in parts):
+                raise TypeError
+            values = np.array([float(part) for part in parts])
+        except (TypeError, ValueError):
+            raise GalgenError(f"{self.name}={asked}: {FORMS}") from None
+        low, high = LIMITS[self.name]
+        for value in values:
+            if not low <= value <= high:
+                raise GalgenError(
+                    f"{self.name}={asked}: {value:g} is no {self.name.replace('_', ' ')}, it takes "
+                    f"{low} to {high}"
+                )
+        return values
+
+
+class Conditions:
+    """The conditions of galaxies that a run generates, by their numbers.
+
+    Args:
+        asked: conditions by name.
+        survey: the training part's values by name, (N,) each, a row a galaxy; of those conditions
+            that are the survey's.
+    """
+
+    def __init__(self, asked: dict[str, Condition], survey: dict[str, np.ndarray] | None = None):
+        self.asked, self.survey = asked, survey or {}
+
+    def draw(self, seed: int, start: int, n: int) -> dict[str, np.ndarray]:
+        """Return the conditions of galaxies `start` to `start + n - 1`, (n,) float64 by name."""
+        return {
+            name: condition.draw(seed, start, n, self.survey.get(name))
+            for name, condition in self.asked.items()
+        }
+
+    @property
+    def text(self) -> str:
+        """How they were asked for."""
+        return ", ".join(f"{name}={condition.text}" for name, condition in self.asked.items())
+
+
+def asked_for(keys: Mapping) -> dict[str, Condition]:
+    """Read the conditions among the keys of a command, in their order.
+
+    Args:
+        keys: values by name; None of what is not asked for.
+
+    Raises:
+        GalgenError: if a value is no such condition.
+    """
+    return {name: Condition(name, keys[name]) for name in STREAMS if keys.get(name) is not None}

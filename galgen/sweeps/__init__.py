@@ -1,0 +1,1 @@
+"""Many trainings from one command."""

@@ -1,0 +1,1 @@
+"""One training, and the fit of its priors."""

@@ -1,0 +1,249 @@
+"""One training: everything is built, fitted, and the run marked as done."""
+
+import contextlib
+import logging
+import math
+import shutil
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
+from pytorch_lightning.profilers import PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from galgen import figures
+from galgen.config.rules import check_fit
+from galgen.config.targets import instantiate
+from galgen.config.trainer_rules import check_shares, seconds
+from galgen.errors import DamagedCheckpoint, GalgenError
+from galgen.files import written_whole
+from galgen.models.checkpoints import AtomicCheckpointIO, load_weights, read_checkpoint
+from galgen.runs import directory as runs
+from galgen.runs import metrics as records
+from galgen.runs.verdict import judge
+from galgen.training.callbacks import SaveOnSignal
+from galgen.training.clusters import cluster
+from galgen.training.loggers import MetricsCSV
+from galgen.training.preemption import Preempted
+from galgen.training.tracking import WandbLogger, flat_config
+
+AVAILABLE = {
+    "gpu": torch.accelerator.is_available,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+"""Whether there is an accelerator, by what the Trainer calls it."""
+
+
+def train(
+    config: DictConfig, run: runs.Run, datamodule=None, callbacks: Sequence[Callback] = ()
+) -> None:
+    """Build everything, fit, and mark the run as done.
+
+    Args:
+        config: composed train config.
+        run: its run directory.
+        datamodule: of the survey, where it has been read before.
+        callbacks: beside those of the config.
+
+    Raises:
+        GalgenError: if the training cannot begin, or ended before its first validation.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message=".*does not have many workers")  # batches are cached
+    warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a resume
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # its module is
+    warnings.filterwarnings("ignore", message=".*sync_dist=True")  # means are joined before
+    seed_everything(config.seed, verbose=False)
+    datamodule = datamodule or instantiate(config.data)
+    model = instantiate(config.model)
+    trainer = make_trainer(config, callbacks)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    check_fit(model, datamodule)
+    check_shares(config.trainer, datamodule)
+    resumes = run.last_checkpoint.is_file() and not config.overwrite
+    if config.init_from and not resumes:
+        start_from(model, config.init_from)
+    first_rank = rank_zero_only.rank == 0  # other ranks run this same command
+    with run.lock() if first_rank else contextlib.nullcontext():
+        if first_rank:
+            begin(config, run, datamodule)
+        trainer.loggers = make_loggers(config, run) if first_rank else []
+        fit(trainer, model, datamodule, run)
+        if not first_rank:
+            sys.exit(0)
+        finish(run, model, datamodule)
+
+
+def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
+    """Make the run directory ready, or see that it can be gone on with.
+
+    Raises:
+        GalgenError: if it holds another run, or a cut one that is not to be gone on with.
+    """
+    if config.overwrite:
+        run.clear()
+    run.check_config()
+    if config.resume == "never" and run.last_checkpoint.is_file():
+        raise GalgenError(
+            f"{run.directory} holds a training that was cut, and resume=never; give resume=auto "
+            "to go on with it, or overwrite=true to start afresh"
+        )
+    if run.result is None:  # damaged, or of fewer epochs
+        (run.directory / "DONE").unlink(missing_ok=True)
+    run.remember(datamodule.facts())
+
+
+def start_from(model, other: str) -> None:
+    """Copy the networks' best weights of another run into the model."""
+    path = Path(other) / "checkpoints" / "best.ckpt"
+    state = read_checkpoint(path)["state_dict"]
+    for part in ("encoder.", "decoder."):
+        weights = {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
+        load_weights(model.get_submodule(part[:-1]), weights, path)
+
+
+def make_trainer(config: DictConfig, more: Sequence[Callback]):
+    """Make Lightning's Trainer and its callbacks; it writes nothing yet.
+
+    Raises:
+        GalgenError: if it is to use a GPU and there is none.
+    """
+    wanted = config.trainer.accelerator
+    if wanted in AVAILABLE and not AVAILABLE[wanted]():
+        raise GalgenError(
+            f"trainer.accelerator={wanted}: torch finds no GPU here; choose trainer=default, which "
+            "takes what there is"
+        )
+    nodes = {name: node for name, node in config.callbacks.items() if node}
+    if not sys.stdout.isatty():  # a log file gets a line an epoch
+        nodes.pop("progress", None)
+    callbacks = list(map(instantiate, nodes.values()))
+    last, pause = Path(config.run_dir) / "checkpoints" / "last.ckpt", config.trainer.get("max_time")
+    # A signal ends a step after all else has been done in it, the moving average for one.
+    leave = SaveOnSignal(last, seconds(pause) if pause is not None else math.inf)
+    return instantiate(
+        config.trainer,
+        max_time=None,  # Lightning would call a training done that it has cut
+        profiler=make_profiler(config),
+        callbacks=[*callbacks, *more, leave],
+        logger=False,
+        plugins=[AtomicCheckpointIO(), *cluster(config.trainer.devices, config.trainer.num_nodes)],
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+    )
+
+
+def make_profiler(config: DictConfig):
+    """Make Lightning's profiler of a name; its table and trace go into the run directory."""
+    place = {"dirpath": config.run_dir, "filename": "profile"}
+    if config.trainer.profiler == "pytorch":
+        # The names of modules come from hooks, around which nothing can be compiled.
+        return PyTorchProfiler(**place, record_module_names=False, row_limit=30)
+    return SimpleProfiler(**place) if config.trainer.profiler else None
+
+
+def fit(trainer, model, datamodule, run: runs.Run) -> None:
+    """Train from the last checkpoint, where there is one.
+
+    Raises:
+        Preempted: if a signal stopped the training, after a checkpoint.
+    """
+    resume = resumable(model, run)
+    if resume and stopped_early(trainer, resume):
+        return
+    if resume and rank_zero_only.rank == 0:
+        print(f"going on from {resume}")
+    try:
+        trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
+    except SIGTERMException:
+        if not trainer.is_global_zero:
+            sys.exit(0)  # what the first process says and exits with is enough
+        why = next(c.why for c in trainer.callbacks if isinstance(c, SaveOnSignal))
+        raise Preempted(f"stopped by {why}; the same command goes on from here") from None
+    except SystemExit:
+        if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.end(failed=trainer.interrupted)
+
+
+def stopped_early(trainer, resume: Path) -> bool:
+    """Say whether early stopping has ended the training whose checkpoint this is."""
+    checkpoint = read_checkpoint(resume)
+    states = [
+        checkpoint["callbacks"].get(callback.state_key, {})
+        for callback in trainer.callbacks
+        if isinstance(callback, EarlyStopping)
+    ]
+    ended = any(0 < state.get("stopped_epoch", 0) == checkpoint["epoch"] for state in states)
+    return ended and checkpoint["epoch"] + 1 >= (trainer.min_epochs or 0)
+
+
+def resumable(model, run: runs.Run) -> Path | None:
+    """Return the checkpoint to go on from, if any: the last or, where that is damaged, the best.
+
+    Raises:
+        GalgenError: if both are damaged, or one is of another model or no training.
+    """
+    path, best = (run.last_checkpoint.with_stem(name) for name in ("last", "best"))
+    if not path.is_file():
+        return None
+    try:
+        checkpoint = read_checkpoint(path)
+    except DamagedCheckpoint as error:
+        if not best.is_file():
+            raise
+        checkpoint = read_checkpoint(best)
+        if rank_zero_only.rank == 0:
+            with written_whole(path) as part:
+                shutil.copyfile(best, part)
+            print(f"galgen: {error}; going back to the best epoch", file=sys.stderr)
+        else:
+            path = best
+    if "loops" not in checkpoint:
+        raise GalgenError(f"{path}: holds weights, but no training to go on with")
+    load_weights(model, checkpoint["state_dict"], path)
+    return path
+
+
+def make_loggers(config: DictConfig, run: runs.Run) -> list:
+    """Make metrics.csv's logger, and the one that `logger` chooses."""
+    loggers = [MetricsCSV(run.directory)]
+    if config.logger:
+        loggers.append(instantiate(config.logger))
+        loggers[-1].log_hyperparams(flat_config(config))
+    return loggers
+
+
+def finish(run: runs.Run, model, datamodule) -> None:
+    """Draw the loss curves, judge the best epoch's model, and mark the run as done.
+
+    Raises:
+        GalgenError: if the training ended before its first validation.
+    """
+    rows = records.read_metrics(run.directory)
+    if not any("val/loss" in row for row in rows):
+        raise GalgenError(
+            f"{run.directory}: the training ended before its first validation, so it has no "
+            "result; let it take more steps (trainer.max_steps, trainer.max_epochs)"
+        )
+    figures.save(
+        figures.losses({run.directory.name: rows}), run.directory / "figures" / "losses.png"
+    )
+    best = min(rows, key=lambda row: row.get("val/loss", float("inf")))
+    path = run.last_checkpoint.with_stem("best")
+    load_weights(model, read_checkpoint(path)["state_dict"], path)
+    with torch.compiler.set_stance("force_eager"):  # a few galaxies are not worth compiling for
+        verdict = judge(model.eval(), datamodule)
+    run.finish({"best": best, "last": rows[-1], "verdict": verdict})

@@ -1,0 +1,111 @@
+"""Pictures of a training: reconstructions and samples, a few times a run."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.utilities import rank_zero_only
+
+from galgen import figures
+from galgen.runs.conditions import SURVEY, Condition
+
+GALAXIES_IN_PICTURES = 8
+REDSHIFTS_IN_PICTURES = 6
+SAMPLES = "galaxies generated from N(0, 1)"
+"""Caption."""
+
+
+class Pictures(Callback):
+    """Draw reconstructions and samples a few times a run, to disk and to the loggers.
+
+    Args:
+        directory: the run directory; pictures go into its figures/ and samples/.
+        times: how often in a run; the last time is after the last epoch.
+
+    Raises:
+        ValueError: if `times` is not positive.
+    """
+
+    def __init__(self, directory: str, times: int = 4):
+        if times < 1:
+            raise ValueError(f"callbacks.pictures.times is {times}, it must be positive")
+        self.directory, self.times, self.drawn = Path(directory), times, None
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer, pl_module):
+        """Draw, if this epoch is one of those (the module is in eval mode here)."""
+        epochs = trainer.max_epochs
+        due = {round(epochs * k / self.times) for k in range(1, self.times + 1)}
+        if trainer.current_epoch + 1 in due:
+            self._draw(trainer, pl_module, trainer.current_epoch + 1)
+
+    @rank_zero_only
+    def on_train_end(self, trainer, pl_module):
+        """Draw after the last epoch, if early stopping made it one that was not due."""
+        if self.drawn != trainer.current_epoch:
+            pl_module.eval()
+            self._draw(trainer, pl_module, trainer.current_epoch)
+
+    def _draw(self, trainer, pl_module, epoch: int) -> None:
+        self.drawn = epoch
+        datamodule = trainer.datamodule
+        with torch.compiler.set_stance("force_eager"):  # a few images are not worth compiling for
+            drawn = {
+                "figures/reconstruction": draw_reconstruction(pl_module, datamodule),
+                "samples/samples": draw_samples(pl_module, datamodule),
+            }
+        for name, (figure, caption) in drawn.items():
+            path = self.directory / f"{name}_epoch{epoch:04d}.png"
+            figures.save(figure, path)
+            told = f"epoch {epoch}: {caption}"
+            for logger in trainer.loggers:  # metrics.csv's takes no pictures
+                if hasattr(logger, "log_picture"):
+                    key = f"pictures/{Path(name).name}"
+                    logger.log_picture(key, path, told, epoch, trainer.global_step)
+
+
+def draw_reconstruction(model, datamodule):
+    """Draw validation galaxies over their reconstructions; return the figure and its caption."""
+    batch = datamodule.first("val", GALAXIES_IN_PICTURES)
+    image = batch.image.to(model.device)
+    redshift = batch.redshift.to(model.device) if model.conditional else None
+    reconstruction = model.reconstruct(image, redshift)
+    known = None if batch.redshift is None else batch.redshift.cpu().numpy()
+    figure = figures.reconstruction(
+        image.cpu().numpy(),
+        reconstruction.float().cpu().numpy(),
+        known,
+        display=display_of(datamodule),
+    )
+    caption = "validation galaxies, reconstructions, residuals"
+    return figure, caption if known is None else f"{caption}; redshifts {listed(known)}"
+
+
+def draw_samples(model, datamodule):
+    """Draw generated galaxies, of several redshifts where the model has any; with a caption."""
+    peak = 1.0 if datamodule.value_range[1] == 1.0 else None
+    if not model.conditional:
+        n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
+        images = model.sample(n).float().cpu().numpy()
+        grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
+        return figures.samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
+    redshifts = Condition("redshift", SURVEY).steps(
+        REDSHIFTS_IN_PICTURES, datamodule.training_redshifts()
+    )
+    columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
+    grid = torch.stack(columns, dim=1).float().cpu().numpy()
+    figure = figures.samples(grid, redshifts, peak, display_of(datamodule))
+    return figure, f"{SAMPLES}; columns at redshift {listed(redshifts)}"
+
+
+def listed(redshifts: np.ndarray) -> str:
+    """Write redshifts in a row; those that are not known as a question mark."""
+    return ", ".join(f"{z:.2f}" if np.isfinite(z) else "?" for z in redshifts)
+
+
+def display_of(datamodule) -> figures.Display:
+    """Return how the galaxies of a survey are shown."""
+    return figures.Display(
+        pixel_scale=datamodule.stamps.attrs.get("pixel_scale", datamodule.pixel_scale)
+    )

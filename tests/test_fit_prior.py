@@ -1,0 +1,577 @@
+"""Fitting priors to a run: what is learned is kept, found again, and generated from."""
+
+import copy
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import galsim
+import h5py
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import galgen
+from galgen.data.stamp_writing import write_stamps
+from galgen.errors import GalgenError
+from galgen.pictures.galaxies import Samples
+from galgen.priors import fitted as fitted_priors
+from galgen.runs.trained_run import TrainedRun
+from tests.conftest import discs, train_once
+
+KINDS = ("flow", "gmm", "two_stage", "conditions")
+SMALL = (
+    "max_epochs=2", "batch_size=32", "flow.transforms=1", "flow.width=8", "gmm.components=3",
+    "two_stage.width=8", "conditions.transforms=1", "conditions.width=8", "device=cpu",
+)  # fmt: skip
+REDSHIFT = np.array([0.3, 1.0, 2.5], np.float32)
+
+
+def fit(command, run: Path, *overrides: str) -> tuple[int, str]:
+    code, printed = command("fit_prior", f"run={run}", *SMALL, *overrides)
+    assert "Traceback" not in printed
+    return code, printed
+
+
+def copied(run: Path, folder: Path) -> Path:
+    """Copy a run and let its survey be found."""
+    return shutil.copytree(run, folder / run.name)
+
+
+def files_of(run: Path) -> dict[str, bytes]:
+    paths = [fitted_priors.path_of(run, kind) for kind in KINDS]
+    return {path.stem: path.read_bytes() for path in paths if path.exists()}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> Path:
+    """Train a cvae2 on a survey with redshifts, magnitudes and sizes, of which some are unknown."""
+    folder, rng = tmp_path_factory.mktemp("full"), np.random.default_rng(0)
+    magnitude = rng.uniform(20, 25, 80).astype("f4")
+    magnitude[[3, 30]] = np.nan, np.inf
+    block = {"image": discs(80), "redshift": np.linspace(0.1, 3, 80, dtype="f4")}
+    block |= {"magnitude": magnitude, "flux_radius": 0.1 * (26 - magnitude)}
+    attrs = {"survey": "mine", "unit": "counts/s", "pixel_scale": 0.05, "zero_point": 25.5}
+    write_stamps(folder / "survey.h5", [block], attrs)
+    data = ["data=mosaic", f"data.file={folder / 'survey.h5'}", "transform=none"]
+    return train_once(folder, *data, "model=cvae2", "model.output=softplus")
+
+
+@pytest.fixture(scope="module")
+def fitted(full, tmp_path_factory) -> Path:
+    """Fit all to a copy of that run; tests leave it as it is."""
+    from hydra import compose, initialize_config_dir
+
+    from galgen.config.paths import CONF
+    from galgen.training.fit_priors import Fit
+
+    run = copied(full, tmp_path_factory.mktemp("fitted"))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("fit_prior", [f"run={run}", *SMALL])
+    fitting = Fit(TrainedRun(run, "cpu"), config)
+    for kind in fitted_priors.PRIORS:
+        fitting.prior(kind)
+    fitting.conditions()
+    return run
+
+
+def test_the_command_fits_all_and_the_same_each_time(command, fitted, full, tmp_path):
+    run = copied(full, tmp_path)
+    code, printed = fit(command, run)
+    assert code == 0, printed
+    assert re.search(r"tiny: 64 galaxies, \d of 3 dimensions active", printed)
+    for kind in KINDS[:3]:
+        assert f"{kind}.ckpt: held-out latents cost" in printed
+    assert "conditions.ckpt: redshift, magnitude, flux_radius of 6" in printed
+    assert files_of(run) == files_of(fitted)
+    assert set(files_of(run)) == set(KINDS)
+    assert not list(run.rglob("*.part"))
+    code, printed = fit(command, run, "seed=1")
+    assert code == 0, printed
+    assert all(found != files_of(fitted)[kind] for kind, found in files_of(run).items()
+               if kind != "conditions")  # fmt: skip
+
+
+def test_a_file_says_what_it_is_of(fitted):
+    model = galgen.load(fitted).model
+    for kind in fitted_priors.PRIORS:
+        module, about = fitted_priors.read(fitted, kind)
+        assert about["weights_sha256"] == model.weights_sha256
+        known = ["redshift"] if kind == "gmm" else ["redshift", "magnitude", "flux_radius"]
+        assert module.condition_names == known
+        assert (module.latent_dim, module.required) == (3, 1)
+        assert np.isfinite([about["val_nll"], about["val_nll_normal"]]).all()
+        assert not module.training
+        assert not any(p.requires_grad for p in module.parameters())
+    assert list(model.priors) == list(fitted_priors.PRIORS)
+    assert "conditions" not in model.priors
+
+
+@pytest.mark.parametrize("prior", fitted_priors.PRIORS)
+def test_a_catalogue_holds_what_load_samples(command, fitted, prior):
+    arguments = [f"run={fitted}", "n=3", "start=2", "redshift=[2.5,0.3,1.0]", "seed=4"]
+    for size in (1, 64):
+        out = f"mock{size}.h5"
+        code, printed = command(
+            "generate", *arguments, f"out={out}", f"prior={prior}", f"batch_size={size}"
+        )
+        assert code == 0, printed
+    assert Path("mock1.h5").read_bytes() == Path("mock64.h5").read_bytes()
+    with h5py.File("mock1.h5") as file:
+        images, redshift, attrs = file["image"][:], file["redshift"][:], dict(file.attrs)
+    assert sorted(redshift) == sorted(REDSHIFT)
+    expected = galgen.load(fitted).sample(3, redshift, prior, seed=4, start=2)
+    np.testing.assert_array_equal(images, expected)
+    other = galgen.load(fitted).sample(3, redshift, "normal", seed=4, start=2)
+    assert not np.array_equal(images, other)
+    assert attrs["prior"] == prior
+    assert len(attrs["prior_sha256"]) == 64
+
+
+@pytest.mark.parametrize("ending", [".fits", ".h5", ".zarr"])
+def test_learned_conditions_are_columns_that_the_images_follow_from(command, fitted, ending):
+    from tests.test_generate import read
+
+    arguments = [f"run={fitted}", "conditions=learned", "prior=flow"]
+    code, printed = command("generate", *arguments, "n=40", f"out=m{ending}")
+    assert code == 0, printed
+    found = read(Path(f"m{ending}"))
+    drawn = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
+    images = galgen.load(fitted).sample(40, found["redshift"], "flow", **drawn)
+    np.testing.assert_array_equal(found["image"], images)
+    assert len(set(found["redshift"])) == 40
+    with h5py.File(OmegaConf.load(fitted / "config.yaml").data.file) as survey:
+        for name, values in {"redshift": found["redshift"], **drawn}.items():
+            known = survey[name][:][np.isfinite(survey["magnitude"][:])]
+            assert known.min() <= values.min() < values.max() <= known.max()
+    assert {"flux", "magnitude", "flux_radius"} <= set(found)  # what is measured
+    code, printed = command("generate", *arguments, "n=9", "start=21", f"out=piece{ending}")
+    for name, values in read(Path(f"piece{ending}")).items():
+        np.testing.assert_array_equal(values, found[name][21:30], err_msg=name)
+
+
+def test_bad_conditions_of_a_catalogue(command, fitted, full):
+    arguments = [f"run={fitted}", "n=3", "out=m.h5", "conditions=learned"]
+    code, printed = command("generate", *arguments, "redshift=1")
+    assert (code, "Leave redshift=1 out" in printed) == (1, True)
+    code, printed = command("generate", *arguments[:-1], "conditions=known")
+    assert (code, "conditions=known: it can be learned" in printed) == (1, True)
+    code, printed = command("generate", f"run={full}", *arguments[1:])
+    assert (code, "has no conditions yet; make it" in printed) == (1, True)
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (
+            ["magnitude=22", "prior=normal"],
+            "magnitude=22: prior=normal does not know it. Use prior=",
+        ),
+        (["magnitude=22", "prior=gmm"], "Use prior=flow"),
+        (["magnitude=bright", "prior=flow"], "magnitude=bright: give a number"),
+        (["magnitude=99", "prior=flow"], "99 is no magnitude, it takes -50 to 50"),
+        (["flux_radius=-1", "prior=flow"], "-1 is no flux radius"),
+        (["magnitude=22", "conditions=learned"], "Leave magnitude=22 out"),
+        (["edge=cut"], "edge=cut: it can be keep or subtract"),
+    ],
+)
+def test_conditions_that_cannot_be_are_a_sentence(command, fitted, asked, sentence):
+    redshift = [] if "conditions=learned" in asked else ["redshift=1"]
+    code, printed = command("generate", f"run={fitted}", "n=3", "out=m.h5", *redshift, *asked)
+    assert (code, sentence in printed) == (1, True), printed
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("ending", [".fits", ".h5", ".zarr"])
+def test_galaxies_are_asked_for_by_magnitude_and_size(command, fitted, ending):
+    from tests.test_generate import digest, read
+
+    arguments = [f"run={fitted}", "prior=flow", "redshift=0.5:2", "magnitude=21:24"]
+    arguments += ["flux_radius=[0.2,0.3]", "n=21"]
+    for size in (1, 64):
+        code, printed = command(
+            "generate", *arguments, f"out=m{size}{ending}", f"batch_size={size}"
+        )
+        assert code == 0, printed
+    assert digest(Path(f"m1{ending}")) == digest(Path(f"m64{ending}"))
+    found = read(Path(f"m1{ending}"))
+    assert (found["asked_magnitude"] > 21).all()
+    assert (found["asked_magnitude"] < 24).all()
+    assert found["asked_flux_radius"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
+    asked = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
+    images = galgen.load(fitted).sample(21, found["redshift"], "flow", **asked)
+    np.testing.assert_array_equal(found["image"], images)
+    code, printed = command("generate", *arguments[:-1], "n=4", "start=9", f"out=piece{ending}")
+    for name, values in read(Path(f"piece{ending}")).items():
+        np.testing.assert_array_equal(values, found[name][9:13], err_msg=name)
+
+
+def test_conditions_beyond_the_training_are_a_warning(command, fitted):
+    arguments = [f"run={fitted}", "n=2", "out=m.h5", "redshift=1", "prior=flow", "magnitude=30"]
+    code, printed = command("generate", *arguments)
+    assert code == 0, printed
+    assert "magnitude=30 goes beyond the" in printed
+
+
+def test_conditions_of_the_survey_are_those_of_its_galaxies(command, fitted):
+    arguments = [f"run={fitted}", "n=30", "out=m.h5", "prior=flow"]
+    code, printed = command("generate", *arguments, "redshift=survey", "magnitude=survey")
+    assert code == 0, printed
+    survey = galgen.load(fitted).survey
+    rows = survey.parts["train"].rows
+    pairs = {
+        (np.float32(survey.stamps.columns["redshift"][row]), np.float32(m))
+        for row, m in zip(rows, survey.stamps.columns["magnitude"][rows], strict=True)
+    }
+    with h5py.File("m.h5") as file:
+        found = set(zip(file["redshift"][:], file["asked_magnitude"][:], strict=True))
+    assert len(found) > 10
+    assert found <= pairs
+
+
+def test_the_best_of_the_fitted_priors_is_the_default(command, fitted, full, tmp_path):
+    run = galgen.load(fitted)
+    costs = {kind: fitted_priors.read(fitted, kind)[1] for kind in fitted_priors.PRIORS}
+    better = [kind for kind, a in costs.items() if a["val_nll"] < a["val_nll_normal"]]
+    expected = min(better, key=lambda kind: costs[kind]["val_nll"], default="normal")
+    assert run.default_prior == expected
+    np.testing.assert_array_equal(run.sample(3, 1.0), run.sample(3, 1.0, expected))
+    assert command("generate", f"run={fitted}", "n=3", "redshift=1", "out=m.h5")[0] == 0
+    with h5py.File("m.h5") as file:
+        assert file.attrs["prior"] == expected
+    code, printed = command("generate", f"run={full}", "n=3", "redshift=1", "out=n.h5")
+    assert (code, "prior=normal: no prior is fitted to tiny" in printed) == (0, True)
+
+
+@pytest.mark.parametrize("prior", ["normal", "gmm"])
+def test_python_ignores_no_condition(fitted, prior):
+    run = galgen.load(fitted)
+    with pytest.raises(ValueError, match=f"magnitude: the prior {prior} knows no such condition"):
+        run.sample(2, 0.5, prior, magnitude=22)
+    assert run.sample(2, 0.5, prior, magnitude=None).shape == (2, 32, 32)
+    with pytest.raises(ValueError, match="magnitude is infinite"):
+        run.sample(2, 0.5, "flow", magnitude=[22, np.inf])
+
+
+def test_learned_conditions_that_nothing_knows_are_told_and_not_claimed(command, fitted):
+    arguments = [f"run={fitted}", "n=3", "conditions=learned"]
+    code, printed = command("generate", *arguments, "prior=gmm", "out=m.h5")
+    assert code == 0, printed
+    assert "conditions=learned draws redshift alone; neither the model nor prior=gmm" in printed
+    with h5py.File("m.h5") as file:
+        assert file.attrs["conditions"] == "learned: redshift"
+        assert "asked_magnitude" not in file
+    code, printed = command("generate", *arguments, "prior=flow", "out=n.h5")
+    assert (code, "draws redshift alone" in printed) == (0, False)
+
+
+def test_a_prior_that_is_worse_than_none_is_no_default(full, tmp_path):
+    run = copied(full, tmp_path)
+    about = {"arguments": {}, "condition_names": [], "state_dict": {}}
+    about["weights_sha256"] = galgen.load(run).model.weights_sha256
+    for kind, cost in {"gmm": 368.0, "flow": 12.0}.items():
+        torch.save({**about, "val_nll": cost, "val_nll_normal": 12.7}, run / f"{kind}.ckpt")
+    loaded = galgen.load(run)
+    assert loaded.default_prior == "flow"
+    assert "cost 368.0 nats, more than the 12.7 under N(0, 1)" in loaded.prior_note("gmm")
+    assert "12.7 nats under N(0, 1) and 12.0 under prior=flow" in loaded.prior_note("normal")
+    assert loaded.prior_note("flow") is None
+    (run / "flow.ckpt").unlink()
+    loaded = galgen.load(run)
+    assert (loaded.default_prior, loaded.prior_note("normal")) == ("normal", None)
+
+
+def test_a_mixture_of_too_few_galaxies_says_that_it_is_worse_than_none(command, full, tmp_path):
+    run = copied(full, tmp_path)
+    code, printed = fit(command, run, "fit=[gmm]", "gmm.components=40")
+    assert code == 0, printed
+    assert "It is worse than no fit" in printed
+
+
+def test_figures_and_galsim_objects_have_the_prior(command, fitted):
+    code, printed = command(
+        "plot", f"run={fitted}", "figure=samples", "n=3", "redshift=1", "prior=flow", "out=pictures"
+    )
+    assert code == 0, printed
+    assert Path("pictures/samples_n3_redshift1_priorflow.png").is_file()
+    run, shown = TrainedRun(fitted), []
+    Samples._make, make = lambda *a: shown.append(make(*a)) or shown[-1], Samples._make
+    try:
+        Samples(n=3, redshift=[0.5, 1.0], prior="gmm", seed=2).draw(run)
+    finally:
+        Samples._make = make
+    np.testing.assert_array_equal(shown[1], run.sample(1, 1.0, "gmm", 2))
+    objects = galgen.galsim_objects(fitted, 3, redshift=[*map(float, REDSHIFT)], prior="flow")
+    images = galgen.load(fitted).sample(3, REDSHIFT, "flow")
+    for galaxy, image in zip(objects, images, strict=True):
+        np.testing.assert_allclose(galaxy.image.array, image, rtol=1e-6)
+    node = {"type": "GalgenGalaxy", "run": str(fitted), "redshift": 1.0, "index": 1}
+    config = {"modules": ["galgen.catalogues.galsim_galaxies"], "gal": {**node, "prior": "flow"}}
+    galsim.config.ImportModules(config)
+    [galaxy, _] = galsim.config.BuildGSObject(config, "gal")
+    np.testing.assert_allclose(galaxy.image.array, images[1], rtol=1e-6)
+
+
+def test_a_prior_that_was_not_fitted_is_asked_for(full):
+    for use in (
+        lambda: galgen.load(full).sample(1, 0.5, prior="flow"),
+        lambda: galgen.galsim_objects(full, 1, redshift=0.5, prior="flow"),  # at once
+    ):
+        with pytest.raises(GalgenError, match=r"no flow yet; make it: python -m galgen\.fit_prior"):
+            use()
+
+
+def test_a_prior_of_other_weights_is_refused(fitted, trained, tmp_path):
+    run = copied(trained, tmp_path)
+    shutil.copy(fitted / "flow.ckpt", run)
+    model = galgen.load(run)
+    for _ in range(2):
+        with pytest.raises(GalgenError, match=r"fitted to other weights .*; fit it again"):
+            model.sample(1, 0.5, prior="flow")
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", ["truncated", "empty", "evil", "lacking", "another", "nan"])
+def test_a_damaged_file_is_refused_and_never_executed(fitted, tmp_path, kind, damage):
+    run = copied(fitted, tmp_path)
+    path = fitted_priors.path_of(run, kind)
+    content = torch.load(path, weights_only=True)
+    if damage in ("truncated", "empty"):
+        path.write_bytes(path.read_bytes()[: -200 if damage == "truncated" else 0])
+    elif damage == "evil":
+        path.write_bytes(pickle.dumps({**content, "evil": Evil()}))
+        torch.save({**content, "evil": Evil()}, path)
+    elif damage == "lacking":
+        torch.save({"state_dict": content["state_dict"]}, path)
+    elif damage == "another":
+        other = "flow" if kind != "flow" else "gmm"
+        shutil.copy(fitted_priors.path_of(run, other), path)
+    else:
+        first = next(n for n in reversed(content["state_dict"]) if content["state_dict"][n].numel())
+        content["state_dict"][first].view(-1)[-1] = torch.nan
+        torch.save(content, path)
+    with pytest.raises(GalgenError, match=str(path)):
+        fitted_priors.read(run, kind)
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("dimensions", [[1], [0, 1, 2]])
+def test_collapsed_dimensions_are_reported_and_fitted(command, full, tmp_path, dimensions):
+    run = copied(full, tmp_path)
+    path = run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["encoder.linear1.weight"] *= 20  # of the others, which are active
+    for head in ("linear1", "linear2"):
+        for name in ("weight", "bias"):
+            checkpoint["state_dict"][f"encoder.{head}.{name}"][dimensions] = 0
+    torch.save(checkpoint, path)
+    code, printed = fit(command, run)
+    assert code == 0, printed
+    collapsed = ", ".join(map(str, dimensions))
+    assert f"{3 - len(dimensions)} of 3 dimensions active" in printed
+    assert f"collapsed to the prior: {collapsed} (counted from 0)" in printed
+    model = galgen.load(run).model
+    for prior in fitted_priors.PRIORS:
+        latent = model.draw_latents(4000, 1.0, prior)[:, dimensions]
+        assert latent.isfinite().all()
+        assert latent.std(dim=0).numpy() == pytest.approx(1, abs=0.4)
+
+
+def test_a_latent_that_is_not_finite_is_no_place(command, full, tmp_path):
+    """Weights that are finite and far too large."""
+    run = copied(full, tmp_path)
+    path = run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["encoder.linear1.weight"][:] = 3e38
+    checkpoint["state_dict"]["encoder.layers.0.weight"] *= 1e10
+    torch.save(checkpoint, path)
+    code, printed = fit(command, run)
+    assert (code, "latents of galaxies of the part 'train' are not finite" in printed) == (
+        1,
+        True,
+    )
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory) -> Path:
+    """Train a vae of one latent on 40 galaxies that have nothing but magnitudes, all in training.
+
+    Of the validation part none is known.
+    """
+    folder = tmp_path_factory.mktemp("narrow")
+    survey = folder / "survey.h5"
+    write_stamps(survey, [{"image": discs(40)}], {"survey": "mine"})
+    data = ["data=mosaic", f"data.file={survey}", "transform=none", "model=vae"]
+    run = train_once(folder, *data, "model.latent_dim=1", "model.output=softplus")
+    magnitude = np.full(40, np.nan, np.float32)
+    rows = TrainedRun(run, "cpu").survey.parts["train"].rows
+    magnitude[rows] = np.linspace(20, 25, len(rows))
+    with h5py.File(survey, "r+") as file:
+        file["magnitude"] = magnitude
+    return run
+
+
+def test_one_latent_is_too_few_for_a_flow_and_not_for_the_others(command, narrow, tmp_path):
+    run = copied(narrow, tmp_path)
+    code, printed = fit(command, run, "fit=[flow]")
+    assert (code, "flow: latent_dim is 1, a coupling flow takes 2 or more" in printed) == (1, True)
+    assert files_of(run) == {}
+    code, printed = fit(command, run, "fit=[gmm,two_stage,conditions]")
+    assert code == 0, printed
+    assert "too few galaxies have magnitude to learn from" in printed  # none to hold out
+    model = galgen.load(run).model
+    for prior in ("gmm", "two_stage"):
+        assert model.sample(5, prior=prior).isfinite().all()
+    given = {"conditions": {"magnitude": 22}}
+    assert model.draw_latents(5, prior="two_stage", **given).shape == (5, 1)
+    with pytest.raises(ValueError, match="magnitude: the prior gmm knows no such condition"):
+        model.draw_latents(5, prior="gmm", **given)
+
+
+def test_fewer_galaxies_than_components(command, narrow, tmp_path):
+    run = copied(narrow, tmp_path)
+    code, printed = fit(command, run, "fit=[gmm]", "gmm.components=33")
+    assert (code, "gmm: components is 33, too many for 32 samples" in printed) == (1, True)
+
+
+def test_a_survey_without_conditions_has_a_prior_all_the_same(command, physical, tmp_path):
+    run = copied(physical, tmp_path)
+    code, printed = fit(command, run)
+    assert code == 0, printed
+    assert "has no redshifts, magnitudes or sizes to learn" in printed
+    assert set(files_of(run)) == {"flow", "gmm", "two_stage"}
+    for prior in fitted_priors.PRIORS:
+        code, printed = command("generate", f"run={run}", "n=5", f"out={prior}.h5",
+                                f"prior={prior}")  # fmt: skip
+        assert code == 0, printed
+        with h5py.File(f"{prior}.h5") as file:
+            images = galgen.load(run).sample(5, prior=prior)
+            np.testing.assert_array_equal(file["image"][:], images)
+
+
+def test_a_survey_of_redshifts_alone(command, trained, tmp_path):
+    run = copied(trained, tmp_path)
+    code, printed = fit(command, run, "fit=[flow,conditions]")
+    assert code == 0, printed
+    assert "conditions.ckpt: redshift of 64 galaxies" in printed
+    code, printed = command("generate", f"run={run}", "n=20", "out=m.h5", "conditions=learned",
+                            "prior=flow")  # fmt: skip
+    assert code == 0, printed
+    with h5py.File("m.h5") as file:
+        assert 0.1 <= file["redshift"][:].min() < file["redshift"][:].max() <= 3
+        assert not [name for name in file if name.startswith("asked")]
+        images = galgen.load(run).sample(20, file["redshift"][:], "flow")
+        np.testing.assert_array_equal(file["image"][:], images)
+
+
+def test_a_survey_that_was_moved_is_asked_for_and_found(command, full, tmp_path):
+    run = copied(full, tmp_path)
+    config = OmegaConf.load(run / "config.yaml")
+    there, config.data.file = config.data.file, str(tmp_path / "gone.h5")
+    OmegaConf.save(config, run / "config.yaml")
+    code, printed = fit(command, run, "fit=[gmm]")
+    assert (code, "gone.h5" in printed, "data.file=" in printed) == (1, True, True)
+    code, printed = fit(command, run, "fit=[gmm]", f"data.file={there}")
+    assert code == 0, printed
+
+
+@pytest.mark.parametrize("moment", ["training", "writing"])
+def test_an_interrupted_fit_leaves_what_was_there(command, full, tmp_path, monkeypatch, moment):
+    from galgen.priors.flow import LatentFlow
+
+    run = copied(full, tmp_path)
+    (run / "flow.ckpt").write_bytes(b"before")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # by which Lightning ends all Ctrl-C
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    if moment == "training":
+        monkeypatch.setattr(LatentFlow, "validation_step", interrupted)
+    else:
+        monkeypatch.setattr("galgen.files.os.replace", interrupted)
+    code, printed = fit(command, run, "fit=[flow]")
+    assert (code, "interrupted" in printed, "goes on" in printed) == (130, True, False)
+    assert files_of(run) == {"flow": b"before"}
+    assert not list(run.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["run=nowhere"], "there is no such run"),
+        (["fit=flow"], "it takes a list of flow, gmm, two_stage, conditions"),
+        (["fit=[]"], "it takes a list"),
+        (["fit=[glow]"], "it takes a list"),
+        (["seed=-1"], "seed=-1"),
+        (["seed=1.5"], "seed=1.5"),
+        (["batch_size=1"], "batch_size=1"),
+        (["max_epochs=0"], "max_epochs=0"),
+        (["patience=0"], "patience=0"),
+        (["flow.width=wide"], "flow.width is 'wide', it takes a whole number"),
+        (["+flow.depth=3"], "LatentFlow takes no such argument"),
+        (["flow.transforms=0"], "flow: transforms (0)"),
+        (["fit=[gmm]", "gmm.components=0"], "gmm: components is 0"),
+        (["fit=[two_stage]", "two_stage.width=0"], "two_stage: width is 0"),
+        (["fit=[conditions]", "conditions.width=0"], "conditions: transforms (1) and width (0)"),
+        (["optimizer.lr=-1"], "flow: Invalid learning rate"),
+        (["optimizer.lr=1e30"], "never finite; try a lower optimizer.lr"),
+        (["flow._target_=os.system"], "is refused"),
+        (["device=nonsense"], "device=nonsense"),
+        (["m=3"], "no such key"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_leaves_nothing(command, full, tmp_path, overrides, sentence):
+    run = copied(full, tmp_path)
+    code, printed = fit(command, run, *overrides)
+    assert code == 1
+    assert sentence in printed, printed
+    assert files_of(run) == {}
+
+
+def test_a_long_fit_ends_before_its_last_epoch(command, full, tmp_path):
+    run = copied(full, tmp_path)
+    code, printed = fit(command, run, "fit=[flow]", "max_epochs=200", "patience=1",
+                        "optimizer.lr=0.1")  # fmt: skip
+    assert code == 0, printed
+    epochs = int(printed.split("nats after ")[1].split()[0])
+    assert epochs < 200
+
+
+def test_zuko_is_imported_by_those_alone_who_use_a_flow(fitted):
+    script = (
+        "import sys, galgen\n"
+        f"model = galgen.load({str(fitted)!r})\n"
+        "model.sample(2, 0.5, prior='gmm')\n"
+        "print('zuko' in sys.modules, 'sklearn' in sys.modules)\n"
+        "model.sample(2, 0.5, prior='flow')\n"
+        "print('zuko' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False", "True"]
+
+
+def test_a_loaded_model_is_copied_moved_and_pickled_with_its_priors(fitted):
+    model = galgen.load(fitted).model
+    expected = model.sample(2, 0.5, "flow")
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.to("cpu")):
+        assert torch.equal(other.sample(2, 0.5, "flow"), expected)
+        assert other.priors.model is other
+    double = model.double().sample(2, 0.5, "flow", conditions={"magnitude": 22})
+    model.float()
+    single = model.sample(2, 0.5, "flow", conditions={"magnitude": 22})
+    torch.testing.assert_close(double.float(), single)
