@@ -10,7 +10,7 @@ from rich.progress import track
 from galgen.config import check_arguments, check_targets, command, instantiate
 from galgen.data.stamps import StampFile
 from galgen.errors import GalgenError
-from galgen.files import DISK_FULL, expand, reading, sha256
+from galgen.files import DISK_FULL, reading, refuse_to_replace, sha256
 
 TOGETHER = 256
 """Stamps read at a time."""
@@ -31,12 +31,9 @@ def main(config: DictConfig) -> None:
     check_targets(config)
     check_arguments(config)
     stamps = instantiate(config.data).open_file()
-    folder = expand(config.out) if config.out else stamps.path.parent
-    for path in pictures(stamps, folder).values():
-        if path.exists() and not config.overwrite:
-            raise GalgenError(
-                f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
-            )
+    folder = Path(str(config.out)) if config.out else stamps.path.parent
+    if not config.overwrite:
+        refuse_to_replace(folder, pictures(stamps, folder).values())
     for label, text in describe(stamps).items():
         print(f"{label:<32}{text}")
     for path in draw(stamps, folder):

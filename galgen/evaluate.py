@@ -9,11 +9,9 @@ from omegaconf import DictConfig, ListConfig
 from galgen.config import command
 from galgen.errors import GalgenError
 from galgen.files import write_text
-from galgen.rules import check_prior, check_whole_numbers
+from galgen.rules import LEAST_EVALUATED, check_prior, check_whole_numbers
 
 LARGEST = 1_000_000
-FEWEST = 100
-"""Galaxies below which scores mean nothing."""
 MOST_SEEDS = 100
 COLUMNS = {
     "mean_w1": "W1/σ",
@@ -66,7 +64,7 @@ def check(config: DictConfig) -> list[str]:
     Raises:
         GalgenError: if a value is out of range.
     """
-    check_whole_numbers(config, {"n": FEWEST}, LARGEST)
+    check_whole_numbers(config, {"n": LEAST_EVALUATED}, LARGEST)
     check_whole_numbers(config, {"seeds": 1}, MOST_SEEDS)
     asked = config.prior
     if isinstance(asked, str):

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from galgen.config import command
 from galgen.errors import GalgenError
-from galgen.files import expand, written_whole
+from galgen.files import refuse_to_replace, written_whole
 
 TOLERANCE = 1e-5
 """Largest |difference| / max(1, |value|) between a file and the model."""
@@ -36,15 +36,12 @@ def main(config: DictConfig) -> None:
         raise GalgenError(
             f"format={config.format} needs {', '.join(missing)}: pip install galgen[export]"
         )
-    folder = expand(config.out or f"{config.run}/export")
+    folder = Path(str(config.out or f"{config.run}/export"))
     if folder.exists() and not folder.is_dir():
         raise GalgenError(f"out={folder}: this is a file. Give out=<folder>.")
     paths = {name: folder / f"{name}.{ending}" for name in ("encoder", "decoder")}
-    for path in paths.values():
-        if path.exists() and not config.overwrite:
-            raise GalgenError(
-                f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
-            )
+    if not config.overwrite:
+        refuse_to_replace(folder, paths.values())
     from galgen.trained import TrainedRun
 
     run = TrainedRun(config.run, device="cpu")

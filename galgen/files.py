@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -89,6 +89,50 @@ def reading(path: Path) -> Iterator[None]:
         if why:
             raise Unreadable(f"{path}: {why}.") from error
         raise
+
+
+def is_file(path: Path) -> bool:
+    """Say whether a path is a file.
+
+    Raises:
+        Unreadable: if the system does not let us look.
+    """
+    with reading(path):
+        return path.is_file()
+
+
+def check_file(asked: str, path: Path) -> None:
+    """Check that what a key names is a file.
+
+    Args:
+        asked: the key and its value, `<key>=<value>`.
+        path: the file.
+
+    Raises:
+        GalgenError: if it is a folder, or is not there.
+    """
+    if is_file(path):
+        return
+    if path.is_dir():
+        raise GalgenError(f"{asked}: this is a folder. Give a file.")
+    raise GalgenError(f"{asked}: there is no file {path}")
+
+
+def refuse_to_replace(folder: Path, paths: Iterable[Path]) -> None:
+    """Check that files are not there yet.
+
+    Args:
+        folder: where they go, by `out` or by default.
+        paths: of the files.
+
+    Raises:
+        GalgenError: naming the first that is.
+    """
+    for path in paths:
+        if path.exists():
+            raise GalgenError(
+                f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
+            )
 
 
 @contextmanager

@@ -20,9 +20,8 @@ import numpy as np
 import torch
 from galsim.config import GetAllParams, ParseValue, RegisterObjectType, SetDefaultIndex
 
-from galgen.catalogue.galaxies import without_edge
 from galgen.conditions import STREAMS
-from galgen.data.edges import EDGES
+from galgen.data.edges import EDGES, without_edge
 from galgen.draws import REDSHIFT, uniform
 from galgen.errors import GalgenError
 from galgen.rules import check_prior
@@ -94,11 +93,8 @@ class Making:
             ValueError: if the seed or the start is out of range.
         """
         values = self.conditions.draw(seed, start, n)
-        redshift = values.pop("redshift", None)
-        own = redshift if self.run.model.conditional else None
-        images = self.run.physical(
-            self.run.model.sample(n, own, self.prior, seed, start, values)
-        ).astype(float)
+        images = self.run.make(n, values, self.prior, seed, start).astype(float)
+        redshift = values.get("redshift")
         if self.edge == "subtract":
             images = without_edge(images)
         for number, image in enumerate(images, start):

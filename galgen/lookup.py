@@ -4,7 +4,7 @@ import difflib
 from pathlib import Path
 
 from galgen.errors import GalgenError
-from galgen.files import expand, reading
+from galgen.files import expand, is_file, reading
 
 RUNS = Path("runs")
 """Where trainings put their runs, unless they are told otherwise."""
@@ -18,8 +18,7 @@ def is_run(path: Path) -> bool:
     Raises:
         Unreadable: if the system does not let us look.
     """
-    with reading(path):
-        return (path / "config.yaml").is_file()
+    return is_file(path / "config.yaml")
 
 
 def locate(source: str | Path) -> Path:

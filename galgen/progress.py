@@ -9,10 +9,27 @@ EVERY = 20
 """Epochs of a fit between two lines of a log file."""
 
 
-class TrainingProgress(Callback):
-    """Show a bar for the whole of a training, its epochs counted from 1, and the time left."""
+class Bar(Callback):
+    """A bar that is left as it is when the training ends, however it does."""
 
     bar: Progress | None = None
+
+    def on_train_end(self, trainer, pl_module):
+        """Leave the bar as it is."""
+        self._stop()
+
+    def on_exception(self, trainer, pl_module, exception):
+        """Leave the bar, and the terminal in order."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
+
+
+class TrainingProgress(Bar):
+    """Show a bar for the whole of a training, its epochs counted from 1, and the time left."""
 
     def on_train_start(self, trainer, pl_module):
         """Begin where the training goes on."""
@@ -28,34 +45,19 @@ class TrainingProgress(Callback):
         """Show a step."""
         self._show(trainer)
 
-    def on_train_end(self, trainer, pl_module):
-        """Leave the bar as it is."""
-        self._stop()
-
-    def on_exception(self, trainer, pl_module, exception):
-        """Leave the bar, and the terminal in order."""
-        self._stop()
-
     def _show(self, trainer) -> None:
         if self.bar:
             done = trainer.fit_loop.total_batch_idx + 1
             epoch = min(trainer.current_epoch + 1, trainer.max_epochs)
             self.bar.update(self.task, completed=done, epoch=epoch)
 
-    def _stop(self) -> None:
-        if self.bar:
-            self.bar.stop()
-            self.bar = None
 
-
-class FittingProgress(Callback):
+class FittingProgress(Bar):
     """Show the epochs of a fit: a bar on a terminal, elsewhere a line now and then.
 
     Args:
         name: of what is fitted.
     """
-
-    bar: Progress | None = None
 
     def __init__(self, name: str):
         self.name = name
@@ -79,19 +81,6 @@ class FittingProgress(Callback):
                 "nats",
                 flush=True,
             )
-
-    def on_train_end(self, trainer, pl_module):
-        """End the bar."""
-        self._stop()
-
-    def on_exception(self, trainer, pl_module, exception):
-        """Leave the terminal in order."""
-        self._stop()
-
-    def _stop(self) -> None:
-        if self.bar:
-            self.bar.stop()
-            self.bar = None
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ LOSSES = ("val/loss", "val/reconstruction", "val/kl")
 
 
 LEAST_EVALUATED = 100
-"""Galaxies of an evaluation."""
+"""Galaxies of an evaluation, below which scores mean nothing."""
 
 LARGEST = 2**62
 """Of whole numbers that have no other bound."""

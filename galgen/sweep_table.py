@@ -153,13 +153,18 @@ def comparable(records: list[Record]) -> bool:
 
 def table(records: list[Record], every: bool = False) -> Table:
     """Tabulate jobs: those that are running or in trouble, or all."""
-    terms = [LOSS] if comparable(records) else TERMS
+    terms = _terms(records)
     names = [term.removeprefix("val/") for term in terms]
     shown = Table("job", "run", "state", "epoch", *names, box=None)
     for record in records:
         if every or record.state != "done":
             shown.add_row(*_row(record, terms), style=STYLES[record.state])
     return shown
+
+
+def _terms(records: list[Record]) -> list[str]:
+    """Name the losses that are shown of jobs."""
+    return [LOSS] if comparable(records) else TERMS
 
 
 def _row(record: Record, terms: list[str]) -> list[str]:
@@ -203,7 +208,7 @@ def _print_changes(folder: Path, over: threading.Event) -> None:
     while True:
         last = over.wait(1.0)
         records = read_records(folder)
-        terms = [LOSS] if comparable(records) else TERMS
+        terms = _terms(records)
         for record in records:
             if seen.get(record.number) != record.state:
                 seen[record.number] = record.state

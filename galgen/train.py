@@ -10,7 +10,6 @@ from galgen.preemption import preemptible
 from galgen.rules import check_rules
 from galgen.sweep_table import watched
 from galgen.sweeps import do_job
-from galgen.verdict import cautions, summary
 
 # torch and Lightning are imported where they are needed: composing, --help and the second call of
 # a finished run take less than a second without them.
@@ -49,6 +48,8 @@ def train_checked(config: DictConfig, run: runs.Run) -> None:
 
 def report(run: runs.Run) -> None:
     """Say what the training arrived at and where it lies."""
+    from galgen.verdict import cautions, is_poor, summary
+
     if run.result and "best" in run.result:
         best = run.result["best"]
         print(
@@ -58,10 +59,9 @@ def report(run: runs.Run) -> None:
         )
         print(f"pictures: {run.directory / 'figures'} and {run.directory / 'samples'}")
         verdict = run.result.get("verdict")
-        told = cautions(verdict)
-        if verdict and not any(caution.startswith("this model") for caution in told):
+        if verdict and not is_poor(verdict):  # of a poor one, a caution says it
             print(f"verdict: {summary(verdict)}")
-        for caution in told:
+        for caution in cautions(verdict):
             print(f"caution: {caution}")
 
 

@@ -172,9 +172,29 @@ class TrainedRun:
             raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
         conditions = {name: asked for name, asked in conditions.items() if asked is not None}
         prior = self.prior_for(prior, conditions)
-        made = self.model.sample(n, redshift, prior, seed, start, conditions)
-        self._warn_beyond({**conditions, "redshift": redshift}, prior)
-        return self.physical(made)
+        values = {**conditions, "redshift": redshift}
+        images = self.make(n, values, prior, seed, start)
+        self._warn_beyond(values, prior)
+        return images
+
+    def make(
+        self, n: int, values: Mapping[str, ArrayLike], prior: str, seed: int, start: int
+    ) -> np.ndarray:
+        """Generate galaxies as `sample` does, of conditions that `conditions` has checked.
+
+        Args:
+            n: number of galaxies.
+            values: of the conditions by name, one number for all or (n,) each.
+            prior: what latents are drawn from.
+            seed: whole number from 0.
+            start: number of the first galaxy.
+
+        Returns:
+            Images (n, H, W) in `unit`, float32.
+        """
+        redshift = values.get("redshift") if self.model.conditional else None
+        others = {name: value for name, value in values.items() if name != "redshift"}
+        return self.physical(self.model.sample(n, redshift, prior, seed, start, others))
 
     def reconstruct(self, images: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
         """Return the decoded posterior means of images (N, H, W), in `unit`, float32.
@@ -220,10 +240,14 @@ class TrainedRun:
         return costs(self.directory, self.model.weights_sha256)
 
     @property
+    def better_priors(self) -> list[str]:
+        """The fitted priors under which held-out latents cost less than under N(0, 1)."""
+        return [prior for prior, (cost, normal) in self.prior_costs.items() if cost < normal]
+
+    @property
     def default_prior(self) -> str:
         """The fitted prior under which held-out latents cost least; N(0, 1) if none is better."""
-        better = (prior for prior, (cost, normal) in self.prior_costs.items() if cost < normal)
-        return next(better, NORMAL)
+        return next(iter(self.better_priors), NORMAL)
 
     def prior_note(self, prior: str) -> str | None:
         """Say why a prior is not the best choice; None where it is a good one.
@@ -265,13 +289,11 @@ class TrainedRun:
         """
         if prior is None:
             asked = {name for name in STREAMS if keys.get(name) is not None} - {"redshift"}
-            better = [name for name, (cost, normal) in self.prior_costs.items() if cost < normal]
-            able = (name for name in better if asked <= set(self.known_conditions(name)))
+            able = (
+                name for name in self.better_priors if asked <= set(self.known_conditions(name))
+            )
             prior = next(able, self.default_prior)
-        note = self.prior_note(prior)
-        if note and note not in self.warned:
-            log.warning("%s: %s", self.name, note)
-            self.warned.add(note)
+        self._warn_once(self.prior_note(prior))
         return prior
 
     def condition_ranges(self, prior: str) -> dict[str, tuple[float, float]]:
@@ -353,10 +375,9 @@ class TrainedRun:
             )
         ranges = self.condition_ranges(prior)
         for name, condition in asked.items():
-            self._warn_of(condition, ranges.get(name, (-math.inf, math.inf)))
-        if "magnitude" in asked and self.unit == PEAK and MAGNITUDE_OF_PEAKS not in self.warned:
-            log.warning("%s: %s", self.name, MAGNITUDE_OF_PEAKS)
-            self.warned.add(MAGNITUDE_OF_PEAKS)
+            self._warn_once(condition.outside(ranges.get(name, (-math.inf, math.inf))))
+        if "magnitude" in asked and self.unit == PEAK:
+            self._warn_once(MAGNITUDE_OF_PEAKS)
         of_survey = [name for name, condition in asked.items() if condition.values is None]
         return Conditions(asked, self._training_columns(of_survey) if of_survey else None)
 
@@ -387,9 +408,8 @@ class TrainedRun:
             f"column, fit a prior that does: python -m galgen.fit_flow run={self.directory}"
         )
 
-    def _warn_of(self, condition: Condition, trained: tuple[float, float]) -> None:
-        """Warn of values that the model has not seen, once of each."""
-        warning = condition.outside(trained)
+    def _warn_once(self, warning: str | None) -> None:
+        """Give a warning, if there is one, unless this run has given it before."""
         if warning and warning not in self.warned:
             log.warning("%s: %s", self.name, warning)
             self.warned.add(warning)

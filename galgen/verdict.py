@@ -84,20 +84,38 @@ def summary(verdict: dict) -> str:
     return f"reconstructions account for {verdict['explained']:.0%} of the light ({squares})"
 
 
+def is_poor(verdict: dict) -> bool:
+    """Say whether the reconstructions miss much of the light."""
+    return verdict["explained"] is not None and verdict["explained"] < POOR
+
+
+def level(edge: dict[str, float], whose: str) -> str:
+    """Say how much of some light is a constant level, by its `spread` over galaxies."""
+    return (
+        f"{edge['median']:.0%} of {whose} light (5 to 95 %: {edge['low']:.0%} to "
+        f"{edge['high']:.0%}) is a constant level"
+    )
+
+
+def sentences(verdict: dict | None) -> list[str]:
+    """Return the cautions with a capital letter and a full stop."""
+    return [f"{caution[0].upper()}{caution[1:]}." for caution in cautions(verdict)]
+
+
 def cautions(verdict: dict | None) -> list[str]:
-    """Say what a user of the model must know, in sentences; nothing of a good model.
+    """Say what a user of the model must know; nothing of a good model.
 
     Args:
         verdict: of `judge`; None where the run has none.
     """
     if not verdict:
         return []
-    found, explained = [], verdict["explained"]
-    if explained is not None and explained <= 0:
+    found, poor = [], is_poor(verdict)
+    if poor and verdict["explained"] <= 0:
         found.append(
             f"this model failed: {summary(verdict)}; train longer, or with another learning rate"
         )
-    elif explained is not None and explained < POOR:
+    elif poor:
         doubt = ", or much of that light is noise, which is not known"
         unsure = doubt if verdict.get("noise") is None else ""
         found.append(f"this model is poor{unsure}: {summary(verdict)}; train longer")
@@ -108,9 +126,9 @@ def cautions(verdict: dict | None) -> list[str]:
         )
     edge = verdict.get("edge")
     if edge and edge["median"] - max(edge["survey"], 0) > PEDESTAL:
+        share = level(edge, "a stamp's")
         found.append(
-            f"galaxies of this model stand on a pedestal: {edge['median']:.0%} of a stamp's light "
-            f"(5 to 95 %: {edge['low']:.0%} to {edge['high']:.0%}) is a constant level, and "
+            f"galaxies of this model stand on a pedestal: {share}, and "
             f"{max(edge['survey'], 0):.0%} of the survey's galaxies' light; generate and "
             "galsim_objects take it off with edge=subtract"
         )

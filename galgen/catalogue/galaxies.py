@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from galgen.conditions import Conditions
-from galgen.data.edges import edge_level
+from galgen.data.edges import without_edge
 from galgen.data.sources.photometry import canonical
 from galgen.errors import GalgenError
 from galgen.evaluation.whole_stamps import half_light_radius
@@ -16,7 +16,7 @@ from galgen.files import sha256
 from galgen.fitted_priors import CONDITIONS, path_of
 from galgen.models.vae import DECODED_TOGETHER, NORMAL
 from galgen.trained import PEAK, TrainedRun
-from galgen.verdict import cautions
+from galgen.verdict import sentences
 
 if TYPE_CHECKING:
     from galgen.models.survey_conditions import SurveyConditions  # zuko, for those who need it
@@ -113,11 +113,7 @@ class Catalogue:
             table[asked_name(name)] = values[name]
         # As the table has them, rounded to float32.
         drawn = {name: table[asked_name(name)] for name in self.drawn}
-        redshift = drawn.pop("redshift", None)
-        if not self.run.model.conditional:
-            redshift = None
-        made = self.run.model.sample(n, redshift, self.prior, self.seed, number, drawn)
-        images = self.run.physical(made)
+        images = self.run.make(n, drawn, self.prior, self.seed, number)
         if self.edge == "subtract":
             images = without_edge(images)
         for start in range(0, n, DECODED_TOGETHER):  # few enough to stay in the processor's cache
@@ -152,7 +148,7 @@ class Catalogue:
     @property
     def cautions(self) -> list[str]:
         """What the model's verdict says against the galaxies, in sentences."""
-        return [f"{caution[0].upper()}{caution[1:]}." for caution in cautions(self.run.verdict)]
+        return sentences(self.run.verdict)
 
     def attributes(self) -> dict[str, str | int | float]:
         """Say what the catalogue was made with and what its numbers mean."""
@@ -229,11 +225,6 @@ TOLD = {
 def asked_name(name: str) -> str:
     """Name the column of a condition that was asked for; what is measured has the plain name."""
     return name if name == "redshift" else f"asked_{name}"
-
-
-def without_edge(images: np.ndarray) -> np.ndarray:
-    """Subtract from images (N, H, W) the level on which each galaxy stands."""
-    return images - edge_level(images)[:, None, None]
 
 
 def above_edge(images: np.ndarray) -> np.ndarray:

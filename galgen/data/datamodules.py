@@ -147,12 +147,14 @@ class SurveyDataModule(LightningDataModule):
                 "on both sides of the split",
                 self.file,
             )
-        if len(self.stamps) > 2 > len(np.unique(self._parents())) - 1:
+        parents = self._parents()
+        galaxies = len(np.unique(parents))
+        if galaxies < 3 <= len(self.stamps):
             raise GalgenError(
-                f"{self.file}: 'galaxy_id' has {len(np.unique(self._parents()))} different values "
-                "in all stamps, and a split needs 3 galaxies. Give each galaxy its own id."
+                f"{self.file}: 'galaxy_id' has {galaxies} different values in all stamps, and a "
+                "split needs 3 galaxies. Give each galaxy its own id."
             )
-        rows = split_by_parent(self._parents(), self.split, self.split_seed)
+        rows = split_by_parent(parents, self.split, self.split_seed)
         self.margin = 0
         if self.augment:
             self.margin = min(self.max_shift, (self.stamps.size - self.image_size) // 2)

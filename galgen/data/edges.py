@@ -28,3 +28,8 @@ def edge_level(images: np.ndarray) -> np.ndarray:
     frame = np.ones(images.shape[1:], bool)
     frame[width:-width, width:-width] = False
     return np.median(images[:, frame], axis=1)
+
+
+def without_edge(images: np.ndarray) -> np.ndarray:
+    """Subtract from images (N, H, W) the level on which each galaxy stands."""
+    return images - edge_level(images)[:, None, None]

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from galgen.errors import GalgenError
-from galgen.files import reading
+from galgen.files import is_file, reading
 
 SCHEMA = 1
 """Version of galgen's own layout, in the attribute `galgen_schema`."""
@@ -46,9 +46,7 @@ class StampFile:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        with reading(self.path):
-            there = self.path.is_file()
-        if not there:
+        if not is_file(self.path):
             raise GalgenError(f"{self.path}: there is no such file")
         try:
             with reading(self.path), h5py.File(self.path) as file:
@@ -285,9 +283,7 @@ def _check_shards(path: Path, file: h5py.File) -> list[Path]:
 
 
 def _check_shard(path: Path, shard: Path, rows: dict[str, int], identity: list | None) -> None:
-    with reading(shard):
-        there = shard.is_file()
-    if not there:
+    if not is_file(shard):
         raise GalgenError(
             f"{path}: its shard {shard} is missing; keep both together, or prepare it again"
         )

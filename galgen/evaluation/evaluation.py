@@ -21,7 +21,7 @@ from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_red
 from galgen.latents import encode_part
 from galgen.models.vae import NORMAL, in_blocks
 from galgen.trained import TrainedRun
-from galgen.verdict import PEDESTAL, edge_share, spread
+from galgen.verdict import PEDESTAL, edge_share, level, spread
 
 FEW = 500
 """Galaxies whose evidence is computed."""
@@ -109,6 +109,7 @@ class Evaluation:
         for prior in self.priors:
             self._score_prior(prior)
         self._score_controls()
+        self._note_pedestals()
         facts = self._facts() | self._scored() | self._likelihoods()
         wavenumber = power_spectrum(self.images["real"][:1])[0]
         neighbours = {prior: self._neighbours(prior) for prior in self.priors if self.encoder}
@@ -323,14 +324,12 @@ class Evaluation:
             if edge and edge["median"] > PEDESTAL:
                 self.notes.append(
                     f"generated galaxies of prior={prior} stand on a pedestal: "
-                    f"{edge['median']:.0%} of their light (5 to 95 %: {edge['low']:.0%} to "
-                    f"{edge['high']:.0%}) is a constant level, which counts as background where "
-                    "galaxies are measured"
+                    f"{level(edge, 'their')}, which counts as background where galaxies are "
+                    "measured"
                 )
 
     def _likelihoods(self) -> dict:
         self.report("reconstructions and evidence")
-        self._note_pedestals()
         latents, run = self.latents, self.run
         priors = [prior for prior in self.priors if prior != "two_stage"]  # which has no density
         bound = evidence(run, self.positions[:FEW], priors)

@@ -12,7 +12,7 @@ from galgen.errors import GalgenError
 from galgen.pages import facts, gallery
 from galgen.pages.facts import Table, text
 from galgen.trained import TrainedRun
-from galgen.verdict import cautions, summary
+from galgen.verdict import sentences, summary
 
 OF_RUN = ["run", "model", "β", "seed", "epochs"]
 SWEEP = [*OF_RUN, "best loss", "reconstruction term", "KL [nats]", "state"]
@@ -131,7 +131,7 @@ class Section:
         run = TrainedRun(self.directory, device, data_file)
         if run.verdict:
             self.notes.append(f"Verdict: {summary(run.verdict)}.")
-        self.notes += [f"{caution[0].upper()}{caution[1:]}." for caution in cautions(run.verdict)]
+        self.notes += sentences(run.verdict)
         return run
 
     def _tables(self, run: TrainedRun | None) -> list[Table]:

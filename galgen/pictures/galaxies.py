@@ -109,7 +109,8 @@ class Samples(Picture):
         if several:
             redshifts = asked.steps(self.steps)
             numbers = self._numbers(max(1, self.n // len(redshifts)))
-            made = [self._make(run, prior, conditions, numbers, z) for z in redshifts]
+            columns = [np.full(len(numbers), redshift) for redshift in redshifts]
+            made = [self._make(run, prior, conditions, numbers, column) for column in columns]
             images = np.stack(made, axis=1)
         else:
             numbers, redshifts = self._numbers(self.n), None
@@ -117,8 +118,9 @@ class Samples(Picture):
             if asked is not None:
                 survey = conditions.survey.get("redshift")
                 chosen = [asked.draw(self.seed, k, 1, survey)[0] for k in numbers.tolist()]
-                redshifts = np.reshape(chosen, (-1, columns))
+                redshifts = np.array(chosen)
             images = self._make(run, prior, conditions, numbers, redshifts)
+            redshifts = None if redshifts is None else redshifts.reshape(-1, columns)
             images = images.reshape(-1, columns, *images.shape[1:])
         others = [f", {name.replace('_', ' ')} {c.text}" for name, c in conditions.asked.items()]
         shown = figures.samples(
@@ -151,17 +153,16 @@ class Samples(Picture):
         prior: str,
         conditions: Conditions,
         numbers: np.ndarray,
-        redshift: np.ndarray | float | None,
+        redshift: np.ndarray | None,
     ) -> np.ndarray:
-        """Generate galaxies of some numbers (n,), each as any other command makes it."""
-        pieces = [numbers] if self.galaxies is None else numbers[:, None]
-        asked = [redshift] * len(pieces)
-        if np.size(redshift) == len(numbers) > 1:
-            asked = [np.ravel(redshift)] if len(pieces) == 1 else np.ravel(redshift)
+        """Generate galaxies of some numbers and redshifts (n,), as any other command makes them."""
+        places = np.arange(len(numbers))
         made = []
-        for piece, own in zip(pieces, asked, strict=True):
-            values = conditions.draw(self.seed, int(piece[0]), len(piece))
-            made.append(run.sample(len(piece), own, prior, self.seed, int(piece[0]), **values))
+        for piece in [places] if self.galaxies is None else places[:, None]:
+            first, n = int(numbers[piece[0]]), len(piece)
+            own = None if redshift is None else redshift[piece]
+            values = conditions.draw(self.seed, first, n)
+            made.append(run.sample(n, own, prior, self.seed, first, **values))
         return np.concatenate(made)
 
 

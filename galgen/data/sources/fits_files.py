@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 from galgen.errors import GalgenError, Unreadable
-from galgen.files import expand, reading, reason
+from galgen.files import check_file, expand, reason
 
 ROLES = {
     "image": "sci science image data signal flux",
@@ -87,12 +87,7 @@ def split(path: str | Path) -> tuple[Path, str | None]:
 @contextmanager
 def opened(role: str, path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file; whatever is wrong with it becomes a sentence."""
-    with reading(path):
-        there, folder = path.is_file(), path.is_dir()
-    if folder:
-        raise GalgenError(f"mosaic.{role}={path}: this is a folder. Give a file.")
-    if not there:
-        raise GalgenError(f"mosaic.{role}={path}: there is no file {path}")
+    check_file(f"mosaic.{role}={path}", path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

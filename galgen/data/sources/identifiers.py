@@ -38,7 +38,7 @@ def identifiers(
             "one by mosaic.columns.id=<name>"
         )
     if values.dtype.kind in "SU" and not mask.all():
-        values = _unrounded(values, column.name, path)
+        _refuse_rounded(values, column.name, path)
     if values.dtype.kind == "f":
         values = _integers(values, column.name, path)
         mask = np.ma.getmaskarray(values)
@@ -63,17 +63,16 @@ def identifiers(
     return None, np.char.encode(texts)
 
 
-def _unrounded(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.MaskedArray:
-    """Return numbers that a program wrote as text with an exponent or large decimals as floats."""
+def _refuse_rounded(values: np.ma.MaskedArray, name: str, path: str | Path) -> None:
+    """Refuse text that a program made of floats: numbers with an exponent, or large decimals."""
     texts = np.char.strip(values.data[~np.ma.getmaskarray(values)].astype(str))
     number = r"[+-]?\d+(\.\d*)?([eE][+]?\d+)?"
     floating = [text for text in texts if re.search(r"[eE]", text) or re.search(r"\d{16}\.", text)]
-    if not floating or not all(re.fullmatch(number, text) for text in texts):
-        return values
-    raise GalgenError(
-        f"{path}: column {name} (id) holds rounded numbers, such as {floating[0]}. Save the "
-        "identifiers as integers or text, or give another column by mosaic.columns.id=<name>."
-    )
+    if floating and all(re.fullmatch(number, text) for text in texts):
+        raise GalgenError(
+            f"{path}: column {name} (id) holds rounded numbers, such as {floating[0]}. Save the "
+            "identifiers as integers or text, or give another column by mosaic.columns.id=<name>."
+        )
 
 
 def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.MaskedArray:

@@ -19,7 +19,7 @@ from astropy.table import Column, MaskedColumn, Table
 
 from galgen.data.sources.fits_files import split
 from galgen.errors import GalgenError, Unreadable
-from galgen.files import reading, reason
+from galgen.files import check_file, reason
 
 COMPRESSED = {b"\x1f\x8b": gzip, b"BZ": bz2, b"\xfd7": lzma}
 """Readers by the first two bytes."""
@@ -48,12 +48,7 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
         GalgenError: if it cannot be read or has no rows, or if it is one of several.
     """
     file, part = split(path)
-    with reading(file):
-        there, folder = file.is_file(), file.is_dir()
-    if folder:
-        raise GalgenError(f"mosaic.catalogue={path}: this is a folder. Give a file.")
-    if not there:
-        raise GalgenError(f"mosaic.catalogue={path}: there is no file {file}")
+    check_file(f"mosaic.catalogue={path}", file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units and details of the standards
@@ -208,9 +203,9 @@ def _pick(
         found = [n for n, name in names.items() if name.upper() == part.upper()]
         found = found or [n for n in names if part == str(n)]
         if len(found) != 1:
-            reason = "several tables" if found else "no table"
+            matching = "several tables" if found else "no table"
             raise GalgenError(
-                f"mosaic.catalogue={file}[{part}]: {file} has {reason} {part}; it has {listed}. "
+                f"mosaic.catalogue={file}[{part}]: {file} has {matching} {part}; it has {listed}. "
                 "Give the number of one."
             )
         return found[0]
