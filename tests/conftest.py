@@ -43,7 +43,9 @@ def discs(n: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Work in an empty folder with an empty cache, offline."""
+    """Work in an empty folder with an empty cache, offline, with the same random numbers."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GALGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -16,7 +16,7 @@ from galgen.models.vae import DECODE_BLOCK, NORMAL
 from galgen.priors.fitted import CONDITIONS, path_of
 from galgen.runs.conditions import Conditions
 from galgen.runs.trained_run import PEAK, TrainedRun
-from galgen.runs.verdict import cautions
+from galgen.runs.verdict import sentences
 
 if TYPE_CHECKING:
     from galgen.priors.conditions import SurveyConditions  # zuko, for those who need it
@@ -148,7 +148,7 @@ class Catalogue:
     @property
     def cautions(self) -> list[str]:
         """What the model's verdict says against the galaxies, in sentences."""
-        return [f"{caution[0].upper()}{caution[1:]}." for caution in cautions(self.run.verdict)]
+        return sentences(self.run.verdict)
 
     def attributes(self) -> dict[str, str | int | float]:
         """Say what the catalogue was made with and what its numbers mean."""
