@@ -8,7 +8,7 @@ except PackageNotFoundError:  # a checkout that is not installed, as a benchmark
     __version__ = "unknown"
 
 
-def load(run, checkpoint=None, device="cpu"):
+def load(run, checkpoint=None, device="cpu", trusted_packages=()):
     """Load a trained run.
 
     Args:
@@ -16,6 +16,7 @@ def load(run, checkpoint=None, device="cpu"):
         checkpoint: `"best"` (lowest validation loss) or `"last"`; where None, the best of a
             finished run, and the last of one that is not, with a warning.
         device: where the model computes, such as `"cuda"`.
+        trusted_packages: names of your own packages whose classes the run may name.
 
     Returns:
         `galgen.runs.trained_run.TrainedRun`: its `sample`, `reconstruct`, `encode` and `decode`
@@ -25,8 +26,10 @@ def load(run, checkpoint=None, device="cpu"):
         GalgenError: if the directory is no run, has no checkpoint yet, or names a class
             that galgen does not ship.
     """
+    from galgen.config.targets import trust
     from galgen.runs.trained_run import TrainedRun  # torch is imported by those who need it
 
+    trust(trusted_packages)
     return TrainedRun(run, device, checkpoint=checkpoint)
 
 
@@ -40,8 +43,8 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior=None, edge="kee
             conditional models need it.
         seed: whole number from 0; galaxy i depends on (seed, i) and its conditions alone.
         start: number of the first galaxy.
-        prior: what latents are drawn from: `"normal"`; after `python -m galgen.fit_prior` also
-            `"flow"`, `"gmm"` and `"two_stage"`; the best of those that are fitted where None.
+        prior: what latents are drawn from: `"normal"`, or one that was fitted, such as `"flow"`;
+            the best of them where None.
         edge: `"keep"`, or `"subtract"` the level on which each galaxy stands.
         **conditions: `magnitude` (AB) and `flux_radius` (arcsec), in the forms of `redshift`; of
             priors that know them.

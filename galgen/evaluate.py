@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from galgen.config.command import command
-from galgen.config.rules import LEAST_EVALUATED, check_prior, check_whole_numbers
+from galgen.config.rules import LEAST_EVALUATED, check_whole_numbers
 from galgen.errors import GalgenError
 from galgen.files import write_text
 
@@ -48,7 +48,7 @@ def main(config: DictConfig) -> None:
 
     started = time.perf_counter()
     run = TrainedRun(config.run, config.device, config.data.file)
-    priors = asked or ["normal", *run.model.priors]
+    priors = asked or list(run.priors)
     result = Evaluation(run, config.n, priors, config.seeds).evaluate()
     result.facts["seconds"] = round(time.perf_counter() - started, 1)
     path = run.directory / "evaluation.json"
@@ -66,15 +66,10 @@ def check(config: DictConfig) -> list[str]:
     """
     check_whole_numbers(config, {"n": LEAST_EVALUATED}, LARGEST)
     check_whole_numbers(config, {"seeds": 1}, MOST_SEEDS)
-    asked = config.prior
-    if isinstance(asked, str):
-        asked = asked.split(",")
-    if asked is not None and not isinstance(asked, list | ListConfig):
-        raise GalgenError(f"prior is {asked}, it takes names such as [normal,flow]")
-    priors = list(dict.fromkeys(str(prior).strip() for prior in asked or []))
-    for prior in priors:
-        check_prior(prior)
-    return priors
+    asked = [config.prior] if isinstance(config.prior, str) else config.prior or []
+    if not isinstance(asked, list | ListConfig):
+        raise GalgenError(f"prior={asked}: it takes names. Give them as prior=[normal,flow].")
+    return list(dict.fromkeys(map(str, asked)))
 
 
 def draw(run, result) -> dict[str, Path]:

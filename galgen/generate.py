@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from galgen.config.command import command
-from galgen.config.rules import check_prior, check_whole_numbers
+from galgen.config.rules import check_whole_numbers
 from galgen.data.edges import EDGES
 from galgen.errors import GalgenError
 from galgen.runs.conditions import asked_for
@@ -24,13 +24,14 @@ def main(config: DictConfig) -> None:
     """Generate galaxies into a file and say where it is."""
     check(config)
     from galgen.catalogues.rows import Catalogue  # torch, after the config has been checked
+    from galgen.runs.asked_conditions import ask, learned_conditions
     from galgen.runs.trained_run import TrainedRun
 
     run = TrainedRun(config.run, config.device, config.data.file)
-    learned = run.learned_conditions() if config.conditions == "learned" else None
+    learned = learned_conditions(run) if config.conditions == "learned" else None
     keys = config if learned is None else dict.fromkeys(learned.names, "learned")
     prior = run.prior_for(config.prior, keys)
-    conditions = run.conditions(config, prior) if learned is None else None
+    conditions = ask(run, config, prior) if learned is None else None
     numbers = (config.seed, config.start)
     catalogue = Catalogue(run, config.n, conditions, *numbers, prior, learned, config.edge)
     out, started = Path(config.out).expanduser(), time.perf_counter()
@@ -51,8 +52,6 @@ def check(config: DictConfig) -> None:
     check_whole_numbers(config, {"n": 1, "start": 0, "seed": 0, "batch_size": 1})
     if type(config.overwrite) is not bool:
         raise GalgenError(f"overwrite={config.overwrite}: it can be true or false")
-    if config.prior is not None:
-        check_prior(config.prior)
     if config.edge not in EDGES:
         raise GalgenError(f"edge={config.edge}: it can be {' or '.join(EDGES)}")
     if config.conditions not in (None, "learned"):
@@ -85,8 +84,9 @@ def write(catalogue, out: Path, batch_size: int) -> None:
     """
     from galgen.catalogues.formats import FORMATS
     from galgen.catalogues.partial import Partial
+    from galgen.models.blocks import decode_block
 
-    block = catalogue.run.model.decode_block
+    block = decode_block(catalogue.run.model.device)
     together = -(-batch_size // block) * block
     identity = {**catalogue.identity(), "format": out.suffix}
     with Partial(out, identity).lock() as part, progress_bar() as bar:

@@ -126,7 +126,7 @@ def check_place(run: runs.Run, digest: str) -> None:
 
 def write_run(config: DictConfig, run: runs.Run, state: dict, source: dict) -> None:
     """Check that the weights fit the model, and write the run directory."""
-    from galgen.models.checkpoints import AtomicCheckpointIO, load_weights
+    from galgen.models.checkpoints import load_weights, write_checkpoint
 
     model = instantiate(config.model)
     load_weights(model, state, source["file"])
@@ -135,7 +135,7 @@ def write_run(config: DictConfig, run: runs.Run, state: dict, source: dict) -> N
             run.clear()
         run.remember({"survey": config.data.name, "transform": scales(config), **source})
         path = run.directory / "checkpoints" / "best.ckpt"
-        AtomicCheckpointIO().save_checkpoint({"state_dict": model.state_dict()}, path)
+        write_checkpoint({"state_dict": model.state_dict()}, path)
         run.finish({"imported": source})
 
 

@@ -9,7 +9,7 @@ from galgen.config.rules import check_rules
 from galgen.runs import directory as runs
 from galgen.sweeps.jobs import do_job
 from galgen.sweeps.table import watched
-from galgen.training.one_training import report, train_checked
+from galgen.training.one_training import fit_missing_priors, report, train_checked
 
 # torch and Lightning are imported where they are needed: composing, --help and the second call of
 # a finished run take less than a second without them.
@@ -28,6 +28,7 @@ def main(config: DictConfig) -> float | None:
         train_checked(config, run)
     else:
         print(f"{run.directory} is already finished:")
+    fit_missing_priors(config, run)
     report(run)
     return None
 

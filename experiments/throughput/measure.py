@@ -23,12 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from galgen.data.batch import Batch
 from galgen.data.survey_modules import CosmosDataModule
 from galgen.data.transforms import Peak
-from galgen.models.checkpoints import AtomicCheckpointIO
 from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
 from galgen.models.vae import VAE, kl_to_standard_normal
 from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, SeedSteps, StopOnNonFinite
+from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.loggers import MetricsCSV
 
 RESIDUAL = {

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from galsim.config import GetAllParams, ParseValue, RegisterObjectType, SetDefaultIndex
 
-from galgen.config.rules import check_prior
 from galgen.data.edges import EDGES, without_edge
 from galgen.errors import GalgenError
+from galgen.models.blocks import decode_block
 from galgen.priors.random_numbers import REDSHIFT, uniform
+from galgen.runs.asked_conditions import ask
 from galgen.runs.conditions import STREAMS
 from galgen.runs.trained_run import PEAK, TrainedRun
 
@@ -50,7 +51,7 @@ def objects(
     made = Making(trained, {**conditions, "redshift": redshift}, prior, edge)
 
     def generate():
-        first, block = start, trained.model.decode_block
+        first, block = start, decode_block(trained.model.device)
         while first < start + n:
             together = min(block - first % block, start + n - first)
             yield from made.galaxies(together, seed, first)
@@ -64,7 +65,7 @@ class Making:
 
     Args:
         run: the trained run.
-        keys: what galaxies are asked for by, as `TrainedRun.conditions` takes it.
+        keys: what galaxies are asked for by, as `galgen.runs.asked_conditions.ask` takes it.
         prior: what latents are drawn from; the run's default where None.
         edge: `keep`, or `subtract` the level on which each galaxy stands.
 
@@ -80,10 +81,8 @@ class Making:
             )
         if edge not in EDGES:
             raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}")
-        if prior is not None:
-            check_prior(prior)
         self.run, self.edge, self.prior = run, edge, run.prior_for(prior, keys)
-        self.conditions = run.conditions(keys, self.prior)
+        self.conditions = ask(run, keys, self.prior)
 
     def galaxies(self, n: int, seed: int, start: int) -> Iterator[galsim.InterpolatedImage]:
         """Generate galaxies `start` to `start + n - 1`, decoded at once.

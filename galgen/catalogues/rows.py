@@ -12,9 +12,11 @@ from galgen.data.surveys.photometry import canonical
 from galgen.errors import GalgenError
 from galgen.evaluation.morphology.whole_stamps import half_light_radius
 from galgen.files import sha256
-from galgen.models.vae import DECODE_BLOCK, NORMAL
+from galgen.models.blocks import DECODE_BLOCK
 from galgen.priors.fitted import CONDITIONS, path_of
+from galgen.runs.asked_conditions import known_conditions
 from galgen.runs.conditions import Conditions
+from galgen.runs.run_priors import NORMAL
 from galgen.runs.trained_run import PEAK, TrainedRun
 from galgen.runs.verdict import sentences
 
@@ -78,7 +80,7 @@ class Catalogue:
         self.seed, self.start, self.prior = seed, start, prior
         self.size = run.model.image_size
         self.radius = "flux_radius" if run.pixel_scale else "flux_radius_px"
-        known = run.known_conditions(prior)  # raises of a prior that is missing, before any file
+        known = known_conditions(run, prior)  # raises of a prior that is missing, before any file
         self.drawn = list(self.conditions.asked)
         if learned is not None:
             self.drawn = [name for name in learned.names if name in known]
@@ -159,7 +161,7 @@ class Catalogue:
             "run": run.name,
             "model": run.model.name,
             "config_sha256": run.config_sha256,
-            "weights_sha256": run.model.weights_sha256,
+            "weights_sha256": run.weights_sha256,
             "seed": self.seed,
             "start": self.start,
             "prior": self.prior,

@@ -16,6 +16,7 @@ from galgen.config.command_line import name_words, with_environment
 from galgen.config.explanations import check_given, explain
 from galgen.config.paths import CONF, fill_in, fill_in_paths
 from galgen.config.run_paths import locate as locate_run
+from galgen.config.targets import trust
 from galgen.errors import GalgenError
 
 TRACEBACK = "GALGEN_TRACEBACK"
@@ -46,6 +47,7 @@ def command(
         def run_task(config: DictConfig):
             try:
                 check_given(config, config_name)
+                trust(config.trusted_packages)
                 fill_in_paths(config)
                 if "run" in config:
                     find_run(config)

@@ -1,5 +1,7 @@
 """Rules across the groups of a training's config, which no single class can check."""
 
+import re
+
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen.config.paths import CONF
@@ -7,9 +9,6 @@ from galgen.config.run_paths import is_run
 from galgen.config.trainer_rules import check_trainer
 from galgen.errors import GalgenError
 from galgen.files import expand
-
-PRIORS = ("normal", "flow", "gmm", "two_stage")
-"""What latents can be drawn from; the last three once `galgen.fit_prior` has fitted them."""
 
 LOSSES = ("val/loss", "val/reconstruction", "val/kl")
 """What a search can minimise without an evaluation."""
@@ -43,16 +42,6 @@ def check_whole_numbers(config: DictConfig, least: dict[str, int], most: int = L
             raise GalgenError(
                 f"{name}={value}: it must be a whole number from {smallest} to {most}. Give one."
             )
-
-
-def check_prior(prior: str) -> None:
-    """Check the name of a prior.
-
-    Raises:
-        GalgenError: if there is none of that name.
-    """
-    if prior not in PRIORS:
-        raise GalgenError(f"prior is {prior!r}, it can be one of {', '.join(PRIORS)}")
 
 
 def check_rules(config: DictConfig) -> None:
@@ -98,10 +87,13 @@ def check_rules(config: DictConfig) -> None:
 
 def _check_top_level(config: DictConfig) -> None:
     """Refuse what a `+` added that no command reads."""
-    train = OmegaConf.load(CONF / "train.yaml")
-    groups = [next(iter(item)) for item in train.defaults if isinstance(item, DictConfig)]
+    known = set()
+    for name in ("train", "_training", "console"):
+        content = OmegaConf.load(CONF / f"{name}.yaml")
+        groups = [item for item in content.defaults if isinstance(item, DictConfig)]
+        known |= {*content, *(next(iter(group)) for group in groups)}
     for key in config:
-        if key not in train and key not in groups:
+        if key not in known:
             raise GalgenError(f"{key}: there is no such key")
 
 
@@ -123,11 +115,10 @@ def _check_sweep(config: DictConfig) -> None:
     if type(rooms) is not int or rooms < 0:
         raise GalgenError(f"launcher.jobs_per_gpu is {rooms}, it must be a whole number from 0")
     objective = config.search.objective if config.search else LOSSES[0]
-    prior, _, score = str(objective).partition(".")
-    if objective not in LOSSES and not (prior in PRIORS and score):
+    if objective not in LOSSES and not re.fullmatch(r"\w+\.\w+", str(objective)):
         raise GalgenError(
-            f"search.objective is {objective}, it can be {', '.join(LOSSES)}, or a score of the "
-            f"evaluation after one of {', '.join(PRIORS)}, such as flow.mean_w1"
+            f"search.objective={objective}: it can be {', '.join(LOSSES)}, or a score of the "
+            "evaluation of galaxies from a prior. Give one such as flow.mean_w1."
         )
     n = config.search.n if config.search else LEAST_EVALUATED
     if type(n) is not int or n < LEAST_EVALUATED:

@@ -29,11 +29,34 @@ PLAIN = {
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
-def instantiate(config: DictConfig | None, **arguments):
+_trusted: set[str] = set()
+
+
+def trust(packages: Iterable[str]) -> None:
+    """Let a `_target_` name classes of the user's own packages in this process.
+
+    Args:
+        packages: their names.
+
+    Raises:
+        GalgenError: if one is no name of a package.
+    """
+    packages = [packages] if isinstance(packages, str) else list(packages)
+    for package in packages:
+        if not isinstance(package, str) or not package.replace(".", "_").isidentifier():
+            raise GalgenError(
+                f"trusted_packages={packages}: {package!r} is no name of a Python package. Give "
+                "names such as trusted_packages=[mypackage]."
+            )
+    _trusted.update(packages)
+
+
+def instantiate(config: DictConfig | None, allowed: tuple[str, ...] = ALLOWED, **arguments):
     """Make the object that a config node describes, and those inside it.
 
     Args:
         config: node with a `_target_`; None gives None.
+        allowed: packages or modules whose classes it may name.
         **arguments: added to the node's own.
 
     Raises:
@@ -41,7 +64,7 @@ def instantiate(config: DictConfig | None, **arguments):
     """
     if config is None:
         return None
-    check_targets(config)
+    check_targets(config, allowed)
     return hydra.utils.instantiate(config, **arguments, _convert_="all")
 
 
@@ -58,17 +81,18 @@ def check_targets(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> Non
     for key, node in _target_nodes(config):
         target = node["_target_"]
         private = any(part.startswith("_") for part in target.split("."))
-        if not inside(target, allowed) or inside(target, REFUSED) or private:
+        own = tuple(_trusted)
+        if not inside(target, allowed + own) or inside(target, REFUSED) or private:
             raise GalgenError(
-                f"{key}._target_: {target} is refused, targets may be public classes of "
-                f"{', '.join(allowed)} alone"
+                f"{key}._target_={target}: only public classes of {', '.join(allowed)} may be "
+                "named here. Name a package of your own: trusted_packages=[mypackage]."
             )
         found = locate(key, target)
         # galgen.config.command.os.system has an allowed name, but is not ours.
-        if not inspect.isclass(found) or not inside(found.__module__, ALLOWED):
+        if not inspect.isclass(found) or not inside(found.__module__, ALLOWED + own):
             raise GalgenError(
-                f"{key}._target_: {target} is refused, it is no class that is defined in "
-                f"{', '.join(allowed)}"
+                f"{key}._target_={target}: it is no class that is defined in "
+                f"{', '.join(allowed + own)}. Name one."
             )
 
 

@@ -17,7 +17,6 @@ from galgen.evaluation.observation import Observation
 from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_redshifts
-from galgen.models.vae import NORMAL, in_blocks
 from galgen.priors.random_numbers import CHOICE, uniform
 from galgen.runs.encoded_survey import encode_part
 from galgen.runs.trained_run import TrainedRun
@@ -84,8 +83,7 @@ class Evaluation:
                 f"evaluated; it takes {2 * FEWEST} at least (data.split is {run.survey.split})"
             )
         for prior in priors:
-            if prior != NORMAL:
-                run.model.priors[prior]  # to fail before the work begins
+            run.priors[prior]  # to fail before the work begins
         self.positions = _shuffled(usable)[:n]
         self.places = np.resize(self.positions, n)  # whose redshift and noise generated ones get
         self.controls = self.positions[: min(CONTROL, len(self.positions) // 2)]
@@ -253,7 +251,7 @@ class Evaluation:
     def _generate(self, prior: str, seed: int) -> np.ndarray:
         """Generate galaxies with the test galaxies' redshifts, as they are measured."""
         asked = self._redshift("test", self.places) if self.run.model.conditional else None
-        images = self.run.physical(self.run.model.sample(self.n, asked, prior, seed))
+        images = self.run.make(self.n, {"redshift": asked}, prior, seed, 0)
         if seed == 0:
             self.edges[prior] = spread(edge_share(images))
         return self.observation.generated(images, self.places, seed)
@@ -273,8 +271,8 @@ class Evaluation:
         """Tell latents of test galaxies from those of the prior at the same redshifts."""
         model, chosen = self.run.model, self.positions[:CODED]
         sample, redshift = self.latents.sample[chosen], self.latents.redshift[chosen]
-        asked = model.tensor(redshift) if model.conditional else None
-        tables = [sample, model.draw_latents(len(sample), asked, prior, seed).cpu().numpy()]
+        asked = {"redshift": redshift} if model.conditional else {}
+        tables = [sample, self.run.draw_latents(len(sample), asked, prior, seed).cpu().numpy()]
         if model.conditional:
             tables = [np.column_stack([table, redshift]) for table in tables]
         return {"c2st_latents": metrics.c2st(*tables, seed)}
@@ -286,12 +284,8 @@ class Evaluation:
 
     def _reconstruct(self) -> None:
         """Decode posterior samples of test galaxies: what the decoder itself comes to."""
-        model, positions = self.run.model, self.controls
-        latent = torch.from_numpy(self.latents.sample[positions]).float()
-        columns = [latent.to(model.device)]
-        if model.conditional:
-            columns.append(model.tensor(self.latents.redshift[positions]))
-        images = self.run.physical(in_blocks(model.decode, model.decode_block, 0, *columns))
+        positions = self.controls
+        images = self.run.decode(self.latents.sample[positions], self.latents.redshift[positions])
         seen = self.observation.generated(images, positions, seed=CONTROL)
         self._keep(self._measure("posterior", seen, "test", positions), seen)
 
@@ -331,7 +325,7 @@ class Evaluation:
     def _likelihoods(self) -> dict:
         self.report("reconstructions and evidence")
         latents, run = self.latents, self.run
-        priors = [prior for prior in self.priors if prior != "two_stage"]  # which has no density
+        priors = [prior for prior in self.priors if run.priors[prior].has_density]
         bound = evidence(run, self.positions[:FEW], priors)
         collapsed = np.flatnonzero(~latents.active).tolist()
         if collapsed:
@@ -368,7 +362,7 @@ class Evaluation:
             "statistics": list(self.observation.statistics),
             "headline": list(self.observation.core),
             "unit": run.unit,
-            "weights_sha256": run.model.weights_sha256,
+            "weights_sha256": run.weights_sha256,
             "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
             "device": str(run.model.device),
             "threads": torch.get_num_threads(),

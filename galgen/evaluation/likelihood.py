@@ -6,10 +6,10 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Normal
 
 from galgen.models.likelihoods import SquaredError
 from galgen.models.vae import kl_to_standard_normal
+from galgen.priors.base import Prior
 from galgen.runs.trained_run import PEAK, TrainedRun
 
 BLOCK = 64
@@ -111,27 +111,26 @@ def _weights(
         cost = model.likelihood(model.decode(latent, condition), batch) / divisor + constant
         inside = q.log_prob(latent).sum(dim=1) + cost
         for prior in priors:
-            weights[prior].append(log_prior(model, prior, latent, condition) - inside)
+            density = log_prior(run.priors[prior], latent, condition)
+            weights[prior].append(density - inside)
     stacked = {prior: torch.stack(columns) for prior, columns in weights.items()}
     return stacked, kl_to_standard_normal(q)
 
 
-def log_prior(model, prior: str, latent: Tensor, redshift: Tensor | None) -> Tensor:
+def log_prior(prior: Prior, latent: Tensor, redshift: Tensor | None) -> Tensor:
     """Return the log-density of latents (N, D) under a prior, where redshift alone is known."""
-    if prior == "normal":
-        return Normal(0.0, 1.0).log_prob(latent).sum(dim=1)
-    fitted = model.priors[prior]
-    columns = torch.full((len(latent), len(fitted.condition_names)), torch.nan)
-    if redshift is not None:
-        columns[:, fitted.condition_names.index("redshift")] = redshift
-    return fitted.log_prob(latent, columns.to(latent.device))
+    columns = latent.new_full((len(latent), len(prior.conditions)), torch.nan)
+    if "redshift" in prior.conditions:
+        columns[:, prior.conditions.index("redshift")] = redshift
+    return prior.log_prob(latent, columns)
 
 
 def _residuals(run: TrainedRun, positions: np.ndarray) -> tuple[np.ndarray, ...]:
     """Measure residuals of test galaxies: error, zero's, chi2, product with the next, square."""
     batch = _batch(run, positions)
     condition = batch.redshift if run.model.conditional else None
-    residual = (batch.image - run.model.reconstruct(batch.image, condition)).double()
+    latent = run.model.encode(batch.image, condition).mean
+    residual = (batch.image - run.model.decode(latent, condition)).double()
     variance = batch.noise_variance
     if variance is None or run.unit == PEAK:
         chi2 = torch.full((len(residual),), torch.nan)

@@ -7,25 +7,22 @@ import zipfile
 from pathlib import Path
 
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
 from galgen.files import reading, written_whole
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, renamed into place when complete, read with weights_only."""
+def write_checkpoint(checkpoint: dict, path: Path) -> None:
+    """Write a checkpoint of tensors and plain values, whole or not at all.
 
-    def save_checkpoint(self, checkpoint: dict, path: str, storage_options=None) -> None:
-        """Write a checkpoint to a temporary file beside `path`, then rename it."""
-        buffer = io.BytesIO()  # torch's own writer hides the reason of a failed write
-        torch.save(checkpoint, buffer)
-        with written_whole(Path(path)) as part:
-            part.write_bytes(buffer.getbuffer())
-
-    def load_checkpoint(self, path: str, map_location=None, weights_only=None) -> dict:
-        """Read a checkpoint; nothing but tensors and plain values."""
-        return read_checkpoint(Path(path), map_location)
+    Args:
+        checkpoint: what it holds.
+        path: the file.
+    """
+    buffer = io.BytesIO()  # torch's own writer hides the reason of a failed write
+    torch.save(checkpoint, buffer)
+    with written_whole(path) as part:
+        part.write_bytes(buffer.getbuffer())
 
 
 def read_checkpoint(path: Path, map_location=None) -> dict:

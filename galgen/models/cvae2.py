@@ -1,10 +1,10 @@
 """CVAE2: redshift appended to the encoder's code and to the latent."""
 
 import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 
+from galgen.models.networks import Original
 from galgen.models.vae import VAE, posterior
 
 
@@ -12,35 +12,27 @@ class CVAE2(VAE):
     """Redshift-conditional VAE whose convolutions see the image alone; arguments as `VAE`."""
 
     conditional = True
-    encoder_conditions = 1
-    decoder_conditions = 1
 
-    def encode(self, image: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
+    def make_networks(self, network: Original, sizes: dict) -> tuple[nn.Module, nn.Module]:
+        """Return networks that take a number beside code and latent; arguments as `VAE`."""
+        encoder = network.encoder(latent_dim=self.latent_dim, conditions=1, **sizes)
+        return encoder, network.decoder(inputs=self.latent_dim + 1, **sizes)
+
+    def encode(self, image: Tensor, redshift: Tensor) -> Normal:
         """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
 
         Args:
-            image: images (N, H, W), as the run's transform makes them.
-            redshift: one number for all, or (N,).
-
-        Raises:
-            ValueError: if the images have another shape, or redshifts are missing or of another
-                number.
+            image: images (N, H, W).
+            redshift: (N,).
         """
-        plane = self.encoder_plane(image)
-        redshift = self.condition(redshift, len(plane))
-        return posterior(*self.encoder(plane.unsqueeze(1), redshift[:, None]))
+        return posterior(*self.encoder(self.encoder_plane(image).unsqueeze(1), redshift[:, None]))
 
-    def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> Tensor:
+    def decode(self, latent: Tensor, redshift: Tensor) -> Tensor:
         """Return the images (N, H, W) of latents.
 
         Args:
             latent: (N, latent_dim).
-            redshift: one number for all, or (N,).
-
-        Raises:
-            ValueError: if redshifts are missing or their number is wrong.
+            redshift: (N,).
         """
-        latent = self.tensor(latent)
-        redshift = self.condition(redshift, len(latent))
         row = torch.cat([latent, redshift[:, None]], dim=1)
         return self.light(self.decoder(row.unsqueeze(1))[:, 0], latent)

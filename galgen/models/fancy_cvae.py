@@ -1,6 +1,5 @@
 """FancyCVAE: a CVAE that predicts the redshift along with the image."""
 
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from galgen.models.cvae import CVAE
@@ -19,7 +18,7 @@ class FancyCVAE(CVAE):
         ValueError: if an argument is out of range.
     """
 
-    decoded_channels = 2
+    decoded_planes = 2
 
     def __init__(self, redshift_weight: float = 1000.0, **arguments):
         super().__init__(**arguments)
@@ -27,23 +26,17 @@ class FancyCVAE(CVAE):
             raise ValueError(f"redshift_weight is {redshift_weight}, it must not be negative")
         self.redshift_weight = redshift_weight
 
-    def predict(
-        self, latent: ArrayLike, redshift: ArrayLike | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def predict(self, latent: Tensor, redshift: Tensor) -> tuple[Tensor, Tensor]:
         """Return images (N, H, W) and predicted redshifts (N,) of latents.
 
         Args:
             latent: (N, latent_dim).
-            redshift: one number for all, or (N,).
-
-        Raises:
-            ValueError: if redshifts are missing or their number is wrong.
+            redshift: (N,).
         """
-        latent = self.tensor(latent)
         planes = self.decode_planes(latent, redshift)
         return self.light(planes[:, 0], latent), planes[:, 1, 0, 0]
 
-    def loss_with(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
+    def loss(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
         """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL.
 
         Args:

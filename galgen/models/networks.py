@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder of the five original models, at any image size.
+"""Convolutional encoders and decoders: those of the five original models, at any image size.
 
 The layers follow from the image size. A convolution with kernel 4 and stride 2 halves an even
 size exactly, one with kernel 3 an odd size (rounding up), and the transposed convolutions undo
@@ -6,6 +6,7 @@ both; 158 px gives the original 158-79-40-20-10-5.
 """
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -207,6 +208,75 @@ class ResidualBlock(nn.Module):
     def forward(self, planes: Tensor) -> Tensor:
         """Map planes (N, channels, H, W) to planes of the same shape."""
         return planes + self.layers(planes)
+
+
+@dataclass
+class Original:
+    """The networks of the five original models.
+
+    Args:
+        code_channels: between the convolutions and the linear layers.
+        code_kernel: of the innermost convolution, 4, or 5 as in vae128.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    code_channels: int = 1
+    code_kernel: int = 4
+    residual_blocks = 0
+
+    def encoder(self, image_size: int, latent_dim: int, width: int, norm: str, **inputs) -> Encoder:
+        """Make the encoder.
+
+        Args:
+            image_size: side of the image, px.
+            latent_dim: size of the latent.
+            width: channels after the first convolution.
+            norm: `batch` or `group`.
+            **inputs: `image_channels` and `conditions` of `Encoder`.
+        """
+        return Encoder(image_size, latent_dim, width, norm, **inputs, **self._layers())
+
+    def decoder(self, image_size: int, inputs: int, width: int, norm: str, **planes) -> Decoder:
+        """Make the decoder.
+
+        Args:
+            image_size: side of the image, px.
+            inputs: numbers in a row of its input.
+            width: channels before the last convolution.
+            norm: `batch` or `group`.
+            **planes: `rows` and `image_channels` of `Decoder`.
+        """
+        return Decoder(image_size, inputs, width, norm, **planes, **self._layers())
+
+    def _layers(self) -> dict[str, int]:
+        return {
+            "code_channels": self.code_channels,
+            "code_kernel": self.code_kernel,
+            "residual_blocks": self.residual_blocks,
+        }
+
+
+@dataclass
+class Residual(Original):
+    """The original networks with residual blocks after each convolution.
+
+    Args:
+        code_channels: between the convolutions and the linear layers.
+        code_kernel: of the innermost convolution, 4 or 5.
+        residual_blocks: after each convolution of encoder and decoder.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    code_channels: int = 32
+    residual_blocks: int = 1
+
+    def __post_init__(self):
+        if self.residual_blocks < 1:
+            raise ValueError(f"residual_blocks is {self.residual_blocks}, it must be positive")
 
 
 def _blocks(number: int, channels: int, norm: str) -> list[ResidualBlock]:

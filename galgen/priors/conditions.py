@@ -1,13 +1,14 @@
 """How a survey's redshifts, magnitudes and sizes are distributed, together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from scipy.special import ndtr, ndtri
 from torch import nn
 
-from galgen.models.vae import LATENT_BLOCK, in_blocks
+from galgen.models.blocks import LATENT_BLOCK, in_blocks
+from galgen.priors.base import Posteriors
 from galgen.priors.flow import LatentFlow
 from galgen.priors.random_numbers import REDSHIFT, uniform
 
@@ -23,18 +24,42 @@ class SurveyConditions(nn.Module):
 
     Args:
         names: of the columns.
-        **flow: arguments of `LatentFlow`.
+        transforms: coupling transforms of the flow.
+        width: of the two hidden layers of each.
 
     Attributes:
         names: of the columns.
         flow: of the columns' normal scores; None of a single column.
     """
 
-    def __init__(self, names: Sequence[str], **flow):
+    def __init__(self, names: Sequence[str], transforms: int = 4, width: int = 64):
         super().__init__()
         self.names = list(names)
         self.register_buffer("quantiles", torch.zeros(len(names), QUANTILES, dtype=torch.float64))
-        self.flow = LatentFlow(len(names), **flow) if len(names) > 1 else None
+        self.flow = None
+        if len(names) > 1:
+            self.flow = LatentFlow(len(names), transforms=transforms, width=width)
+
+    def fit(self, train: np.ndarray, val: np.ndarray, seed: int, trainer: Callable) -> None:
+        """Learn the distribution of rows (N, K).
+
+        Args:
+            train: rows to learn from, finite.
+            val: rows that are held out.
+            seed: of the order of the rows.
+            trainer: as in `Prior.fit`.
+
+        Raises:
+            ValueError: if the held-out likelihood was never finite.
+        """
+        self.tabulate(train)
+        if self.flow is not None:
+            scores = [torch.from_numpy(self.scores(rows)) for rows in (train, val)]
+            data = [
+                Posteriors(rows, torch.zeros_like(rows), rows, rows.new_empty(len(rows), 0))
+                for rows in scores
+            ]
+            self.flow.train_on(*data, seed, trainer)
 
     def tabulate(self, values: np.ndarray) -> None:
         """Take over the quantiles of rows (N, K)."""
@@ -71,11 +96,9 @@ class SurveyConditions(nn.Module):
             Arrays (n,), float64, by name.
         """
         noise = torch.from_numpy(ndtri(uniform(seed, REDSHIFT, start, n, len(self.names))))
-        scores = noise
+        scores, device = noise, self.quantiles.device
         if self.flow is not None:
-            scores = in_blocks(
-                self.flow, LATENT_BLOCK, start, noise.float().to(self.quantiles.device)
-            )
+            scores = in_blocks(self.flow, LATENT_BLOCK, start, noise.float().to(device))
         ranks, levels = ndtr(scores.double().cpu().numpy()), np.linspace(0, 1, QUANTILES)
         return {
             name: np.interp(rank, levels, table)

@@ -3,10 +3,10 @@
 import zuko
 from torch import Tensor
 
-from galgen.priors.base import LatentPrior
+from galgen.priors.trained import TrainedPrior
 
 
-class LatentFlow(LatentPrior):
+class LatentFlow(TrainedPrior):
     """Neural-spline coupling flow p(latent | conditions), of standardised latents.
 
     Source: Durkan et al. 2019; zuko's implementation.
@@ -15,11 +15,13 @@ class LatentFlow(LatentPrior):
         latent_dim: size of the latent, 2 or more.
         transforms: coupling transforms, one after the other.
         width: of the two hidden layers of each.
-        **arguments: as `LatentPrior`.
+        **arguments: as `TrainedPrior`.
 
     Raises:
         ValueError: if an argument is out of range.
     """
+
+    label = "flow"
 
     def __init__(self, latent_dim: int, transforms: int = 4, width: int = 128, **arguments):
         super().__init__(latent_dim, **arguments)
@@ -27,7 +29,6 @@ class LatentFlow(LatentPrior):
             raise ValueError(f"latent_dim is {latent_dim}, a coupling flow takes 2 or more")
         if transforms < 1 or width < 1:
             raise ValueError(f"transforms ({transforms}) and width ({width}) must be positive")
-        self.noise_dim = latent_dim
         self.flow = zuko.flows.NSF(
             latent_dim,
             self.context,

@@ -1,13 +1,16 @@
 """A mixture of Gaussians over latents."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Normal
 
+from galgen.priors.base import Posteriors, Prior
 
-class GaussianMixture(nn.Module):
+
+class GaussianMixture(Prior):
     """Mixture of full-covariance Gaussians, of latents and conditions together.
 
     Given conditions, each component is the Gaussian of the latent that they leave.
@@ -16,42 +19,41 @@ class GaussianMixture(nn.Module):
 
     Args:
         latent_dim: size of the latent.
-        conditions: numbers that it is conditional on, of which none may be unknown.
-        required: how many conditions are used; the first ones.
+        conditions: names of the numbers that it is conditional on, none of which may be unknown.
+        required: all of them.
         components: number of Gaussians.
 
     Raises:
         ValueError: if there is no component.
-
-    Attributes:
-        noise_dim: standard normal numbers that a latent is made of.
     """
 
+    label = "mixture"
+    takes_unknown = False
+
     def __init__(
-        self, latent_dim: int, conditions: int = 0, required: int = 0, components: int = 32
+        self,
+        latent_dim: int,
+        conditions: Sequence[str] = (),
+        required: int = 0,
+        components: int = 32,
     ):
-        super().__init__()
+        super().__init__(latent_dim, conditions, required)
         if components < 1:
             raise ValueError(f"components is {components}, it must be positive")
-        self.latent_dim, self.conditions = latent_dim, conditions
-        self.required, self.components = required, components
+        self.components = components
         self.noise_dim = latent_dim + 1
         side = latent_dim + required
         self.register_buffer("log_weight", torch.full((components,), -math.log(components)))
         self.register_buffer("mean", torch.zeros(components, side))
         self.register_buffer("covariance", torch.eye(side).repeat(components, 1, 1))
 
-    def fit(self, latent: Tensor, conditions: Tensor, seed: int = 0) -> None:
-        """Fit the mixture by expectation maximisation.
-
-        Args:
-            latent: samples (N, latent_dim).
-            conditions: (N, conditions).
-            seed: of its start.
+    def fit(self, train: Posteriors, val: Posteriors, seed: int, trainer: Callable) -> None:
+        """Fit the mixture by expectation maximisation; arguments as `Prior.fit`.
 
         Raises:
             ValueError: if there are fewer samples than components.
         """
+        latent, conditions = train.sample, train.conditions
         if len(latent) < max(2, self.components):
             raise ValueError(f"components is {self.components}, too many for {len(latent)} samples")
         from sklearn.mixture import GaussianMixture as Fit  # slow to import, needed here alone

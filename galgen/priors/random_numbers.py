@@ -1,6 +1,9 @@
 """Random numbers that belong to a galaxy: functions of (seed, stream, galaxy number) alone."""
 
 import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Tensor
 
 LATENT, REDSHIFT, POSTERIOR, CHOICE, MAGNITUDE, SIZE = range(6)
 """Streams: what the numbers are drawn for."""
@@ -35,3 +38,15 @@ def uniform(seed: int, stream: int, start: int, n: int, width: int) -> np.ndarra
     generator = np.random.Philox(key=(stream << 64) + seed, counter=start * counts)
     numbers = generator.random_raw(n * 4 * counts).reshape(n, 4 * counts)[:, :width]
     return ((numbers >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+def standard_normal(seed: int, n: int, width: int, start: int = 0) -> Tensor:
+    """Draw standard normal numbers (n, width) for galaxies, each by (seed, its number) alone.
+
+    Args:
+        seed: whole number from 0.
+        n: number of galaxies.
+        width: numbers for each.
+        start: number of the first galaxy.
+    """
+    return torch.from_numpy(ndtri(uniform(seed, LATENT, start, n, width)).astype(np.float32))

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from galgen.models.vae import kl_to_standard_normal, posterior
-from galgen.priors.base import LatentPrior
+from galgen.priors.trained import TrainedPrior
 
 
-class TwoStage(LatentPrior):
+class TwoStage(TrainedPrior):
     """A VAE of standardised latents, with a learned variance of its reconstructions.
 
     Source: Dai & Wipf 2019, section 4.
@@ -17,11 +17,14 @@ class TwoStage(LatentPrior):
     Args:
         latent_dim: size of the latent, and of the second latent.
         width: of the two hidden layers of encoder and decoder.
-        **arguments: as `LatentPrior`.
+        **arguments: as `TrainedPrior`.
 
     Raises:
         ValueError: if an argument is out of range.
     """
+
+    label = "second VAE"
+    has_density = False
 
     def __init__(self, latent_dim: int, width: int = 256, **arguments):
         super().__init__(latent_dim, **arguments)

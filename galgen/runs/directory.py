@@ -25,9 +25,11 @@ PARTS_OF_CONFIG = ("model", "data", "transform")
 """Nodes that every run's config has."""
 NOT_CONTENT = (
     *("run_root", "run_name", "run_dir", "resume", "overwrite"),
-    *("launcher", "search", "logger"),
+    *("launcher", "search", "logger", "prior", "trusted_packages"),
 )
 """Keys that say where and how a run is made, kept and tracked, not what it is."""
+FITTED = Path("priors") / "fitted.json"
+"""File that says with which arguments the priors of a run were fitted."""
 REPORTED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "h5py", "wandb")
 """Packages whose versions a run remembers, beside galgen's own."""
 
@@ -209,6 +211,46 @@ class Run:
             result: its last metrics, by name.
         """
         write_text(self.directory / "DONE", json.dumps(result, indent=2))
+
+
+def fitted_priors(directory: Path) -> dict[str, dict]:
+    """Read with which arguments priors were fitted to a run, by name; without torch.
+
+    Args:
+        directory: the run directory.
+    """
+    path = Path(directory) / FITTED
+    return _remembered(path) if path.is_file() else {}
+
+
+def remember_prior(directory: Path, name: str, node: DictConfig, seed: int) -> None:
+    """Keep with which arguments a prior was fitted to a run.
+
+    Args:
+        directory: the run directory.
+        name: of the prior.
+        node: `_target_` and arguments of its class.
+        seed: that it was fitted with.
+    """
+    kept = {"node": OmegaConf.to_container(node, resolve=True), "seed": seed}
+    content = {**fitted_priors(directory), name: kept}
+    write_text(Path(directory) / FITTED, json.dumps(content, indent=2))
+
+
+def forget_prior(directory: Path, name: str | None = None) -> None:
+    """Take a prior for not fitted, before it is fitted anew; all of them where None.
+
+    Args:
+        directory: the run directory.
+        name: of the prior.
+    """
+    kept = {} if name is None else fitted_priors(directory)
+    if kept.pop(name, None) or name is None:
+        path = Path(directory) / FITTED
+        if kept:
+            write_text(path, json.dumps(kept, indent=2))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def content_name(config: DictConfig) -> str:

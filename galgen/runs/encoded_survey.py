@@ -82,7 +82,7 @@ def encode_part(run: TrainedRun, part: str, seed: int = 0) -> Latents:
     for start in blocks:
         positions = np.arange(start, min(start + BLOCK, n))
         batch = run.survey.batch(part, positions)
-        q = run.model.encode(batch.image, batch.redshift if run.model.conditional else None)
+        q = run.encode_batch(batch)
         posteriors.append((q.mean.cpu(), q.stddev.cpu()))
     mean, std = (torch.cat(column).double().numpy() for column in zip(*posteriors, strict=True))
     noise = ndtri(uniform(seed, POSTERIOR, 0, n, mean.shape[1]))

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,32 +13,26 @@ from numpy.typing import ArrayLike
 from torch.distributions import Normal
 
 from galgen.config.run_paths import locate as locate_run
-from galgen.config.targets import check_targets, instantiate, locate
+from galgen.config.targets import instantiate, locate
 from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
-from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
-from galgen.models.vae import NORMAL
-from galgen.priors.fitted import CONDITIONS, costs, path_of, read
+from galgen.models.blocks import LATENT_BLOCK, in_blocks
+from galgen.priors.random_numbers import standard_normal
 from galgen.runs import directory as runs
-from galgen.runs.conditions import STREAMS, Condition, Conditions, asked_for
-from galgen.runs.loading import load_model
+from galgen.runs.asked_conditions import warn_beyond
+from galgen.runs.conditions import STREAMS
+from galgen.runs.model_weights import decode, load_model
+from galgen.runs.run_priors import RunPriors
+from galgen.runs.run_survey import open_survey
 from galgen.runs.verdict import cautions
-
-if TYPE_CHECKING:
-    from galgen.priors.conditions import SurveyConditions  # zuko, for those who need it
 
 log = logging.getLogger(__name__)
 
 OF_TRANSFORMS = ("galgen.data.transforms",)
-OF_SURVEYS = ("galgen.data.survey_modules", *OF_TRANSFORMS)
-"""Where the classes come from that a run's config may name, for the nodes that are used here."""
+"""Where the classes come from that a run's config may name as its transform."""
 PEAK = "peak"
 """Unit of images that are scaled to their brightest pixel."""
-MAGNITUDE_OF_PEAKS = (
-    "a magnitude chooses shapes alone, since the images have no flux; scale them yourself"
-)
-"""Warning."""
 UNKNOWN = "unknown"
 """Unit of images whose stamp file does not say theirs."""
 
@@ -77,20 +70,23 @@ class TrainedRun:
     ):
         self.directory = locate_run(directory)
         self.config = runs.read_config(self.directory)
-        check_targets(self.config.transform, OF_TRANSFORMS)
-        check_targets(self.config.data, OF_SURVEYS)
         self.name = self.config.run_name or self.directory.name
         self.facts = runs.read_facts(self.directory)
         runs.keep_scale(self.config, self.facts)
         self.data_file, self.warned = data_file, set()
+        path = runs.checkpoint_path(self.directory, checkpoint)
+        model, self.weights_sha256 = load_model(self.config.model, path)
+        if not runs.is_finished(self.directory):
+            log.warning("%s is not finished: these are the weights of %s", self.directory, path)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self.model = load_model(self.directory, checkpoint).to(device)
+            self.model = model.to(device)
         except (RuntimeError, AssertionError) as error:  # of torch, about the device
             raise GalgenError(f"device={device}: {str(error).splitlines()[0]}") from error
-        self.transform = instantiate(self.config.transform)
-        self.trained_redshifts = self.model.trained_redshifts
-        del self.model.trained_redshifts  # `redshifts` warns for all that is made with this run
+        self.priors = RunPriors(self.directory, self.model, self.weights_sha256)
+        self.transform = instantiate(self.config.transform, OF_TRANSFORMS)
+        trained = self.facts.get("redshift") or {"min": 0.0, "max": math.inf}
+        self.trained_redshifts = (trained["min"], trained["max"])
         self.verdict = runs.read_verdict(self.directory)
         for caution in cautions(self.verdict):
             log.warning("%s: %s", self.name, caution)
@@ -137,7 +133,12 @@ class TrainedRun:
         Raises:
             ValueError: if they have another shape.
         """
-        image = self.model.images(images)
+        image = self._tensor(images)
+        side = self.model.image_size
+        if image.ndim != 3 or image.shape[1:] != (side, side):
+            raise ValueError(
+                f"images are {tuple(image.shape)}, {self.name} takes (N, {side}, {side})"
+            )
         return self.transform(Batch(image, torch.arange(len(image)))).image
 
     def sample(
@@ -171,11 +172,15 @@ class TrainedRun:
         """
         if redshift is not None and not self.model.conditional:
             raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
-        conditions = {name: asked for name, asked in conditions.items() if asked is not None}
-        prior = self.prior_for(prior, conditions)
-        values = {**conditions, "redshift": redshift}
+        asked = {name: value for name, value in conditions.items() if value is not None}
+        prior = self.prior_for(prior, asked)
+        for name in asked:
+            if name not in self.priors[prior].conditions:
+                known = ", ".join(self.priors[prior].conditions) or "none"
+                raise ValueError(f"{name}: prior={prior} knows no such condition, it has {known}")
+        values = {**asked, "redshift": redshift}
         images = self.make(n, values, prior, seed, start)
-        self._warn_beyond(values, prior)
+        warn_beyond(self, values, prior)
         return images
 
     def make(
@@ -193,9 +198,33 @@ class TrainedRun:
         Returns:
             Images (n, H, W) in `unit`, float32.
         """
-        redshift = values.get("redshift") if self.model.conditional else None
-        others = {name: value for name, value in values.items() if name != "redshift"}
-        return self.physical(self.model.sample(n, redshift, prior, seed, start, others))
+        latent = self.draw_latents(n, values, prior, seed, start)
+        redshift = self._redshifts(values.get("redshift"), n)
+        return self.physical(decode(self.model, latent, redshift, start))
+
+    @torch.no_grad()
+    def draw_latents(
+        self, n: int, values: Mapping[str, ArrayLike], prior: str, seed: int = 0, start: int = 0
+    ) -> torch.Tensor:
+        """Draw the latents that `make` decodes, (n, latent_dim), on the model's device.
+
+        Args:
+            n: number of galaxies.
+            values: of the conditions by name, one number for all or (n,) each; a prior takes those
+                that it knows, and the others for unknown.
+            prior: what latents are drawn from.
+            seed: whole number from 0.
+            start: number of the first galaxy.
+
+        Raises:
+            GalgenError: if the prior was not fitted.
+            ValueError: if a number is out of range.
+        """
+        fitted = self.priors[prior]
+        columns = [self._column(name, values.get(name), n) for name in fitted.conditions]
+        noise = standard_normal(seed, n, fitted.noise_dim, start).to(self.model.device)
+        rows = torch.stack(columns, dim=1) if columns else noise.new_empty(n, 0)
+        return in_blocks(fitted, LATENT_BLOCK, start, noise, rows)
 
     def reconstruct(self, images: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
         """Return the decoded posterior means of images (N, H, W), in `unit`, float32.
@@ -208,8 +237,9 @@ class TrainedRun:
             ValueError: if the images have another shape, or redshifts are missing or of another
                 number.
         """
-        return self.physical(self.model.reconstruct(self.scaled(images), redshift))
+        return self.decode(self.encode(images, redshift).mean, redshift)
 
+    @torch.no_grad()
     def encode(self, images: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
         """Return the posteriors q(latent | image) of images, batch shape (N, latent_dim).
 
@@ -221,8 +251,17 @@ class TrainedRun:
             ValueError: if the images have another shape, or redshifts are missing or of another
                 number.
         """
-        return self.model.encode(self.scaled(images), redshift)
+        scaled = self.scaled(images)
+        return self.model.encode(scaled, self._redshifts(redshift, len(scaled)))
 
+    @torch.no_grad()
+    def encode_batch(self, batch: Batch) -> Normal:
+        """Return the posteriors of a batch of the survey, whose images are scaled already."""
+        redshift = batch.redshift if self.model.conditional else None
+        image = batch.image.to(self.model.device)
+        return self.model.encode(image, self._redshifts(redshift, len(image)))
+
+    @torch.no_grad()
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
         """Return the images (N, H, W) of latents (N, latent_dim), in `unit`, float32.
 
@@ -231,54 +270,15 @@ class TrainedRun:
             redshift: one number for all, or (N,); conditional models need it.
 
         Raises:
-            ValueError: if redshifts are missing or of another number.
+            ValueError: if the latents have another shape, or redshifts are missing or of another
+                number.
         """
-        return self.physical(self.model.decode(latent, redshift))
-
-    @functools.cached_property
-    def prior_costs(self) -> dict[str, tuple[float, float]]:
-        """What held-out latents cost, nats, under each fitted prior and under N(0, 1)."""
-        return costs(self.directory, self.model.weights_sha256)
-
-    @property
-    def better_priors(self) -> list[str]:
-        """The fitted priors under which held-out latents cost less than under N(0, 1)."""
-        return [prior for prior, (cost, normal) in self.prior_costs.items() if cost < normal]
-
-    @property
-    def default_prior(self) -> str:
-        """The fitted prior under which held-out latents cost least; N(0, 1) if none is better."""
-        return next(iter(self.better_priors), NORMAL)
-
-    def prior_note(self, prior: str) -> str | None:
-        """Say why a prior is not the best choice; None where it is a good one.
-
-        Args:
-            prior: what latents are drawn from.
-        """
-        if prior != NORMAL:
-            cost, normal = self.prior_costs.get(prior, (-np.inf, 0))
-            if cost < normal:
-                return None
-            return (
-                f"prior={prior}: held-out latents cost {cost:.1f} nats, more than the {normal:.1f} "
-                "under N(0, 1); fit it to more galaxies, or use prior=normal, which knows no "
-                "magnitude or size"
+        latent = self._tensor(latent)
+        if latent.ndim != 2 or latent.shape[1] != self.model.latent_dim:
+            raise ValueError(
+                f"latents are {tuple(latent.shape)}, {self.name} takes (N, {self.model.latent_dim})"
             )
-        if not self.prior_costs:
-            return (
-                f"prior=normal: no prior is fitted to {self.name}, and the encoder does not put "
-                "galaxies where N(0, 1) does; fit one: python -m galgen.fit_prior "
-                f"run={self.directory}"
-            )
-        best = self.default_prior
-        if best == NORMAL:
-            return None
-        cost, normal = self.prior_costs[best]
-        return (
-            f"prior=normal: held-out latents cost {normal:.1f} nats under N(0, 1) and {cost:.1f} "
-            f"under prior={best}, which draws galaxies more like the survey's"
-        )
+        return self.physical(decode(self.model, latent, self._redshifts(redshift, len(latent))))
 
     def prior_for(self, prior: str | None, keys: Mapping) -> str:
         """Return the prior that galaxies are drawn from, and warn once if it is no good choice.
@@ -289,24 +289,47 @@ class TrainedRun:
             keys: what galaxies are asked for by; None of what is not.
         """
         if prior is None:
-            asked = {name for name in STREAMS if keys.get(name) is not None} - {"redshift"}
-            able = (
-                name for name in self.better_priors if asked <= set(self.known_conditions(name))
+            prior = self.priors.choose(
+                {n for n in STREAMS if keys.get(n) is not None} - {"redshift"}
             )
-            prior = next(able, self.default_prior)
-        self._warn_once(self.prior_note(prior))
+        self.priors[prior]  # says if it was not fitted
+        self.warn_once(self.priors.note(prior))
         return prior
 
-    def condition_ranges(self, prior: str) -> dict[str, tuple[float, float]]:
-        """Return the smallest and largest of each condition in the training part, by name.
+    def _tensor(self, values: ArrayLike) -> torch.Tensor:
+        """Return numbers as a tensor of the model's type, on its device."""
+        if not isinstance(values, torch.Tensor):
+            values = np.asarray(values, np.float32)  # FITS has another byte order
+        return torch.as_tensor(values, dtype=self.model.dtype, device=self.model.device)
 
-        Args:
-            prior: what latents are drawn from.
+    def _column(self, name: str, values: ArrayLike | None, n: int) -> torch.Tensor:
+        """Return a condition of n galaxies as a tensor (n,), NaN where it is unknown.
+
+        Raises:
+            ValueError: if a value is infinite, or their number is wrong.
         """
-        ranges = {} if prior == NORMAL else dict(self.model.priors[prior].condition_ranges)
-        if self.model.conditional:
-            ranges["redshift"] = self.trained_redshifts
-        return {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
+        column = self._tensor(math.nan if values is None else values)
+        if column.shape not in ((), (1,), (n,)):
+            raise ValueError(f"{n} galaxies need {n} of {name}, not {tuple(column.shape)}")
+        if column.isinf().any():
+            raise ValueError(f"{name} is infinite. Give a number, or NaN where it is unknown")
+        return column.expand(n)
+
+    def _redshifts(self, redshift: ArrayLike | None, n: int) -> torch.Tensor | None:
+        """Return the redshifts of n galaxies as a tensor (n,); None for a model without.
+
+        Raises:
+            ValueError: if they are missing, of another number, negative or not finite.
+        """
+        if not self.model.conditional:
+            return None
+        if redshift is None:
+            raise ValueError(f"{self.name} is conditional: give it a redshift")
+        column = self._column("redshift", redshift, n)
+        bad = column[~(column >= 0)]
+        if len(bad):
+            raise ValueError(f"redshift is {bad[0]:g}, it must be 0 or more")
+        return column
 
     @functools.cached_property
     def survey(self) -> SurveyDataModule:
@@ -315,156 +338,10 @@ class TrainedRun:
         Raises:
             GalgenError: if its file is missing or another than the training's.
         """
-        config = self.config.data.copy()
-        config.cache = "none"
-        if self.data_file:
-            config.file = self.data_file
-        survey = instantiate(config)
-        survey.prepare_data()
-        if not Path(survey.file).is_file():
-            raise GalgenError(
-                f"{survey.file}: there is no such stamp file; {survey.how_to_get}; or say where it "
-                "was moved to, data.file=<that file>"
-            )
-        survey.setup()
-        if self.model.conditional:
-            survey.require_redshifts()
-        found = {"stamps": len(survey.stamps), "split": survey.split_facts()}
-        found["redshift"] = (survey.redshift_statistics() or {}).get("sha256")
-        trained_on = {name: self.facts.get(name) for name in ("stamps", "split")}
-        trained_on["redshift"] = (self.facts.get("redshift") or {}).get("sha256")
-        if trained_on["split"] and trained_on != found:
-            raise GalgenError(
-                f"{survey.file} holds other galaxies than {self.directory} was trained on; give "
-                "data.file=<that file>"
-            )
-        return survey
+        return open_survey(self)
 
-    def known_conditions(self, prior: str) -> list[str]:
-        """Name the conditions that the model or a prior knows.
-
-        Args:
-            prior: what latents are drawn from.
-        """
-        known = ["redshift"] if self.model.conditional else []
-        if prior != NORMAL:
-            known += self.model.priors[prior].condition_names
-        return list(dict.fromkeys(known))
-
-    def conditions(self, keys: Mapping, prior: str) -> Conditions:
-        """Check the conditions that galaxies are asked for by.
-
-        Values beyond those of the training are a warning, once.
-
-        Args:
-            keys: numbers, ranges, lists or `survey` by the name of the condition, as `Condition`
-                takes them; None of what is not asked for.
-            prior: what latents are drawn from.
-
-        Raises:
-            GalgenError: if neither model nor prior knows a condition, the model needs a redshift
-                and none is asked for, or the survey is not available.
-        """
-        asked, known = asked_for(keys), self.known_conditions(prior)
-        for name, condition in asked.items():
-            if name not in known:
-                raise GalgenError(self._ignored(condition, prior))
-        if self.model.conditional and "redshift" not in asked:
-            raise GalgenError(
-                f"{self.name} is a {self.model.name}, which needs a redshift: redshift=0.5, "
-                "redshift=0.1:2, redshift=[0.1,0.5] or redshift=survey"
-            )
-        ranges = self.condition_ranges(prior)
-        for name, condition in asked.items():
-            self._warn_once(condition.outside(ranges.get(name, (-math.inf, math.inf))))
-        if "magnitude" in asked and self.unit == PEAK:
-            self._warn_once(MAGNITUDE_OF_PEAKS)
-        of_survey = [name for name, condition in asked.items() if condition.values is None]
-        return Conditions(asked, self._training_columns(of_survey) if of_survey else None)
-
-    def redshifts(self, wanted) -> Condition | None:
-        """Check the redshifts that a conditional model decodes latents at.
-
-        Args:
-            wanted: as `Condition` takes it; None for a model without redshift.
-
-        Raises:
-            GalgenError: if the model needs a redshift and none is wanted, or the other way round.
-        """
-        return self.conditions({"redshift": wanted}, NORMAL).asked.get("redshift")
-
-    def _ignored(self, condition: Condition, prior: str) -> str:
-        """Say that a condition would be ignored, and which prior knows it."""
-        wish = f"{condition.name}={condition.text}"
-        fitted = [
-            name for name in self.model.priors
-            if condition.name in self.model.priors[name].condition_names
-        ]  # fmt: skip
-        if fitted:
-            return f"{wish}: prior={prior} does not know it. Use prior={fitted[0]}"
-        if condition.name == "redshift":
-            return f"{wish}: {self.name} is a {self.model.name}, which knows no redshift"
-        return (
-            f"{wish}: neither {self.name} nor prior={prior} knows it. If the survey has such a "
-            f"column, fit a prior that does: python -m galgen.fit_prior run={self.directory}"
-        )
-
-    def _warn_once(self, warning: str | None) -> None:
+    def warn_once(self, warning: str | None) -> None:
         """Give a warning, if there is one, unless this run has given it before."""
         if warning and warning not in self.warned:
             log.warning("%s: %s", self.name, warning)
             self.warned.add(warning)
-
-    def _training_columns(self, names: list[str]) -> dict[str, np.ndarray]:
-        """Return columns of the training part's galaxies that have all of them, (N,) each.
-
-        Raises:
-            GalgenError: if the survey is not available, or no galaxy has them.
-        """
-        try:
-            survey = self.survey
-        except GalgenError as error:
-            raise GalgenError(f"{error}; or give numbers: {names[0]}=...") from error
-        rows, table = survey.parts["train"].rows, survey.stamps.columns
-        columns = {name: table[name][rows].astype(float) for name in names if name in table}
-        if "redshift" in columns:
-            columns["redshift"] = known_redshifts(columns["redshift"])
-        known = np.isfinite(list(columns.values())).all(axis=0)
-        if len(columns) < len(names) or not known.any():
-            raise GalgenError(f"{names[0]}=survey: {survey.file} has no {' and '.join(names)}")
-        return {name: values[known] for name, values in columns.items()}
-
-    def _warn_beyond(self, values: Mapping[str, ArrayLike | None], prior: str) -> None:
-        """Warn of numbers that model and prior have not seen, by the name of the condition."""
-        for name, (low, high) in self.condition_ranges(prior).items():
-            asked = np.asarray([] if values.get(name) is None else values[name], float)
-            if np.any(asked < low) or np.any(asked > high):
-                log.warning(
-                    "%s: %s of %.3g to %.3g goes beyond the %.3g to %.3g of the training: what the "
-                    "model makes there is extrapolated",
-                    *(self.name, name, np.nanmin(asked), np.nanmax(asked), low, high),
-                )
-
-    def learned_conditions(self) -> "SurveyConditions":
-        """Return the distribution of the survey's redshifts, magnitudes and sizes.
-
-        Raises:
-            GalgenError: if it was not learned, or has no redshift and the model needs one.
-        """
-        conditions, _ = read(self.directory, CONDITIONS)
-        if self.model.conditional and "redshift" not in conditions.names:
-            raise GalgenError(
-                f"{path_of(self.directory, CONDITIONS)} knows no redshift, which {self.name} needs"
-            )
-        return conditions.to(self.model.device)
-
-    def training_redshifts(self) -> np.ndarray:
-        """Return the redshifts of the training part, (N,).
-
-        Raises:
-            GalgenError: if the survey is not at hand.
-        """
-        try:
-            return self.survey.training_redshifts()
-        except GalgenError as error:
-            raise GalgenError(f"{error}; or say which redshifts: redshift=0.5") from error

@@ -169,8 +169,12 @@ def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, 
     All are on the model's scale; the variance, (n,), is NaN where it is not known, or cut off at
     the background.
     """
+    import torch  # here, because a verdict is read without it
+
     batch = model.transfer_batch_to_device(datamodule.batch("val", positions), model.device, 0)
-    again = model.reconstruct(batch.image, batch.redshift if model.conditional else None)
+    redshift = batch.redshift if model.conditional else None
+    with torch.no_grad():
+        again = model.decode(model.encode(batch.image, redshift).mean, redshift)
     noise = np.full(len(positions), np.nan)
     if batch.noise_variance is not None and datamodule.transform.keeps_noise:
         noise = batch.noise_variance.cpu().numpy()

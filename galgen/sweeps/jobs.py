@@ -24,6 +24,7 @@ from galgen.runs.directory import Run
 from galgen.sweeps.gpus import hold_gpus, jobs_at_once
 from galgen.sweeps.job_records import FOLDER, JobRecord, python, read_records, write_job
 from galgen.sweeps.objective import objective, quantity
+from galgen.training.one_training import missing_priors
 from galgen.training.preemption import SIGNALS, Preempted, preemptible
 
 OF_THE_SWEEP = ("launcher", "search")
@@ -63,7 +64,7 @@ def do_job(config: DictConfig) -> float:
             _check_alone(record, folder)
         if not config.overwrite:
             run.check_config()
-        record.skipped = run.result is not None and not config.overwrite
+        record.skipped = _is_done(config, run) and not config.overwrite
         if not record.skipped:
             write_job(record, folder, config, job)
             with _signals(job):
@@ -113,8 +114,12 @@ def _done_elsewhere(
         met: whether another process has been met in the run before.
     """
     met = run.wait(lambda: record.save(folder, state="waiting")) or met
-    record.skipped = run.result is not None and (met or not config.overwrite)
+    record.skipped = _is_done(config, run) and (met or not config.overwrite)
     return record.skipped
+
+
+def _is_done(config: DictConfig, run: Run) -> bool:
+    return run.result is not None and not missing_priors(config, run)
 
 
 def _check_alone(record: JobRecord, folder: Path) -> None:

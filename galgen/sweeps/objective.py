@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.rules import LOSSES
 from galgen.errors import GalgenError
-from galgen.runs.directory import Run, stored_form
+from galgen.runs.directory import Run, fitted_priors, stored_form
 from galgen.sweeps.job_records import python
 
 LOSS = "val/loss"
@@ -40,8 +40,8 @@ def objective(config: DictConfig, run: Run) -> float:
     facts = json.loads(path.read_text()) if path.is_file() else {}
     if name not in facts.get("scores", {}).get(prior, {}):
         directory = QuotedString(str(run.directory), Quote.single).with_quotes()
-        if prior != "normal":
-            _command("fit_prior", f"run={directory}", f"fit=[{prior}]")
+        if prior != "normal" and prior not in fitted_priors(run.directory):
+            _command("fit_prior", f"run={directory}", f"prior={prior}")
         arguments = (f"prior=[{prior}]", f"n={config.search.n}", "seeds=1")
         _command("evaluate", f"run={directory}", *arguments)
         facts = json.loads(path.read_text())

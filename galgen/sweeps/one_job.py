@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from galgen.config.command import leave, shows_tracebacks
+from galgen.config.targets import trust
 from galgen.errors import InUse
 from galgen.runs.directory import Run
 from galgen.sweeps.job_records import read_job, read_records
-from galgen.training.one_training import report, train_checked
+from galgen.training.one_training import fit_missing_priors, report, train_checked
 
 
 def main() -> None:
@@ -21,7 +22,10 @@ def main() -> None:
         config, command = read_job(record, folder)
         run = Run(config)
         run.command = command
-        train_checked(config, run)
+        trust(config.trusted_packages)
+        if run.result is None or config.overwrite:
+            train_checked(config, run)
+        fit_missing_priors(config, run)
         report(run)
     except InUse as error:
         print(f"galgen: {error}", file=sys.stderr)

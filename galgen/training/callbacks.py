@@ -1,4 +1,4 @@
-"""What happens around the training steps: checkpoints, seeds, guards, speed, rates."""
+"""What happens around the training steps: checkpoints, guards, speed, rates."""
 
 import math
 import os
@@ -7,7 +7,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -20,15 +19,6 @@ from galgen.training.progress import duration
 
 COMPILERS = (os.environ.get("CXX") or "g++", "c++", "clang++")
 """What torch compiles networks with; one is enough."""
-
-
-def __getattr__(name: str) -> type:
-    """Return what runs of earlier versions name in this module."""
-    if name == "Pictures":
-        from galgen.training.pictures import Pictures
-
-        return Pictures
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Checkpoint(ModelCheckpoint):
@@ -73,33 +63,6 @@ class Checkpoint(ModelCheckpoint):
         if state_dict["best_model_score"] is None:
             moved = {"dirpath": self.dirpath}
         super().load_state_dict({**state_dict, **moved})
-
-
-class SeedSteps(Callback):
-    """Make the random numbers of each step a function of (seed, epoch, batch).
-
-    A resumed run then continues as the uninterrupted one would have, without any generator's
-    state in the checkpoint. Validation draws the same numbers in each epoch, and each of several
-    processes those of the whole batch.
-
-    Args:
-        seed: the run's.
-    """
-
-    def __init__(self, seed: int):
-        self.seed = seed
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        """Seed a training step."""
-        self._seed(1, trainer.current_epoch, batch_idx)
-
-    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
-        """Seed a validation step."""
-        self._seed(2, batch_idx)
-
-    def _seed(self, *counters: int) -> None:
-        state = np.random.SeedSequence([self.seed, *counters]).generate_state(1, np.uint64)
-        torch.manual_seed(int(state[0]))
 
 
 class StopOnNonFinite(Callback):

@@ -23,11 +23,13 @@ from galgen.config.targets import instantiate
 from galgen.config.trainer_rules import check_shares, seconds
 from galgen.errors import DamagedCheckpoint, GalgenError
 from galgen.files import written_whole
-from galgen.models.checkpoints import AtomicCheckpointIO, load_weights, read_checkpoint
+from galgen.models.checkpoints import load_weights, read_checkpoint
 from galgen.runs import directory as runs
 from galgen.runs import metrics as records
+from galgen.runs.directory import forget_prior
 from galgen.runs.verdict import judge
 from galgen.training.callbacks import SaveOnSignal
+from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.clusters import cluster
 from galgen.training.loggers import MetricsCSV
 from galgen.training.preemption import Preempted
@@ -99,6 +101,7 @@ def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
         )
     if run.result is None:  # damaged, or of fewer epochs
         (run.directory / "DONE").unlink(missing_ok=True)
+    forget_prior(run.directory)  # which were fitted to other weights
     run.remember(datamodule.facts())
 
 

@@ -1,9 +1,9 @@
 """One training of a checked config, and what it arrived at; torch is imported when it begins."""
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.targets import check_arguments, check_targets
-from galgen.runs.directory import Run
+from galgen.runs.directory import Run, fitted_priors
 from galgen.training.preemption import preemptible
 
 
@@ -23,6 +23,43 @@ def train_checked(config: DictConfig, run: Run) -> None:
         from galgen.training.fit import train
 
         train(config, run)
+
+
+def missing_priors(config: DictConfig, run: Run) -> dict[str, DictConfig]:
+    """Return the priors of a training that are not fitted yet, by name.
+
+    Args:
+        config: composed train config.
+        run: its run directory.
+    """
+    done = fitted_priors(run.directory)
+    nodes = {name: node for name, node in (config.prior or {}).items() if node}
+    return {
+        name: node
+        for name, node in nodes.items()
+        if done.get(name) != {"node": OmegaConf.to_container(node), "seed": config.seed}
+    }
+
+
+def fit_missing_priors(config: DictConfig, run: Run) -> None:
+    """Fit the priors of a finished training that are not fitted yet.
+
+    Args:
+        config: composed train config.
+        run: its run directory.
+
+    Raises:
+        GalgenError: if a class is not allowed, or the latents do not suffice.
+    """
+    missing = missing_priors(config, run)
+    if not missing:
+        return
+    check_targets(config.prior)
+    check_arguments(config.prior)
+    from galgen.runs.trained_run import TrainedRun
+    from galgen.training.fit_priors import fit_priors
+
+    fit_priors(TrainedRun(run.directory), missing, config.seed)
 
 
 def report(run: Run) -> None:

@@ -8,7 +8,9 @@ from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from galgen import figures
+from galgen.priors.random_numbers import standard_normal
 from galgen.runs.conditions import SURVEY, Condition
+from galgen.runs.model_weights import decode
 
 GALAXIES_IN_PICTURES = 8
 REDSHIFTS_IN_PICTURES = 6
@@ -70,7 +72,8 @@ def draw_reconstruction(model, datamodule):
     batch = datamodule.first("val", GALAXIES_IN_PICTURES)
     image = batch.image.to(model.device)
     redshift = batch.redshift.to(model.device) if model.conditional else None
-    reconstruction = model.reconstruct(image, redshift)
+    with torch.no_grad():
+        reconstruction = model.decode(model.encode(image, redshift).mean, redshift)
     known = None if batch.redshift is None else batch.redshift.cpu().numpy()
     figure = figures.reconstruction(
         image.cpu().numpy(),
@@ -87,13 +90,15 @@ def draw_samples(model, datamodule):
     peak = 1.0 if datamodule.value_range[1] == 1.0 else None
     if not model.conditional:
         n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
-        images = model.sample(n).float().cpu().numpy()
+        latent = standard_normal(0, n, model.latent_dim).to(model.device)
+        images = decode(model, latent, None).float().cpu().numpy()
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
         return figures.samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
     redshifts = Condition("redshift", SURVEY).steps(
         REDSHIFTS_IN_PICTURES, datamodule.training_redshifts()
     )
-    columns = [model.sample(GALAXIES_IN_PICTURES // 2, redshift=float(z)) for z in redshifts]
+    latent = standard_normal(0, GALAXIES_IN_PICTURES // 2, model.latent_dim).to(model.device)
+    columns = [decode(model, latent, latent.new_full((len(latent),), z)) for z in redshifts]
     grid = torch.stack(columns, dim=1).float().cpu().numpy()
     figure = figures.samples(grid, redshifts, peak, display_of(datamodule))
     return figure, f"{SAMPLES}; columns at redshift {listed(redshifts)}"

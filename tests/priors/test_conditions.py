@@ -10,7 +10,7 @@ from scipy.stats import kstest, norm, spearmanr
 
 from galgen.priors.conditions import SurveyConditions
 from galgen.priors.random_numbers import REDSHIFT, uniform
-from tests.models.conftest import learn
+from tests.priors.conftest import learn
 
 
 @pytest.fixture(scope="module")

@@ -3,24 +3,25 @@
 import math
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.distributions import Normal
 
-from galgen.priors.base import LatentPrior
+from galgen.priors.base import Posteriors
 from galgen.priors.flow import LatentFlow
+from galgen.priors.trained import TrainedPrior
 from galgen.priors.two_stage import TwoStage
-from tests.models.conftest import learn
+from tests.priors.conftest import learn
 
 NAN = math.nan
 
 
-class Linear(LatentPrior):
+class Linear(TrainedPrior):
     """A Gaussian whose mean and log-scatter are linear in the context."""
 
     def __init__(self, latent_dim: int, **arguments):
         super().__init__(latent_dim, **arguments)
-        self.noise_dim = latent_dim
         self.layer = nn.Linear(self.context, 2 * latent_dim)
         nn.init.zeros_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)
@@ -40,7 +41,7 @@ class Linear(LatentPrior):
 
 @pytest.fixture
 def prior():
-    prior = Linear(2, conditions=2, required=1)
+    prior = Linear(2, conditions=["a", "b"], required=1)
     prior.latent_shift[:], prior.latent_scale[:] = torch.tensor([1.0, -3]), torch.tensor([0.5, 20])
     prior.condition_shift[:] = torch.tensor([1.0, 22])
     prior.condition_scale[:] = torch.tensor([0.5, 2])
@@ -66,7 +67,7 @@ def test_what_is_unknown_is_zero_and_marked_so(prior):
 
 
 def test_conditions_are_standardised_by_those_that_are_known():
-    prior = Linear(1, conditions=3)
+    prior = Linear(1, conditions=["a", "b", "c"])
     conditions = torch.tensor([[1.0, 0.7, NAN], [NAN, 0.7, 4], [5, 0.7, NAN], [3, 0.7, 6]])
     prior.standardise_by(torch.zeros(4, 1), torch.ones(4, 1), conditions)
     torch.testing.assert_close(prior.condition_shift, torch.tensor([3, 0.7, 5]))
@@ -75,7 +76,7 @@ def test_conditions_are_standardised_by_those_that_are_known():
 
 
 def test_a_collapsed_dimension_keeps_the_scatter_of_its_samples():
-    prior = Linear(3, conditions=1)
+    prior = Linear(3, conditions=["a"])
     mean = torch.tensor([[0.0, 0, -1], [0, 0, 1]])
     prior.standardise_by(mean, torch.tensor([[1, 1e-30, 0.5]] * 2))
     assert prior.latent_scale[0] == 1
@@ -85,7 +86,7 @@ def test_a_collapsed_dimension_keeps_the_scatter_of_its_samples():
 
 def test_training_hides_optional_conditions_and_never_the_required():
     torch.manual_seed(0)
-    prior = Linear(1, conditions=3, required=1)
+    prior = Linear(1, conditions=["a", "b", "c"], required=1)
     prior.log = lambda *_, **__: None
     n = 4000
     prior.training_step([torch.zeros(n, 1), torch.ones(n, 1), torch.ones(n, 3)], 0)
@@ -116,7 +117,7 @@ def test_it_learns_with_and_without_a_condition():
     torch.manual_seed(0)
     condition = 3 * torch.randn(4000, 1) + 20
     mean = condition + 0.5 * torch.randn(4000, 1)
-    prior = Linear(1, conditions=1)
+    prior = Linear(1, conditions=["a"])
     std = torch.full_like(mean, 1.2)
     prior.standardise_by(mean, std, condition)
     learn(prior, mean, std, condition, steps=1500)
@@ -132,15 +133,55 @@ def test_it_learns_with_and_without_a_condition():
 @pytest.mark.parametrize("required", [-1, 3])
 def test_more_required_conditions_than_there_are(kind, required):
     with pytest.raises(ValueError, match=f"required is {required}, of 2"):
-        kind(3, conditions=2, required=required)
+        kind(3, conditions=["a", "b"], required=required)
 
 
 @pytest.mark.parametrize("latent_dim", [2, 3, 64])
 @pytest.mark.parametrize("kind", [LatentFlow, TwoStage])
 def test_every_size_of_latents_is_made_of_its_noise(kind, latent_dim):
     torch.manual_seed(0)
-    prior = kind(latent_dim, conditions=2, required=1, width=8).eval().requires_grad_(False)
+    prior = (
+        kind(latent_dim, conditions=["a", "b"], required=1, width=8).eval().requires_grad_(False)
+    )
     conditions = torch.tensor([[0.5, NAN]]).repeat(6, 1)
     latent = prior(torch.randn(6, prior.noise_dim), conditions)
     assert latent.shape == (6, latent_dim)
     assert prior.log_prob(latent, conditions).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 1}, {"max_epochs": 0}, {"patience": 0}, {"lr": 0}]
+)
+def test_settings_of_the_training_that_are_out_of_range(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Linear(2, **wrong)
+
+
+def trainer(max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    quiet = dict.fromkeys(["logger", "enable_checkpointing", "enable_progress_bar"], False)
+    quiet |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "accelerator": "cpu"}
+    return pl.Trainer(max_epochs=max_epochs, callbacks=callbacks, **quiet)
+
+
+def test_a_fit_keeps_the_best_weights_and_is_the_same_again():
+    torch.manual_seed(0)
+    mean = 5 + 2 * torch.randn(600, 1)
+    train = Posteriors(mean[:400], 0 * mean[:400], mean[:400], mean.new_empty(400, 0))
+    val = Posteriors(mean[400:], 0 * mean[400:], mean[400:], mean.new_empty(200, 0))
+    fits = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        prior = Linear(1, batch_size=100, max_epochs=12, lr=0.02)
+        prior.fit(train, val, 3, trainer)
+        fits.append(prior.eval().requires_grad_(False))
+    # The cost of a Gaussian's own samples is its entropy, about.
+    cost = -fits[0].log_prob(val.sample).mean()
+    assert float(cost) == pytest.approx(float(Normal(5.0, 2.0).entropy()), abs=0.1)
+    for name, values in fits[0].state_dict().items():
+        assert torch.equal(values, fits[1].state_dict()[name]), name
+
+
+def test_a_likelihood_that_is_never_finite_is_said():
+    bad = Posteriors(*[torch.full((40, 1), NAN)] * 3, torch.empty(40, 0))
+    with pytest.raises(ValueError, match="never finite"):
+        Linear(1, batch_size=20, max_epochs=2).fit(bad, bad, 0, trainer)

@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
 
+from galgen.priors.base import Posteriors
 from galgen.priors.mixture import GaussianMixture
 
 D, K = 3, 4
@@ -28,11 +29,16 @@ def joint():
 
 @pytest.fixture
 def mixture(joint):
-    mixture = GaussianMixture(D, conditions=3, required=2, components=K)
+    mixture = GaussianMixture(D, conditions=["a", "b", "c"], required=2, components=K)
     buffers = (mixture.log_weight, mixture.mean, mixture.covariance)
     for buffer, values in zip(buffers, (np.log(joint[0]), *joint[1:]), strict=True):
         buffer.copy_(torch.from_numpy(values))
     return mixture
+
+
+def fit(mixture: GaussianMixture, latent, conditions, seed: int = 0) -> None:
+    samples = Posteriors(latent, torch.zeros_like(latent), latent, conditions)
+    mixture.fit(samples, samples, seed, None)
 
 
 def density(weights, means, covariances, points):
@@ -83,9 +89,9 @@ def test_samples_have_the_moments_of_the_conditional_mixture(mixture, joint):
 def test_without_conditions_it_is_the_mixture_that_sklearn_fits():
     rng = np.random.default_rng(2)
     clusters = rng.normal(size=(300, 2)) * [1, 50] + rng.choice([-4, 4], (300, 1))
-    mixture = GaussianMixture(2, conditions=1, components=3)
+    mixture = GaussianMixture(2, conditions=["a"], components=3)
     latent = torch.from_numpy(clusters).float()
-    mixture.fit(latent, torch.full((300, 1), math.nan), seed=5)
+    fit(mixture, latent, torch.full((300, 1), math.nan), seed=5)
     shift, scale = clusters.mean(axis=0), clusters.std(axis=0, ddof=1)
     reference = Reference(3, reg_covar=1e-4, max_iter=200, random_state=5)
     standardised = (latent.double().numpy() - shift) / scale
@@ -110,8 +116,8 @@ def test_latents_follow_their_condition_after_a_fit():
     rng = np.random.default_rng(3)
     condition = rng.uniform(0, 3, (2000, 1))
     latent = np.hstack([2 * condition, -condition]) + 0.1 * rng.normal(size=(2000, 2))
-    mixture = GaussianMixture(2, conditions=1, required=1, components=4)
-    mixture.fit(torch.from_numpy(latent).float(), torch.from_numpy(condition).float())
+    mixture = GaussianMixture(2, conditions=["a"], required=1, components=4)
+    fit(mixture, torch.from_numpy(latent).float(), torch.from_numpy(condition).float())
     for at in (0.5, 2.5):
         made = mixture(torch.randn(2000, 3), torch.full((2000, 1), at))
         torch.testing.assert_close(made.mean(dim=0), torch.tensor([2 * at, -at]), rtol=0, atol=0.06)
@@ -122,8 +128,8 @@ def test_a_dimension_without_scatter_and_many_dimensions_can_be_fitted():
     torch.manual_seed(0)
     latent = torch.randn(200, 64)
     latent[:, 7] = 3.0
-    mixture = GaussianMixture(64, conditions=1, required=1, components=8)
-    mixture.fit(latent, torch.full((200, 1), 0.5))
+    mixture = GaussianMixture(64, conditions=["a"], required=1, components=8)
+    fit(mixture, latent, torch.full((200, 1), 0.5))
     made = mixture(torch.randn(10, 65), torch.full((10, 1), 0.5))
     assert made.isfinite().all()
     torch.testing.assert_close(made[:, 7], torch.full((10,), 3.0))
@@ -135,7 +141,7 @@ def test_any_seed_starts_a_fit_and_the_same_gives_the_same():
     fits = []
     for seed in (2**62, 2**62, 1):
         mixture = GaussianMixture(2, components=5)
-        mixture.fit(latent, torch.empty(40, 0), seed)
+        fit(mixture, latent, torch.empty(40, 0), seed)
         fits.append(mixture.mean)
     assert torch.equal(fits[0], fits[1])
     assert not torch.equal(fits[0], fits[2])
@@ -145,6 +151,6 @@ def test_too_few_samples_and_no_components_are_refused():
     for n, components in ((9, 10), (1, 1)):
         mixture = GaussianMixture(2, components=components)
         with pytest.raises(ValueError, match=f"components is {components}, .* {n} samples"):
-            mixture.fit(torch.randn(n, 2), torch.empty(n, 0))
+            fit(mixture, torch.randn(n, 2), torch.empty(n, 0))
     with pytest.raises(ValueError, match="components is 0"):
         GaussianMixture(2, components=0)

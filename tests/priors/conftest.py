@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from galgen.priors.base import LatentPrior
+from galgen.priors.trained import TrainedPrior
 
 
-def learn(prior: LatentPrior, *batch: Tensor, steps: int = 200, lr: float = 1e-2) -> None:
+def learn(prior: TrainedPrior, *batch: Tensor, steps: int = 200, lr: float = 1e-2) -> None:
     """Take training steps on 256 rows of [mean, std, conditions]; leave it in eval mode."""
     prior.log = lambda *_, **__: None  # which needs a trainer
     optimizer = torch.optim.Adam(prior.parameters(), lr)

@@ -14,7 +14,7 @@ from galgen.priors.flow import LatentFlow
 @pytest.fixture
 def flow():
     torch.manual_seed(0)
-    flow = LatentFlow(2, conditions=1, required=1, transforms=2, width=16)
+    flow = LatentFlow(2, conditions=["a"], required=1, transforms=2, width=16)
     mean, std = torch.randn(500, 2) * 2 + 1, torch.full((500, 2), 0.5)
     flow.standardise_by(mean, std, torch.rand(500, 1))
     return flow.eval().requires_grad_(False)
@@ -53,8 +53,7 @@ def test_it_learns_a_conditional_density():
     second = 0.3 * torch.randn(4000, 1) + first**2 + 4 * condition
     mean = torch.cat([first, second], dim=1)
     flow = LatentFlow(
-        2, conditions=1, required=1, transforms=3, width=32,
-        optimizer=lambda p: torch.optim.Adam(p, 5e-3),
+        2, conditions=["a"], required=1, transforms=3, width=32, lr=5e-3,
     )  # fmt: skip
     flow.standardise_by(mean, torch.zeros_like(mean), condition)
     data = TensorDataset(mean, torch.zeros_like(mean), condition)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from galgen.priors.two_stage import TwoStage
-from tests.models.conftest import learn
+from tests.priors.conftest import learn
 
 GAIN, BIAS, SIGMA = torch.tensor([2.0, 0.5]), torch.tensor([1.0, -1.0]), 0.3
 """latent = GAIN * second latent + BIAS + SIGMA * noise."""
@@ -69,7 +69,7 @@ def test_it_learns_latents_that_lie_on_a_curve_moved_by_their_condition():
     angle = 3 * torch.randn(2000, 1).clamp(-2, 2) / 2
     mean = torch.cat([angle.cos() + 2 * condition, angle.sin()], dim=1)
     std = torch.full_like(mean, 0.02)
-    prior = TwoStage(2, width=32, conditions=1, required=1)
+    prior = TwoStage(2, width=32, conditions=["a"], required=1)
     prior.standardise_by(mean, std, condition)
     learn(prior, mean, std, condition, steps=1200, lr=5e-3)
     made = prior(torch.randn(2000, 4), torch.full((2000, 1), 0.75)) - torch.tensor([1.5, 0])

@@ -1,0 +1,195 @@
+"""Priors that are trained by gradients on posterior samples."""
+
+import copy
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.callbacks import EarlyStopping
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+
+from galgen.priors.base import Posteriors, Prior
+
+PATIENCE = 4
+"""Epochs without a better held-out likelihood, after which the learning rate is halved."""
+
+
+class TrainedPrior(Prior, LightningModule):
+    """A prior that is trained until the held-out likelihood no longer rises.
+
+    Conditions that are not required are hidden at random in the training, so that the prior serves
+    with and without them.
+
+    Args:
+        latent_dim: size of the latent.
+        conditions: names of the numbers that it is conditional on.
+        required: how many of them, the first ones, are always known.
+        batch_size: latents in a batch.
+        max_epochs: most epochs.
+        patience: epochs without a better held-out likelihood, after which it stops.
+        lr: learning rate of Adam.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        conditions: Sequence[str] = (),
+        required: int = 0,
+        batch_size: int = 512,
+        max_epochs: int = 300,
+        patience: int = 15,
+        lr: float = 0.001,
+    ):
+        super().__init__(latent_dim, conditions, required)
+        if batch_size < 2 or max_epochs < 1 or patience < 1 or not lr > 0:
+            raise ValueError(
+                f"batch_size ({batch_size}) must be 2 or more, max_epochs ({max_epochs}), patience "
+                f"({patience}) and lr ({lr}) positive"
+            )
+        self.batch_size, self.max_epochs = batch_size, max_epochs
+        self.patience, self.lr = patience, lr
+        self.context = 2 * len(conditions)
+        for name, size in (("latent", latent_dim), ("condition", len(conditions))):
+            self.register_buffer(f"{name}_shift", torch.zeros(size))
+            self.register_buffer(f"{name}_scale", torch.ones(size))
+
+    def fit(self, train: Posteriors, val: Posteriors, seed: int, trainer: Callable) -> None:
+        """Train; keep the weights with the best held-out likelihood. Arguments as `Prior.fit`.
+
+        Raises:
+            ValueError: if the held-out likelihood was never finite.
+        """
+        self.standardise_by(train.mean, train.std, train.conditions)
+        self.train_on(train, val, seed, trainer)
+
+    def train_on(self, train: Posteriors, val: Posteriors, seed: int, trainer: Callable) -> None:
+        """Train with the standardisation as it is; arguments as `Prior.fit`.
+
+        Raises:
+            ValueError: if the held-out likelihood was never finite.
+        """
+        best = KeepBest()
+        stop = EarlyStopping("val/nll", patience=self.patience, check_finite=True)
+        try:
+            trainer(self.max_epochs, [best, stop]).fit(
+                self, self._loader(train, seed, shuffle=True), self._loader(val, seed)
+            )
+        except SystemExit:  # Lightning turns Ctrl-C into an exit
+            raise KeyboardInterrupt from None
+        if best.state is None:
+            raise ValueError("the held-out likelihood was never finite. Use a lower lr")
+        self.load_state_dict(best.state)
+
+    def _loader(self, data: Posteriors, seed: int, shuffle: bool = False) -> DataLoader:
+        rows = TensorDataset(data.mean, data.std, data.conditions)
+        generator = torch.Generator().manual_seed(seed)
+        order = RandomSampler(rows, generator=generator) if shuffle else range(len(rows))
+        batches = BatchSampler(order, self.batch_size, drop_last=False)
+        return DataLoader(rows, sampler=batches, batch_size=None)
+
+    @abstractmethod
+    def cost(self, standardised: Tensor, context: Tensor) -> Tensor:
+        """Return the negative log-density, or a bound of it, of standardised latents, (N,)."""
+
+    @abstractmethod
+    def make(self, noise: Tensor, context: Tensor) -> Tensor:
+        """Return standardised latents of standard normal noise (N, noise_dim), row by row."""
+
+    def standardise_by(self, mean: Tensor, std: Tensor, conditions: Tensor | None = None) -> None:
+        """Take over the mean and scatter of latents and conditions.
+
+        A dimension that has collapsed to the prior keeps the scatter of its posterior samples; a
+        condition that is the same for all keeps its unit.
+
+        Args:
+            mean: of the posteriors, (N, latent_dim).
+            std: of the posteriors, (N, latent_dim).
+            conditions: (N, conditions), NaN where unknown.
+        """
+        self.latent_shift.copy_(mean.mean(dim=0))
+        variance = mean.var(dim=0) + std.square().mean(dim=0)
+        self.latent_scale.copy_(variance.sqrt().clamp_min(1e-6))
+        if conditions is not None:
+            shift = conditions.nanmean(dim=0)
+            scatter = (conditions - shift).square().nanmean(dim=0).sqrt()
+            self.condition_shift.copy_(shift)
+            self.condition_scale.copy_(scatter.where(scatter > 1e-6 * shift.abs(), 1.0))
+
+    def log_prob(self, latent: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return the log-density of latents, or a lower bound of it.
+
+        Args:
+            latent: (N, latent_dim).
+            conditions: (N, conditions), NaN where unknown.
+
+        Returns:
+            Nats, (N,).
+        """
+        standardised = (latent - self.latent_shift) / self.latent_scale
+        jacobian = self.latent_scale.log().sum()
+        return -self.cost(standardised, self._context(conditions, len(latent))) - jacobian
+
+    def forward(self, noise: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return latents (N, latent_dim) of standard normal noise, row by row.
+
+        Args:
+            noise: (N, noise_dim).
+            conditions: (N, conditions), NaN where unknown.
+        """
+        made = self.make(noise, self._context(conditions, len(noise)))
+        return made * self.latent_scale + self.latent_shift
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """Return the cost of new posterior samples of [mean, std, conditions], each (N, ...)."""
+        return self._step("train", batch, None)
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """Return the cost of posterior samples that are the same in every epoch."""
+        return self._step("val", batch, torch.Generator(self.device).manual_seed(batch_idx))
+
+    def configure_optimizers(self) -> dict:
+        """Return Adam, whose rate is halved when the held-out likelihood stays."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
+        schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=PATIENCE)
+        monitor = {"scheduler": schedule, "monitor": "val/nll", "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": monitor}
+
+    def _step(self, part: str, batch: list[Tensor], generator: torch.Generator | None) -> Tensor:
+        mean, std, conditions = batch
+        n, optional = len(mean), len(self.conditions) - self.required
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        chance = torch.rand(n, 1 + optional, generator=generator, device=mean.device)
+        # Each galaxy has a share of its own, so that none and all are hidden often.
+        hidden = torch.zeros_like(conditions, dtype=torch.bool)
+        hidden[:, self.required :] = chance[:, 1:] < chance[:, :1]
+        loss = -self.log_prob(mean + std * noise, conditions.masked_fill(hidden, torch.nan)).mean()
+        self.log(f"{part}/nll", loss, on_step=False, on_epoch=True, batch_size=n)
+        return loss
+
+    def _context(self, conditions: Tensor | None, n: int) -> Tensor:
+        """Standardise conditions, with 0 for what is unknown, and which are known, (N, 2 K)."""
+        if conditions is None:
+            conditions = self.condition_shift.new_full((n, len(self.conditions)), torch.nan)
+        known = ~conditions.isnan()
+        standardised = (conditions - self.condition_shift) / self.condition_scale
+        return torch.cat([standardised.where(known, 0.0), known.to(standardised.dtype)], dim=1)
+
+
+class KeepBest(Callback):
+    """Keep the weights with the best held-out likelihood."""
+
+    def __init__(self):
+        self.least, self.state = math.inf, None
+
+    def on_validation_end(self, trainer, pl_module):
+        """Keep the weights, if they are the best so far."""
+        nll = float(trainer.callback_metrics["val/nll"])
+        if nll < self.least:
+            self.least, self.state = nll, copy.deepcopy(pl_module.state_dict())

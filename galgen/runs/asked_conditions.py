@@ -1,0 +1,174 @@
+"""Conditions that galaxies of a run are asked for by, checked against its model and prior."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from galgen.data.stamp_file import known_redshifts
+from galgen.errors import GalgenError
+from galgen.priors.fitted import CONDITIONS, path_of, read
+from galgen.runs.conditions import Condition, Conditions, asked_for
+from galgen.runs.run_priors import NORMAL
+
+if TYPE_CHECKING:
+    from galgen.priors.conditions import SurveyConditions  # zuko, for those who need it
+    from galgen.runs.trained_run import TrainedRun
+
+log = logging.getLogger(__name__)
+
+MAGNITUDE_OF_PEAKS = (
+    "a magnitude chooses shapes alone, since the images have no flux. Scale them yourself"
+)
+"""Warning."""
+
+
+def ask(run: "TrainedRun", keys: Mapping, prior: str) -> Conditions:
+    """Check the conditions that galaxies are asked for by.
+
+    Values beyond those of the training are a warning, once.
+
+    Args:
+        run: the trained run.
+        keys: numbers, ranges, lists or `survey` by the name of the condition, as `Condition`
+            takes them; None of what is not asked for.
+        prior: what latents are drawn from.
+
+    Raises:
+        GalgenError: if neither model nor prior knows a condition, the model needs a redshift
+            and none is asked for, or the survey is not available.
+    """
+    asked, known = asked_for(keys), known_conditions(run, prior)
+    for name, condition in asked.items():
+        if name not in known:
+            raise GalgenError(_ignored(run, condition, prior))
+    if run.model.conditional and "redshift" not in asked:
+        raise GalgenError(
+            f"{run.name} is a {run.model.name}, which needs a redshift: redshift=0.5, "
+            "redshift=0.1:2, redshift=[0.1,0.5] or redshift=survey"
+        )
+    ranges = condition_ranges(run, prior)
+    for name, condition in asked.items():
+        run.warn_once(condition.outside(ranges.get(name, (-math.inf, math.inf))))
+    if "magnitude" in asked and run.unit == "peak":
+        run.warn_once(MAGNITUDE_OF_PEAKS)
+    of_survey = [name for name, condition in asked.items() if condition.values is None]
+    return Conditions(asked, _training_columns(run, of_survey) if of_survey else None)
+
+
+def ask_redshifts(run: "TrainedRun", wanted) -> Condition | None:
+    """Check the redshifts that a conditional model decodes latents at.
+
+    Args:
+        run: the trained run.
+        wanted: as `Condition` takes it; None for a model without redshift.
+
+    Raises:
+        GalgenError: if the model needs a redshift and none is wanted, or the other way round.
+    """
+    return ask(run, {"redshift": wanted}, NORMAL).asked.get("redshift")
+
+
+def known_conditions(run: "TrainedRun", prior: str) -> list[str]:
+    """Name the conditions that the model or a prior knows.
+
+    Args:
+        run: the trained run.
+        prior: what latents are drawn from.
+    """
+    known = ["redshift"] if run.model.conditional else []
+    return list(dict.fromkeys([*known, *run.priors[prior].conditions]))
+
+
+def condition_ranges(run: "TrainedRun", prior: str) -> dict[str, tuple[float, float]]:
+    """Return the smallest and largest of each condition in the training part, by name.
+
+    Args:
+        run: the trained run.
+        prior: what latents are drawn from.
+    """
+    run.priors[prior]  # reads its ranges
+    ranges = dict(run.priors.ranges[prior])
+    if run.model.conditional:
+        ranges["redshift"] = run.trained_redshifts
+    return ranges
+
+
+def warn_beyond(run: "TrainedRun", values: Mapping[str, ArrayLike | None], prior: str) -> None:
+    """Warn of numbers that model and prior have not seen, by the name of the condition."""
+    for name, (low, high) in condition_ranges(run, prior).items():
+        asked = np.asarray([] if values.get(name) is None else values[name], float)
+        if np.any(asked < low) or np.any(asked > high):
+            log.warning(
+                "%s: %s of %.3g to %.3g goes beyond the %.3g to %.3g of the training: what the "
+                "model makes there is extrapolated",
+                *(run.name, name, np.nanmin(asked), np.nanmax(asked), low, high),
+            )
+
+
+def training_redshifts(run: "TrainedRun") -> np.ndarray:
+    """Return the redshifts of the training part, (N,).
+
+    Raises:
+        GalgenError: if the survey is not at hand.
+    """
+    try:
+        return run.survey.training_redshifts()
+    except GalgenError as error:
+        raise GalgenError(f"{error}; or say which redshifts: redshift=0.5") from error
+
+
+def _ignored(run: "TrainedRun", condition: Condition, prior: str) -> str:
+    """Say that a condition would be ignored, and which prior knows it."""
+    wish = f"{condition.name}={condition.text}"
+    fitted = [
+        name for name in run.priors if condition.name in run.priors[name].conditions
+    ]  # fmt: skip
+    if fitted:
+        return f"{wish}: prior={prior} does not know it. Use prior={fitted[0]}"
+    if condition.name == "redshift":
+        return f"{wish}: {run.name} is a {run.model.name}, which knows no redshift"
+    return (
+        f"{wish}: neither {run.name} nor prior={prior} knows it. If the survey has such a "
+        f"column, fit a prior that does: python -m galgen.fit_prior run={run.directory}"
+    )
+
+
+def _training_columns(run: "TrainedRun", names: list[str]) -> dict[str, np.ndarray]:
+    """Return columns of the training part's galaxies that have all of them, (N,) each.
+
+    Raises:
+        GalgenError: if the survey is not available, or no galaxy has them.
+    """
+    try:
+        survey = run.survey
+    except GalgenError as error:
+        raise GalgenError(f"{error}; or give numbers: {names[0]}=...") from error
+    rows, table = survey.parts["train"].rows, survey.stamps.columns
+    columns = {name: table[name][rows].astype(float) for name in names if name in table}
+    if "redshift" in columns:
+        columns["redshift"] = known_redshifts(columns["redshift"])
+    known = np.isfinite(list(columns.values())).all(axis=0)
+    if len(columns) < len(names) or not known.any():
+        raise GalgenError(f"{names[0]}=survey: {survey.file} has no {' and '.join(names)}")
+    return {name: values[known] for name, values in columns.items()}
+
+
+def learned_conditions(run: "TrainedRun") -> "SurveyConditions":
+    """Return the distribution of the survey's redshifts, magnitudes and sizes.
+
+    Args:
+        run: the trained run.
+
+    Raises:
+        GalgenError: if it was not learned, or has no redshift and the model needs one.
+    """
+    conditions, _ = read(run.directory, CONDITIONS)
+    if run.model.conditional and "redshift" not in conditions.names:
+        raise GalgenError(
+            f"{path_of(run.directory, CONDITIONS)} knows no redshift, which {run.name} needs"
+        )
+    return conditions.to(run.model.device)

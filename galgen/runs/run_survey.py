@@ -1,0 +1,49 @@
+"""The survey of a trained run, split as in its training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from galgen.config.targets import instantiate
+from galgen.data.data_module import SurveyDataModule
+from galgen.errors import GalgenError
+
+if TYPE_CHECKING:
+    from galgen.runs.trained_run import TrainedRun
+
+OF_SURVEYS = ("galgen.data.survey_modules", "galgen.data.transforms")
+"""Where the classes come from that a run's config may name as its survey."""
+
+
+def open_survey(run: "TrainedRun") -> SurveyDataModule:
+    """Open the stamp file of a run, which is read from disk.
+
+    Args:
+        run: the trained run.
+
+    Raises:
+        GalgenError: if the file is missing, or another than the training's.
+    """
+    config = run.config.data.copy()
+    config.cache = "none"
+    if run.data_file:
+        config.file = run.data_file
+    survey = instantiate(config, OF_SURVEYS)
+    survey.prepare_data()
+    if not Path(survey.file).is_file():
+        raise GalgenError(
+            f"{survey.file}: there is no such stamp file; {survey.how_to_get}; or say where it "
+            "was moved to, data.file=<that file>"
+        )
+    survey.setup()
+    if run.model.conditional:
+        survey.require_redshifts()
+    found = {"stamps": len(survey.stamps), "split": survey.split_facts()}
+    found["redshift"] = (survey.redshift_statistics() or {}).get("sha256")
+    trained_on = {name: run.facts.get(name) for name in ("stamps", "split")}
+    trained_on["redshift"] = (run.facts.get("redshift") or {}).get("sha256")
+    if trained_on["split"] and trained_on != found:
+        raise GalgenError(
+            f"{survey.file} holds other galaxies than {run.directory} was trained on; give "
+            "data.file=<that file>"
+        )
+    return survey
