@@ -49,7 +49,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GALGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    for name in ("HYDRA_FULL_ERROR", "GALGEN_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def write_discs(path: Path) -> Path:
@@ -105,6 +106,28 @@ def train_once(folder: Path, *overrides: str) -> Path:
         arguments += ["trainer.accelerator=cpu", "callbacks.progress=null", *overrides]
         run_command("train", *arguments)
     return folder / "runs" / "tiny"
+
+
+def untrained_run(folder: Path, *overrides: str) -> Path:
+    """Write a finished run of a model with random weights, without a survey."""
+    import torch
+
+    from galgen.config.targets import instantiate
+    from galgen.models.checkpoints import write_checkpoint
+    from galgen.runs.directory import Run
+
+    words = ["run_name=untrained", f"run_root={folder}", f"data.image_size={SIZE}", "model.width=4"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", [*words, "model.latent_dim=3", *overrides])
+    run = Run(config)
+    torch.manual_seed(0)
+    state = instantiate(config.model).state_dict()
+    write_checkpoint({"state_dict": state}, run.directory / "checkpoints" / "best.ckpt")
+    transform = {"name": config.transform._target_.rsplit(".", 1)[1].lower()}
+    transform |= {"scale": 1.0} if "scale" in config.transform else {}
+    run.remember({"survey": "simulated", "file": "none.h5", "transform": transform})
+    run.finish({})
+    return run.directory
 
 
 @pytest.fixture(scope="session")

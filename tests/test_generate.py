@@ -195,7 +195,7 @@ def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
     arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
     with cut(cut_at, KeyboardInterrupt()) as before:
         code, printed = command("generate", *arguments)
-    assert (code, "goes on from here" in printed) == (130, True)
+    assert (code, "continues from here" in printed) == (130, True)
     assert not Path(f"cut{ending}").exists()
     with cut(60, KeyboardInterrupt()) as after:  # which is never reached
         code, printed = command("generate", *arguments)

@@ -134,6 +134,9 @@ def test_weights_of_another_model_are_refused(command, composed, tmp_path):
     assert "another model's" in printed
     code, printed = command("import_weights", f"file={file}", "model=vae128")
     assert code == 1
+    assert "another model's" in printed
+    code, printed = command("import_weights", f"file={file}", "model=vae128", "data=cosmos")
+    assert code == 1
     assert "data=deepfield" in printed
     code, printed = command("import_weights", "file=nowhere.pt")
     assert code == 1

@@ -73,7 +73,7 @@ def test_a_signal_ends_a_training_that_goes_on_as_if_nothing_had_been(
         code, printed = command("train", *arguments)
     if at < 7:
         assert code == 75, printed
-        assert "galgen: stopped by a signal; the same command goes on" in printed
+        assert "galgen: stopped by a signal. The same command continues" in printed
         assert sum(map(len, seen.values())) < 2 * 64
         code, printed = command("train", *arguments)
         assert "going on from" in printed

@@ -143,7 +143,7 @@ def test_ctrl_c_at_any_moment_says_that_the_run_can_go_on(whole):
     for moment in [draw.randint(1, moments // 6) for _ in range(6)]:
         code, printed = run(arguments, partial(signal_at, moment, signal.SIGINT))
         assert code == 130, (moment, printed)
-        assert "galgen: interrupted; the same command goes on" in printed
+        assert "galgen: interrupted. The same command continues" in printed
         assert "Traceback" not in printed
     assert run(arguments)[0] == 0
     assert_same_training(only_run(), uninterrupted)
@@ -189,7 +189,7 @@ def test_a_limit_on_files_ends_with_a_sentence(whole, size, file):
     code, printed = run(arguments, partial(limit_files, size))
     assert code == 1
     assert "files may not be so large here (ulimit -f) while writing" in printed
-    assert f"/{file}; the same command goes on" in printed
+    assert f"/{file}. The same command continues" in printed
     assert "Traceback" not in printed
     assert_that_it_goes_on(arguments, uninterrupted)
 
@@ -261,14 +261,14 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
     assert "galgen: a process that starts jobs was killed" in printed
     assert "Traceback" not in printed
     for log in Path(os.environ["GALGEN_CACHE"]).rglob(f"*-{sweep.pid}/*.log"):
-        assert "stopped by a signal; the same command goes on" in log.read_text()
+        assert "stopped by a signal. The same command continues from here." in log.read_text()
 
     sweep, jobs = begin_sweep()
     os.killpg(sweep.pid, signal.SIGINT)
     assert sweep.wait() == 130
     assert [parent_and_state(pid)[1] for pid in jobs] == ["Z", "Z"]
     printed = sweep.stdout.read()
-    assert "galgen: interrupted; the same command goes on" in printed
+    assert "galgen: interrupted. The same command continues" in printed
     assert "Traceback" not in printed
 
     code, printed = command("train", *words[3:])
@@ -292,7 +292,7 @@ def test_trainings_end_with_a_sweep_that_is_killed(small, monkeypatch):
         pass
     assert [job["state"] for job in records_of(sweep.pid)] == ["cut", "cut"]
     for log in Path(os.environ["GALGEN_CACHE"]).rglob(f"*-{sweep.pid}/*.log"):
-        assert "stopped by a signal; the same command goes on" in log.read_text()
+        assert "stopped by a signal. The same command continues from here." in log.read_text()
     again = subprocess.run(words, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stdout + again.stderr
     assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [40, 40]

@@ -140,7 +140,7 @@ def test_a_job_that_is_killed_is_reported_and_one_that_is_told_to_leave_goes_on(
     sweep.wait()
     assert sweep.returncode == 75, printed
     assert "killed by SIGKILL" in printed
-    assert "the same command goes on" in printed
+    assert "The same command continues" in printed
     assert "Traceback" not in printed
     assert records_of(sweep.pid)[1]["state"] == "cut"
 

@@ -205,7 +205,7 @@ def test_a_training_whose_time_is_up_pauses_and_goes_on(command, small, monkeypa
     arguments = [*small, "run_name=mine"]
     code, printed = command("train", *arguments, "+trainer.max_time={seconds: 2}")
     assert code == 75
-    assert "stopped by trainer.max_time; the same command goes on from here" in printed
+    assert "stopped by trainer.max_time. The same command continues" in printed
     assert not is_finished(Path("runs/mine"))
     # At another time, with another limit, it is the same run.
     code, printed = command("train", *arguments, "+trainer.max_time={seconds: 3}")

@@ -27,7 +27,7 @@ from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
 from galgen.models.vae import VAE, kl_to_standard_normal
-from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, SeedSteps, StopOnNonFinite
+from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, StopOnNonFinite
 from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.loggers import MetricsCSV
 
@@ -183,7 +183,6 @@ def train_with_galgen(
             callbacks=[
                 *([Accelerate()] if way.get("accelerate") else []),
                 clock,
-                SeedSteps(0),
                 StopOnNonFinite(),
                 LogRates(),
                 Checkpoint(folder, "last"),

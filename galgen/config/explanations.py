@@ -50,7 +50,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
         if error.errno == errno.EFBIG:
-            return f"files may not be so large here (ulimit -f){place}; the same command goes on"
+            why = f"files may not be so large here (ulimit -f){place}"
+            return f"{why}. The same command continues from here."
         return f"the disk is full{place}; free some space and give the same command again"
     why = reason(error)
     if why:

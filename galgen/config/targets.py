@@ -84,14 +84,14 @@ def check_targets(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> Non
         own = tuple(_trusted)
         if not inside(target, allowed + own) or inside(target, REFUSED) or private:
             raise GalgenError(
-                f"{key}._target_={target}: only public classes of {', '.join(allowed)} may be "
-                "named here. Name a package of your own: trusted_packages=[mypackage]."
+                f"{_target(key)}={target}: refused, only public classes of {', '.join(allowed)} "
+                "may be named here. Name a package of your own: trusted_packages=[mypackage]."
             )
         found = locate(key, target)
         # galgen.config.command.os.system has an allowed name, but is not ours.
         if not inspect.isclass(found) or not inside(found.__module__, ALLOWED + own):
             raise GalgenError(
-                f"{key}._target_={target}: it is no class that is defined in "
+                f"{_target(key)}={target}: refused, it is no class that is defined in "
                 f"{', '.join(allowed + own)}. Name one."
             )
 
@@ -123,7 +123,12 @@ def locate(key: str, target: str) -> Callable:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise GalgenError(f"{key}._target_: there is no {target}") from error
+        wrong = f"{_target(key)}={target}: there is no such class. Correct the name."
+        raise GalgenError(wrong) from error
+
+
+def _target(key: str) -> str:
+    return f"{key}._target_".lstrip(".")
 
 
 def _target_nodes(node, key: str = "") -> Iterator[tuple[str, DictConfig]]:

@@ -37,7 +37,11 @@ class Batch:
     weight: Tensor | None = None
     """(N, H, W), 0 where a pixel is not to count, else 1."""
     share: Share | None = None
-    """Of a training's batch."""
+    """What this process has of the batch; all of it where it is not said."""
+
+    def __post_init__(self):
+        if self.share is None:
+            self.share = Share(0, 1, len(self.index))
 
     def pin_memory(self) -> "Batch":
         """Move the tensors to memory that a GPU reads on its own."""

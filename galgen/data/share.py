@@ -11,11 +11,6 @@ class Share(NamedTuple):
     total: int
     """Galaxies of the whole batch."""
 
-    @classmethod
-    def whole(cls, batch) -> "Share":
-        """Return the share of a process that has a batch alone."""
-        return cls(0, 1, len(batch.index))
-
     @property
     def galaxies(self) -> int:
         """Number of galaxies in the share; 0 where the process got one only to take part."""

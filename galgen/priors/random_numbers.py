@@ -1,9 +1,7 @@
 """Random numbers that belong to a galaxy: functions of (seed, stream, galaxy number) alone."""
 
 import numpy as np
-import torch
 from scipy.special import ndtri
-from torch import Tensor
 
 LATENT, REDSHIFT, POSTERIOR, CHOICE, MAGNITUDE, SIZE = range(6)
 """Streams: what the numbers are drawn for."""
@@ -40,8 +38,8 @@ def uniform(seed: int, stream: int, start: int, n: int, width: int) -> np.ndarra
     return ((numbers >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
-def standard_normal(seed: int, n: int, width: int, start: int = 0) -> Tensor:
-    """Draw standard normal numbers (n, width) for galaxies, each by (seed, its number) alone.
+def standard_normal(seed: int, n: int, width: int, start: int = 0) -> np.ndarray:
+    """Draw standard normal numbers (n, width) of galaxies, float32, by seed and number alone.
 
     Args:
         seed: whole number from 0.
@@ -49,4 +47,4 @@ def standard_normal(seed: int, n: int, width: int, start: int = 0) -> Tensor:
         width: numbers for each.
         start: number of the first galaxy.
     """
-    return torch.from_numpy(ndtri(uniform(seed, LATENT, start, n, width)).astype(np.float32))
+    return ndtri(uniform(seed, LATENT, start, n, width)).astype(np.float32)

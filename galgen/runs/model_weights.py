@@ -23,7 +23,8 @@ def load_model(config: DictConfig, path: Path):
         path: the checkpoint.
 
     Returns:
-        The model, in eval mode, without gradients; and the checkpoint's hash.
+        The model, in eval mode, without gradients; the checkpoint's hash; and how many epochs it
+        has been trained.
 
     Raises:
         GalgenError: if there is no such checkpoint, or it is damaged.
@@ -42,7 +43,7 @@ def load_model(config: DictConfig, path: Path):
     load_weights(model, state["state_dict"], path)
     if not all(weights.isfinite().all() for weights in model.parameters()):
         raise GalgenError(f"{path}: its weights are not finite. Train the model again")
-    return model.eval().requires_grad_(False), sha256
+    return model.eval().requires_grad_(False), sha256, state.get("epoch", -1) + 1
 
 
 def decode(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch.distributions import Normal
 
 from galgen.config.run_paths import locate as locate_run
-from galgen.config.targets import instantiate, locate
+from galgen.config.targets import check_targets, instantiate, locate
 from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
 from galgen.errors import GalgenError
@@ -24,7 +24,7 @@ from galgen.runs.asked_conditions import warn_beyond
 from galgen.runs.conditions import STREAMS
 from galgen.runs.model_weights import decode, load_model
 from galgen.runs.run_priors import RunPriors
-from galgen.runs.run_survey import open_survey
+from galgen.runs.run_survey import OF_SURVEYS, open_survey
 from galgen.runs.verdict import cautions
 
 log = logging.getLogger(__name__)
@@ -75,9 +75,12 @@ class TrainedRun:
         runs.keep_scale(self.config, self.facts)
         self.data_file, self.warned = data_file, set()
         path = runs.checkpoint_path(self.directory, checkpoint)
-        model, self.weights_sha256 = load_model(self.config.model, path)
+        check_targets(self.config.data, OF_SURVEYS)
+        model, self.weights_sha256, epochs = load_model(self.config.model, path)
         if not runs.is_finished(self.directory):
-            log.warning("%s is not finished: these are the weights of %s", self.directory, path)
+            log.warning(
+                "%s is not finished: these are its weights of epoch %d", self.directory, epochs
+            )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self.model = model.to(device)
@@ -222,7 +225,7 @@ class TrainedRun:
         """
         fitted = self.priors[prior]
         columns = [self._column(name, values.get(name), n) for name in fitted.conditions]
-        noise = standard_normal(seed, n, fitted.noise_dim, start).to(self.model.device)
+        noise = self._tensor(standard_normal(seed, n, fitted.noise_dim, start))
         rows = torch.stack(columns, dim=1) if columns else noise.new_empty(n, 0)
         return in_blocks(fitted, LATENT_BLOCK, start, noise, rows)
 

@@ -87,10 +87,11 @@ def watched() -> Iterator[None]:
     except SystemExit as stop:  # of a job that was told to leave
         if stop.code != Preempted.exit_code or not Watch.folder:
             raise
-        raise Preempted("stopped by a signal; the same command goes on from here") from None
+        raise Preempted("stopped by a signal. The same command continues from here.") from None
     except _killed() as error:
         raise GalgenError(
-            "a process that starts jobs was killed, and the sweep with it; the same command goes on"
+            "a process that starts jobs was killed, and the sweep with it. The same command "
+            "continues from here."
         ) from error
     finally:
         Watch.shown = None

@@ -170,7 +170,7 @@ def fit(trainer, model, datamodule, run: runs.Run) -> None:
         if not trainer.is_global_zero:
             sys.exit(0)  # what the first process says and exits with is enough
         why = next(c.why for c in trainer.callbacks if isinstance(c, SaveOnSignal))
-        raise Preempted(f"stopped by {why}; the same command goes on from here") from None
+        raise Preempted(f"stopped by {why}. The same command continues from here.") from None
     except SystemExit:
         if trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None

@@ -90,14 +90,15 @@ def draw_samples(model, datamodule):
     peak = 1.0 if datamodule.value_range[1] == 1.0 else None
     if not model.conditional:
         n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
-        latent = standard_normal(0, n, model.latent_dim).to(model.device)
+        latent = torch.from_numpy(standard_normal(0, n, model.latent_dim)).to(model.device)
         images = decode(model, latent, None).float().cpu().numpy()
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
         return figures.samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
     redshifts = Condition("redshift", SURVEY).steps(
         REDSHIFTS_IN_PICTURES, datamodule.training_redshifts()
     )
-    latent = standard_normal(0, GALAXIES_IN_PICTURES // 2, model.latent_dim).to(model.device)
+    rows = standard_normal(0, GALAXIES_IN_PICTURES // 2, model.latent_dim)
+    latent = torch.from_numpy(rows).to(model.device)
     columns = [decode(model, latent, latent.new_full((len(latent),), z)) for z in redshifts]
     grid = torch.stack(columns, dim=1).float().cpu().numpy()
     figure = figures.samples(grid, redshifts, peak, display_of(datamodule))

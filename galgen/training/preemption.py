@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Preempted(GalgenError):
-    """The process was told to leave; the same command goes on."""
+    """The process was told to leave. The same command continues."""
 
     exit_code = os.EX_TEMPFAIL
     """75, by which a scheduler tells a job that is to be started again."""
@@ -42,7 +42,7 @@ def preemptible(before: Callable[[], None] = lambda: None) -> Iterator[None]:
     def leave(number: int, frame) -> None:
         before()
         name = signal.Signals(number).name
-        raise Preempted(f"stopped by {name}; the same command goes on from here")
+        raise Preempted(f"stopped by {name}. The same command continues from here.")
 
     kept = handle(leave)
     try:

@@ -12,6 +12,7 @@ from galgen.data.batch import Batch
 from galgen.evaluation.likelihood import evidence, reconstruction
 from galgen.models.beta_schedules import Constant
 from galgen.models.likelihoods import Gaussian, NoiseAware, SquaredError
+from galgen.priors.normal import StandardNormal
 
 SIDE, N, SIGMA = 4, 70, 0.5
 GENERATOR = torch.Generator().manual_seed(0)
@@ -26,7 +27,7 @@ class Linear:
     conditional, device = False, torch.device("cpu")
 
     def __init__(self, likelihood, beta=1.0):
-        self.likelihood, self.beta_schedule, self.priors = likelihood, Constant(beta), {}
+        self.likelihood, self.beta_schedule = likelihood, Constant(beta)
 
     def encode(self, image, redshift=None):
         precision = 1 + WEIGHTS.square().sum(dim=0) / SIGMA**2
@@ -35,9 +36,6 @@ class Linear:
 
     def decode(self, latent, redshift=None):
         return (latent @ WEIGHTS.T).reshape(-1, SIDE, SIDE)
-
-    def reconstruct(self, image, redshift=None):
-        return self.decode(self.encode(image).mean)
 
     def transfer_batch_to_device(self, batch, device, _):
         return batch
@@ -59,6 +57,7 @@ def linear_run(likelihood, beta=1.0, noise_variance=None):
     stamps = SimpleNamespace(columns={"magnitude": np.linspace(21, 25, N)})
     survey = SimpleNamespace(batch=batch, parts={"test": part}, stamps=stamps)
     run = SimpleNamespace(model=Linear(likelihood, beta), survey=survey, unit="counts/s")
+    run.priors = {"normal": StandardNormal(2)}
     return run, image.flatten(1).numpy()
 
 
@@ -82,10 +81,10 @@ def test_evidence_is_exact_where_the_posterior_is(likelihood, beta, variance):
 def test_a_better_prior_has_more_evidence():
     run, _ = linear_run(Gaussian(SIGMA))
     wide = SimpleNamespace(
-        condition_names=[],
+        conditions=[],
         log_prob=lambda latent, _: Normal(0.0, 3.0).log_prob(latent).sum(dim=1),
     )
-    run.model.priors = {"flow": wide}
+    run.priors["flow"] = wide
     found = evidence(run, np.arange(N), ["normal", "flow"])
     assert found["log_likelihood_normal"] > found["log_likelihood_flow"] + 0.5
 

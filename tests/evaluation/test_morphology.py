@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from galgen.evaluation import morphology
 from galgen.evaluation.morphology.measure import Flag, count_flags, measure
 from tests.conftest import SHARED
 
@@ -279,8 +278,8 @@ def test_a_galaxy_depends_neither_on_its_batch_nor_on_the_processes(monkeypatch)
     alone = [
         measure(image[None], SCALE, 25.0, v) for image, v in zip(images, variance, strict=True)
     ]
-    monkeypatch.setattr(morphology, "WORTHWHILE", 1)
-    monkeypatch.setattr(morphology, "BLOCK", 7)
+    monkeypatch.setattr("galgen.evaluation.morphology.measure.WORTHWHILE", 1)
+    monkeypatch.setattr("galgen.evaluation.morphology.measure.BLOCK", 7)
     spread = measure(images, SCALE, 25.0, variance, processes=2)
     for name, column in together.items():
         assert column.shape == (40,)

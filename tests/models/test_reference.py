@@ -11,13 +11,14 @@ import torch
 from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
+from galgen.models.networks import Original
 from galgen.models.vae import VAE, kl_to_standard_normal
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason="needs ../shared/reference")
 
 MODELS = {
-    "vae128": lambda: VAE(image_size=128, code_kernel=5),
+    "vae128": lambda: VAE(image_size=128, network=Original(code_kernel=5)),
     "vae158": lambda: VAE(image_size=158),
     "cvae": lambda: CVAE(image_size=158),
     "cvae2": lambda: CVAE2(image_size=158),
