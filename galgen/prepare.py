@@ -45,12 +45,11 @@ def training_command(survey) -> str:
     Args:
         survey: data module of the prepared stamp file.
     """
-    from galgen.data.batch import split_by_parent
+    from galgen.data.split import parents_of, split_by_parent
     from galgen.data.stamp_file import StampFile, known_redshifts
 
     stamps = StampFile(survey.file)
-    parents = stamps.columns.get("galaxy_id", np.arange(len(stamps)))
-    rows = split_by_parent(parents, survey.split, survey.split_seed)
+    rows = split_by_parent(parents_of(stamps), survey.split, survey.split_seed)
     redshift = stamps.columns.get("redshift", np.full(len(stamps), np.nan))
     known = np.isfinite(known_redshifts(redshift))
     marked = np.isnan(redshift) & (not stamps.peak_normalised)

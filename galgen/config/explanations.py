@@ -79,11 +79,12 @@ def check_given(config: DictConfig, config_name: str) -> None:
 
 
 def _described(key: str, config_name: str = "") -> str:
-    """Give a key with the comment beside it in conf/, in the command's own file if it is there."""
+    """Give a key with its comment in conf/: in the group, the command's file, or any file."""
     line = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}: \?\?\?\s+#\s*(.+)$", re.MULTILINE)
-    command_first = [CONF / f"{config_name}.yaml"] if config_name else []
-    command_first += sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
-    found = (line.search(path.read_text()) for path in command_first)
+    files = sorted((CONF / key.partition(".")[0]).glob("*.yaml"))
+    files += [CONF / f"{config_name}.yaml"] if config_name else []
+    files += sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
+    found = (line.search(path.read_text()) for path in files)
     return next((f"{key} ({match[1]})" for match in found if match), key)
 
 
@@ -96,6 +97,11 @@ def _missing_option(error: MissingConfigException) -> str:
         return (
             f"{group}={option} is a plugin that is not installed (there are {known}); "
             "pip install 'galgen[sweeps,slurm]'"
+        )
+    if group == "prepare":
+        return (
+            f"data={option}: galgen cannot prepare this survey. Choose one of {known}, or give its "
+            "stamp file to the command that reads it."
         )
     close = did_you_mean(option, error.options)
     return f"{group}={option}: there is no such option{close}; there are {known}"

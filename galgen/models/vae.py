@@ -13,7 +13,6 @@ from scipy.special import ndtri
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from galgen.data.share import Share
 from galgen.models.beta_schedules import Constant
 from galgen.models.likelihoods import SquaredError
 from galgen.models.losses import EpochMeans, Loss
@@ -351,7 +350,7 @@ class VAE(LightningModule):
 
         Several processes that divide a batch draw those of the whole.
         """
-        rank, ranks, total = batch.share or Share.whole(batch)
+        rank, ranks, total = batch.share
         rows = max(total, rank + 1)
         return torch.randn(rows, self.latent_dim, device=batch.image.device)[rank::ranks]
 
@@ -371,7 +370,7 @@ class VAE(LightningModule):
         """Return the loss of a batch at the schedule's beta, as this process counts in it."""
         beta = self.beta_schedule(self.global_step, self.total_steps)
         loss = self.loss(batch, beta)
-        share = batch.share or Share.whole(batch)
+        share = batch.share
         self.means["train"].add(loss, beta, share.galaxies)
         return loss.total * share.weight
 
@@ -379,7 +378,7 @@ class VAE(LightningModule):
         """Return the loss of a batch at the schedule's last beta."""
         beta = self.beta_schedule.beta
         loss = self.loss(batch, beta)
-        self.means["val"].add(loss, beta, (batch.share or Share.whole(batch)).galaxies)
+        self.means["val"].add(loss, beta, batch.share.galaxies)
         return loss.total
 
     def on_validation_epoch_end(self):

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 from torch.distributions import Normal
 
 from galgen.config.run_paths import locate as locate_run
-from galgen.config.targets import check_targets, instantiate, locate
+from galgen.config.targets import check_targets, instantiate
 from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
+from galgen.data.identity import redshift_statistics, split_facts
 from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
 from galgen.models.vae import NORMAL
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OF_TRANSFORMS = ("galgen.data.transforms",)
-OF_SURVEYS = ("galgen.data.survey_modules", *OF_TRANSFORMS)
+OF_SURVEYS = (
+    "galgen.data.data_module",
+    "galgen.data.surveys.simulated_data_module",
+    *OF_TRANSFORMS,
+)
 """Where the classes come from that a run's config may name, for the nodes that are used here."""
 PEAK = "peak"
 """Unit of images that are scaled to their brightest pixel."""
@@ -116,8 +121,7 @@ class TrainedRun:
     @property
     def pixel_scale(self) -> float | None:
         """Side of a pixel, arcsec, where it is known."""
-        survey = locate("data", self.config.data._target_)
-        scale = self.attributes.get("pixel_scale", survey.pixel_scale)
+        scale = self.attributes.get("pixel_scale", self.config.data.get("pixel_scale"))
         if scale is not None and not (isinstance(scale, float | int) and scale > 0):
             raise GalgenError(f"{self.directory}/data.json: its pixel_scale is {scale!r}")
         return scale
@@ -320,17 +324,16 @@ class TrainedRun:
         if self.data_file:
             config.file = self.data_file
         survey = instantiate(config)
+        survey.needs = ("redshift",) if self.model.conditional else ()
         survey.prepare_data()
         if not Path(survey.file).is_file():
             raise GalgenError(
-                f"{survey.file}: there is no such stamp file; {survey.how_to_get}; or say where it "
-                "was moved to, data.file=<that file>"
+                f"data.file={survey.file}: there is no such stamp file. {survey.hint}. If it was "
+                "moved, give data.file=<that file>."
             )
         survey.setup()
-        if self.model.conditional:
-            survey.require_redshifts()
-        found = {"stamps": len(survey.stamps), "split": survey.split_facts()}
-        found["redshift"] = (survey.redshift_statistics() or {}).get("sha256")
+        found = {"stamps": len(survey.stamps), "split": split_facts(survey)}
+        found["redshift"] = (redshift_statistics(survey) or {}).get("sha256")
         trained_on = {name: self.facts.get(name) for name in ("stamps", "split")}
         trained_on["redshift"] = (self.facts.get("redshift") or {}).get("sha256")
         if trained_on["split"] and trained_on != found:
