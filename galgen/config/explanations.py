@@ -22,6 +22,9 @@ from galgen.config.targets import ALLOWED, arguments_of, did_you_mean, inside, l
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL, reason
 
+EXTRAS = {"photutils": "mosaics", "skimage": "mosaics", "zarr": "zarr"}
+"""The extra of galgen's installation that brings a package."""
+
 
 def explain(error: BaseException) -> str:
     """Turn an error into a sentence for the user."""
@@ -46,6 +49,11 @@ def explain(error: BaseException) -> str:
         return (
             f"{error.full_key}: {name[1] if name else 'a variable'} is no environment variable and "
             "no key of the config. Set it, or write the path out."
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return (
+            f"this needs the package {error.name}, which is not installed. "
+            f"pip install 'galgen[{EXTRAS[error.name]}]'"
         )
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""

@@ -51,7 +51,7 @@ class SimulatedDataModule(SurveyDataModule):
         if self.image_size is None or self.file != self.default_file():
             return
         from galgen.data.preparation import prepare  # GalSim, for those who draw
-        from galgen.data.surveys.simulated import SimulatedSource
+        from galgen.data.surveys.simulated_source import SimulatedSource
 
         source = SimulatedSource(
             self.galaxies,
