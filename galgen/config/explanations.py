@@ -50,11 +50,13 @@ def explain(error: BaseException) -> str:
             f"{error.full_key}: {name[1] if name else 'a variable'} is no environment variable and "
             "no key of the config. Set it, or write the path out."
         )
-    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        return (
-            f"this needs the package {error.name}, which is not installed. "
-            f"pip install 'galgen[{EXTRAS[error.name]}]'"
-        )
+    if isinstance(error, ModuleNotFoundError):
+        package = str(error.name).partition(".")[0]
+        if package in EXTRAS:
+            return (
+                f"this needs the package {package}, which is not installed. "
+                f"pip install 'galgen[{EXTRAS[package]}]'"
+            )
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
         if error.errno == errno.EFBIG:
