@@ -88,7 +88,8 @@ def train(
 def make_optimizers(model) -> None:
     """Make the optimizer and its schedule, which Lightning is given later.
 
-    An argument that is out of range is so refused before the run directory is touched.
+    So an argument that is out of range is refused before the run directory is touched. A model that
+    moves to a device keeps its parameters, and with them its optimizer.
 
     Raises:
         ValueError: if an argument is out of range.
