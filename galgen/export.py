@@ -34,7 +34,8 @@ def main(config: DictConfig) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise GalgenError(
-            f"format={config.format} needs {', '.join(missing)}: pip install galgen[export]"
+            f"format={config.format}: this needs {', '.join(missing)}, not installed here. "
+            "pip install 'galgen[export]'"
         )
     folder = Path(str(config.out or f"{config.run}/export"))
     if folder.exists() and not folder.is_dir():

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from galgen.config.command import command
 from galgen.config.targets import check_arguments, check_targets, instantiate
+from galgen.errors import GalgenError
 
 PLAIN_TEXT = re.compile(r"[\w./+-]+", re.ASCII)
 """Text that neither a shell nor Hydra takes for anything else."""
@@ -45,17 +46,18 @@ def training_command(survey) -> str:
     Args:
         survey: data module of the prepared stamp file.
     """
-    from galgen.data.batch import split_by_parent
-    from galgen.data.stamp_file import StampFile, known_redshifts
+    from galgen.data.requirements import with_redshift
+    from galgen.data.split import parents_of, split_by_parent
+    from galgen.data.stamp_file import StampFile
 
     stamps = StampFile(survey.file)
-    parents = stamps.columns.get("galaxy_id", np.arange(len(stamps)))
-    rows = split_by_parent(parents, survey.split, survey.split_seed)
-    redshift = stamps.columns.get("redshift", np.full(len(stamps), np.nan))
-    known = np.isfinite(known_redshifts(redshift))
-    marked = np.isnan(redshift) & (not stamps.peak_normalised)
+    rows = split_by_parent(parents_of(stamps), survey.split, survey.split_seed)
+    try:
+        known = with_redshift(stamps)
+    except GalgenError:
+        known = np.zeros(len(stamps), bool)
     left = {part: rows[part][known[rows[part]]] for part in rows}
-    conditional = (known | marked).all() and len(left["train"]) > 1 and len(left["val"])
+    conditional = len(left["train"]) > 1 and len(left["val"])
     train, val = (len((left if conditional else rows)[part]) for part in ("train", "val"))
     if train < 2 or not val:
         return f"(its {len(stamps)} stamps are too few for a training: it takes about 20 galaxies)"

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from galgen.config.command import command
 from galgen.config.rules import check_rules
+from galgen.data.image_size import fill_in_image_size
 from galgen.runs import directory as runs
 from galgen.sweeps.jobs import do_job
 from galgen.sweeps.table import watched
@@ -20,6 +21,7 @@ def main(config: DictConfig) -> float | None:
     """Train, or go on training, or say what a finished training arrived at."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return do_job(config)
+    fill_in_image_size(config)
     check_rules(config)
     run = runs.Run(config)
     if not config.overwrite:

@@ -54,7 +54,7 @@ def main() -> None:
         run(python, "-c", load, cwd=elsewhere)
         of = f"run={done.parent}"
         run(python, "-m", "galgen.plot", of, "figure=samples", cwd=elsewhere, env=cache)
-        mock = ["n=20", "redshift=0.1:2", "out=mock.zarr"]
+        mock = ["n=20", "redshift=0.1:2", "out=mock.h5"]
         run(python, "-m", "galgen.generate", of, *mock, cwd=elsewhere, env=cache)
         run(python, "-m", "galgen.export", of, "format=torchscript", cwd=elsewhere, env=cache)
         run(python, "-m", "galgen.report", of, cwd=elsewhere, env=cache)

@@ -159,7 +159,7 @@ def release(tmp_path_factory):
     folder = tmp_path_factory.mktemp("release")
     import galsim
 
-    from galgen.data.surveys.noise import cosmos_noise
+    from galgen.data.surveys.cosmos_noise import cosmos_noise
 
     for path in (SHARED / "data" / "galsim_example_23.5").glob("*.fits"):
         shutil.copy(path, folder)

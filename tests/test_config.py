@@ -24,9 +24,10 @@ COMMANDS = (
     *("train", "import_weights", "prepare", "fit_prior", "evaluate", "plot", "generate"),
     *("export", "report", "compare"),
 )
-SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
+PREPARED = sorted(path.stem for path in (CONF / "prepare").glob("[!_]*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {
+    ("data", "file"): ["data.file=stamps.h5"],
     ("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"],
 }
 ELSEWHERE = {"ddp", "multi_node", "gpu"}  # of these trainers the devices are not here
@@ -59,7 +60,7 @@ def test_every_option_composes_passes_the_check_and_instantiates(
         assert not config.logger or instantiate(config.logger)
 
 
-@pytest.mark.parametrize("survey", SURVEYS)
+@pytest.mark.parametrize("survey", PREPARED)
 def test_every_survey_can_be_prepared(composed, survey):
     image = ["mosaic.image=m.fits"] if survey == "mosaic" else []
     config = composed(f"data={survey}", *image, name="prepare")

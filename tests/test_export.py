@@ -243,7 +243,8 @@ def test_a_missing_package_is_named(command, trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     code, printed = command("export", f"run={trained}")
     assert code == 1
-    assert "format=onnx needs onnxscript: pip install galgen[export]" in printed
+    assert "format=onnx: this needs onnxscript" in printed
+    assert "pip install 'galgen[export]'" in printed
 
 
 def test_help_needs_neither_torch_nor_onnx():

@@ -23,7 +23,7 @@ from galgen.config.run_paths import locate
 from galgen.data.preparation import prepare
 from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.survey_modules import SimulatedDataModule
+from galgen.data.surveys.simulated_data_module import SimulatedDataModule
 from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
 from galgen.files import cache_folder, expand, reading, reason, write_text
 from galgen.models.checkpoints import read_checkpoint

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from galgen.data.survey_modules import CosmosDataModule
+from galgen.data.data_module import SurveyDataModule
 from galgen.models.vae import VAE
 from galgen.runs.metrics import read_metrics
 from tests.conftest import only_run
@@ -113,7 +113,7 @@ def test_a_signal_before_the_first_step_is_no_failure(command, small, monkeypatc
     def preempted(self):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(CosmosDataModule, "prepare_data", preempted)
+    monkeypatch.setattr(SurveyDataModule, "prepare_data", preempted)
     code, printed = command("train", *small)
     assert code == 75
     assert "galgen: stopped by SIGTERM" in printed

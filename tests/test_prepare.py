@@ -21,7 +21,7 @@ NARROW = ["model.width=4", "trainer.max_epochs=1", "data.batch_size=8", "callbac
 
 def check_no_leak(data_file) -> dict:
     """Check the split that a run remembers against the stamp file's parents."""
-    from galgen.data.batch import split_by_parent
+    from galgen.data.split import split_by_parent
 
     remembered = json.loads((only_run() / "data.json").read_text())
     parents = StampFile(data_file).columns["galaxy_id"]

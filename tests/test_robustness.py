@@ -42,7 +42,7 @@ FORKS.set_forkserver_preload(
         "galgen.train",
         "galgen.training.callbacks",
         "galgen.models.vae",
-        "galgen.data.survey_modules",
+        "galgen.data.data_module",
         "pytest",
     ]
 )

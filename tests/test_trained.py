@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 import galgen
+from galgen.data.identity import split_facts
 from galgen.errors import GalgenError
 from galgen.runs.asked_conditions import training_redshifts
 from galgen.runs.trained_run import TrainedRun
@@ -28,7 +29,7 @@ def test_unit_scale_and_zero_point_follow_from_the_run(trained, physical):
 
 def test_the_survey_is_split_as_in_the_training(trained):
     run = TrainedRun(trained)
-    assert run.survey.split_facts() == run.facts["split"]
+    assert split_facts(run.survey) == run.facts["split"]
     assert len(training_redshifts(run)) == run.facts["split"]["counts"]["train"]
     batch = run.survey.batch("val", np.array([5, 2]))
     assert batch.index.tolist() == run.survey.parts["val"].rows[[5, 2]].tolist()

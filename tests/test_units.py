@@ -8,7 +8,6 @@ import torch
 
 import galgen
 from galgen.config.paths import CONF
-from galgen.config.rules import check_fit
 from galgen.config.targets import instantiate
 from galgen.data.noise_level import noise_level
 from galgen.data.stamp_file import StampFile
@@ -16,6 +15,7 @@ from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
 from galgen.evaluation.morphology.measure import measure
 from galgen.priors import fitted as fitted_priors
+from galgen.training.checks import check_fit
 from tests.conftest import discs, run_command, train_once
 
 UNITS = {"uJy": 1.0, "nJy": 1e3, "W/m2/Hz": 1e-32, "erg/s/cm2/A": 1e-20}

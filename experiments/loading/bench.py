@@ -15,8 +15,8 @@ from rich.table import Table
 
 from experiments.machine import machine
 from galgen.data.stamp_writing import join_stamps, write_stamps
-from galgen.data.surveys.cosmos.source import CosmosSource
-from galgen.data.surveys.simulated import SimulatedSource
+from galgen.data.surveys.cosmos.cosmos_source import CosmosSource
+from galgen.data.surveys.simulated_source import SimulatedSource
 
 RESULTS = Path(__file__).parent / "results.json"
 SIZE = 158

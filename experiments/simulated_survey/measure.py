@@ -8,7 +8,7 @@ import galsim
 import numpy as np
 
 from galgen import figures
-from galgen.data.surveys.simulated import PIXEL_SCALE, SimulatedSource
+from galgen.data.surveys.simulated_source import PIXEL_SCALE, SimulatedSource
 
 GALAXIES = 3000
 SHOWN = 32

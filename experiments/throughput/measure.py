@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from galgen.data.batch import Batch
-from galgen.data.survey_modules import CosmosDataModule
+from galgen.data.data_module import SurveyDataModule
 from galgen.data.transforms import Peak
 from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
@@ -152,10 +152,10 @@ def train_the_original_way(name: str, path: Path, batch: int, clock: Clock, step
         clock.step_ended()
 
 
-def datamodule_of(path: Path, image_size: int, batch: int, **arguments) -> CosmosDataModule:
+def datamodule_of(path: Path, image_size: int, batch: int, **arguments) -> SurveyDataModule:
     """Make galgen's data module of a survey."""
     arguments |= {"image_size": image_size, "batch_size": batch}
-    return CosmosDataModule(name="bench", file=str(path), transform=Peak(), **arguments)
+    return SurveyDataModule(name="bench", file=str(path), transform=Peak(), **arguments)
 
 
 def train_with_galgen(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import zarr
 from astropy.io import fits
 
 from galgen.catalogues.partial import RowFile, reserve, sync_file
@@ -157,6 +156,8 @@ class ZarrCatalogue:
     name = "data.zarr"
 
     def __init__(self, folder: Path, catalogue: Catalogue):
+        import zarr  # of an extra
+
         self.path, self.n, side = folder / self.name, catalogue.n, catalogue.size
         self.catalogue = catalogue
         shard = max(1, SHARD_BYTES // (4 * side**2 * CHUNK)) * CHUNK

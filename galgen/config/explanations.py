@@ -22,6 +22,9 @@ from galgen.config.targets import ALLOWED, arguments_of, did_you_mean, inside, l
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL, reason
 
+EXTRAS = {"photutils": "mosaics", "skimage": "mosaics", "zarr": "zarr"}
+"""The extra of galgen's installation that brings a package."""
+
 
 def explain(error: BaseException) -> str:
     """Turn an error into a sentence for the user."""
@@ -47,6 +50,13 @@ def explain(error: BaseException) -> str:
             f"{error.full_key}: {name[1] if name else 'a variable'} is no environment variable and "
             "no key of the config. Set it, or write the path out."
         )
+    if isinstance(error, ModuleNotFoundError):
+        package = str(error.name).partition(".")[0]
+        if package in EXTRAS:
+            return (
+                f"this needs the package {package}, which is not installed. "
+                f"pip install 'galgen[{EXTRAS[package]}]'"
+            )
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
         if error.errno == errno.EFBIG:
@@ -80,11 +90,12 @@ def check_given(config: DictConfig, config_name: str) -> None:
 
 
 def _described(key: str, config_name: str = "") -> str:
-    """Give a key with the comment beside it in conf/, in the command's own file if it is there."""
+    """Give a key with its comment in conf/: in the group, the command's file, or any file."""
     line = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}: \?\?\?\s+#\s*(.+)$", re.MULTILINE)
-    command_first = [CONF / f"{config_name}.yaml"] if config_name else []
-    command_first += sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
-    found = (line.search(path.read_text()) for path in command_first)
+    files = sorted((CONF / key.partition(".")[0]).glob("*.yaml"))
+    files += [CONF / f"{config_name}.yaml"] if config_name else []
+    files += sorted(CONF.rglob("*.yaml"), key=lambda path: len(path.parts))
+    found = (line.search(path.read_text()) for path in files)
     return next((f"{key} ({match[1]})" for match in found if match), key)
 
 
@@ -97,6 +108,11 @@ def _missing_option(error: MissingConfigException) -> str:
         return (
             f"{group}={option} is a plugin that is not installed (there are {known}); "
             "pip install 'galgen[sweeps,slurm]'"
+        )
+    if group == "prepare":
+        return (
+            f"data={option}: galgen cannot prepare this survey. Choose one of {known}, or give its "
+            "stamp file to the command that reads it."
         )
     close = did_you_mean(option, error.options)
     return f"{group}={option}: there is no such option{close}; there are {known}"

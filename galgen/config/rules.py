@@ -126,38 +126,3 @@ def _check_sweep(config: DictConfig) -> None:
             f"search.n={n}: an evaluation needs {LEAST_EVALUATED} galaxies. Give a whole number "
             f"from {LEAST_EVALUATED}."
         )
-
-
-LEAST_CONTRAST = 1
-"""Of the brightest pixel over `model.flux_scale`."""
-
-
-def check_fit(model, datamodule) -> None:
-    """Check that the model can be trained and can make what the survey holds.
-
-    Raises:
-        ValueError: if an argument of the optimizer is out of range.
-        GalgenError: if redshifts or noise variances are missing, or pixels lie outside the model's
-            output.
-    """
-    model.configure_optimizers()  # for the errors of its arguments
-    if model.conditional:
-        datamodule.require_redshifts()
-    if getattr(model.likelihood, "needs_noise", False):
-        datamodule.require_noise()
-    low, high = datamodule.value_range
-    if model.flux_scale is not None and high < LEAST_CONTRAST * model.flux_scale:
-        linear = type(datamodule.transform).__name__ == "Physical"
-        raise GalgenError(
-            f"model.flux_scale={model.flux_scale:g}: the faintest light of interest is not faint, "
-            f"the brightest pixel is {high:.3g} on the model's scale. Use "
-            + ("" if linear else "transform=none, in units of the noise, or ")
-            + f"model.flux_scale={0.01 * high:.2g}"
-        )
-    output = type(model.output).__name__.lower()
-    if output == "sigmoid" and model.flux_scale is None and (low < 0 or high > 1):
-        transform = type(datamodule.transform).__name__.lower()
-        raise GalgenError(
-            "model.output=sigmoid makes pixels between 0 and 1, and the survey's are not after "
-            f"the transform '{transform}'; give model.output=softplus or none, or transform=peak"
-        )

@@ -118,11 +118,14 @@ def locate(key: str, target: str) -> Callable:
 
     Raises:
         GalgenError: if there is no such thing.
+        ModuleNotFoundError: if its module needs a package that is not installed.
     """
     module, _, name = target.rpartition(".")
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and not inside(target, (error.name,)):
+            raise
         wrong = f"{_target(key)}={target}: there is no such class. Correct the name."
         raise GalgenError(wrong) from error
 

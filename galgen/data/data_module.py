@@ -1,6 +1,5 @@
 """Surveys as Lightning data modules: split by parent galaxy, read once, handed out in batches."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from galgen.data.batch import PARTS, Batch, EpochBatches, Part, split_by_parent
+from galgen.data.augmentation import Augmentation, crop, dihedral
+from galgen.data.batch import Batch
+from galgen.data.identity import redshift_statistics, split_facts
 from galgen.data.noise_level import noise_level
-from galgen.data.stamp_file import LARGEST_REDSHIFT, StampFile, known_redshifts
-from galgen.data.transforms import crop, dihedral
+from galgen.data.order import EpochBatches
+from galgen.data.part import READ_BLOCK, Part, gigabytes, read_into_memory
+from galgen.data.requirements import check_noise, with_redshift
+from galgen.data.split import PARTS, split_stamps
+from galgen.data.stamp_file import StampFile
 from galgen.errors import GalgenError
 from galgen.files import cache_folder, expand
 
@@ -23,10 +26,10 @@ log = logging.getLogger(__name__)
 
 CACHES = ("ram", "device", "none")
 CACHE_DTYPES = {"float32": torch.float32, "float16": torch.float16}
-READ_BLOCK = 256
-"""Stamps read at a time when a survey is cached."""
 BASELINE_STAMPS = 4096
 """Stamps of a part that its all-zero baseline is measured on, at most."""
+HINT = "Give data.file=<stamp file>"
+"""Where the stamp file comes from, of a survey that says nothing more."""
 
 
 class SurveyDataModule(LightningDataModule):
@@ -35,9 +38,12 @@ class SurveyDataModule(LightningDataModule):
     Args:
         name: the survey, as in run names.
         file: stamp file; where None, the survey's own place in the cache folder.
-        image_size: side of the crop around the centre of each stamp, px.
+        image_size: side of the crop around the centre of each stamp, px; that of the stamps where
+            None.
         batch_size: galaxies in a batch, on each device.
         transform: callable that brings a batch to the model's scale.
+        hint: sentence that says where the stamp file comes from, for whom it is missing.
+        pixel_scale: of stamp files that do not say theirs, arcsec.
         split: shares of train, val and test, which sum to 1.
         split_seed: seed of the split; not the run's, so that runs are compared on one split.
         seed: seed of shuffling and augmentation.
@@ -50,22 +56,24 @@ class SurveyDataModule(LightningDataModule):
         psf: whether batches have the PSFs of the galaxies.
 
     Attributes:
+        needs: columns that a model needs of every galaxy, `redshift` or `noise_variance`; set
+            before `setup`, which leaves out the galaxies without a redshift.
+        without_redshift: number of the galaxies that are left out.
+        parts: the parts by name.
         value_range: bounds of the pixels that a model is to make, from a look at some of them.
 
     Raises:
         ValueError: if an argument is out of range.
     """
 
-    how_to_get = "give data.file=<stamp file>"
-    pixel_scale: float | None = None
-    """Of stamp files that do not say theirs, arcsec."""
-
     def __init__(
         self,
         name: str,
-        image_size: int,
+        image_size: int | None,
         transform: Callable[[Batch], Batch],
         file: str | None = None,
+        hint: str = HINT,
+        pixel_scale: float | None = None,
         batch_size: int = 64,
         split: Sequence[float] = (0.8, 0.1, 0.1),
         split_seed: int = 0,
@@ -85,6 +93,8 @@ class SurveyDataModule(LightningDataModule):
         ):
             if value not in known:
                 raise ValueError(f"data.{key} is {value!r}, it can be one of {', '.join(known)}")
+        if pixel_scale is not None and not pixel_scale > 0:
+            raise ValueError(f"data.pixel_scale is {pixel_scale}, it must be positive")
         if max_shift < 0:
             raise ValueError(f"data.max_shift is {max_shift}, it must not be negative")
         if batch_size < 1:
@@ -102,11 +112,13 @@ class SurveyDataModule(LightningDataModule):
             )
         self.name, self.image_size, self.transform = name, image_size, transform
         self.file = expand(file) if file else self.default_file()
+        self.hint, self.pixel_scale = hint, pixel_scale
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.split, self.split_seed = list(split), split_seed
         self.cache, self.cache_gb, self.num_workers = cache, cache_gb, num_workers
         self.cache_dtype = CACHE_DTYPES[cache_dtype]
         self.max_shift, self.psf = max_shift, psf
+        self.needs: tuple[str, ...] = ()
         self.without_redshift = 0
         self.parts: dict[str, Part] = {}
         self.reached = (0, 0)
@@ -123,7 +135,7 @@ class SurveyDataModule(LightningDataModule):
             GalgenError: if the file is missing or bad.
         """
         if not self.file.is_file():
-            raise GalgenError(f"{self.file}: there is no such stamp file; {self.how_to_get}")
+            raise GalgenError(f"data.file={self.file}: there is no such stamp file. {self.hint}.")
         return StampFile(self.file)
 
     def setup(self, stage: str | None = None) -> None:
@@ -131,102 +143,27 @@ class SurveyDataModule(LightningDataModule):
 
         Raises:
             GalgenError: if the file is missing or bad, the image size does not fit the stamps,
-                or the batch size the split.
+                the batch size does not fit the split, or galaxies lack what the model needs.
         """
         if self.parts:
             return
         self.stamps = self.open_file()
-        if self.image_size > self.stamps.size:
-            raise GalgenError(
-                f"{self.file}: stamps of {self.stamps.size} px cannot be cropped to "
-                f"data.image_size={self.image_size}"
-            )
-        if "galaxy_id" not in self.stamps.columns:
-            log.warning(
-                "%s has no galaxy ids: if it holds augmented copies of one galaxy, they may stand "
-                "on both sides of the split",
-                self.file,
-            )
-        parents = self._parents()
-        galaxies = len(np.unique(parents))
-        if galaxies < 3 <= len(self.stamps):
-            raise GalgenError(
-                f"{self.file}: 'galaxy_id' has {galaxies} different values in all stamps, and a "
-                "split needs 3 galaxies. Give each galaxy its own id."
-            )
-        rows = split_by_parent(parents, self.split, self.split_seed)
-        self.margin = 0
-        if self.augment:
-            self.margin = min(self.max_shift, (self.stamps.size - self.image_size) // 2)
-        self.parts = {part: self._part(part, rows[part]) for part in PARTS}
-        self._check_parts()
+        self._check_size()
+        rows = split_stamps(self.stamps, self.split, self.split_seed)
         noise, half = 1.0, self.cache != "none" and self.cache_dtype == torch.float16
         if half or (self.transform.by_noise and self.transform.scale is None):
+            # Of all galaxies: the scale is the same whatever the model needs to know of them.
             noise = noise_level(self.stamps, rows["train"], self.image_size)
             self.transform.fit(noise)
-        looked_at = slice(0, READ_BLOCK)
-        pixels = self.stamps.read(looked_at, self.image_size)
-        if "weight" in self.stamps.stacks:
-            pixels[self.stamps.read(looked_at, self.image_size, "weight") == 0] = 0
-        self.value_range = self.transform.value_range(float(pixels.min()), float(pixels.max()))
+        usable, size = self._usable(), self.image_size + 2 * self.augmentation.margin
+        self.parts = {
+            part: Part(self.stamps, rows[part][usable[rows[part]]], size, self.psf)
+            for part in PARTS
+        }
+        self._check_parts()
+        self.value_range = self._value_range()
         if self.cache != "none":
             self._read_into_memory(noise)
-
-    def require_redshifts(self) -> None:
-        """Leave out the galaxies whose redshift galgen's own layout marks as unknown, by NaN.
-
-        Raises:
-            GalgenError: if the file has none, or some are a catalogue's mark of failure, or too
-                few are left.
-        """
-        redshift = self.stamps.columns.get("redshift")
-        if redshift is None:
-            raise GalgenError(
-                f"{self.file} has no redshifts, which a conditional model needs; choose model=vae, "
-                "or a file with a 1-D data set of redshifts"
-            )
-        known = np.isfinite(known_redshifts(redshift))
-        marked = np.isnan(redshift) & (not self.stamps.peak_normalised)
-        bad = np.flatnonzero(~(known | marked))
-        if len(bad) or not known.any():
-            raise GalgenError(
-                f"{self.file}: {(~known).sum()} of {len(redshift)} redshifts are NaN or outside 0 "
-                f"to {LARGEST_REDSHIFT}, the first in row {np.flatnonzero(~known)[0]} (counted "
-                "from 0); remove these galaxies, or choose model=vae"
-            )
-        self.without_redshift = int(marked.sum())
-        if self.without_redshift:
-            log.warning(
-                "%d of %d galaxies have no redshift and are left out of this training",
-                self.without_redshift,
-                len(redshift),
-            )
-            for part in self.parts.values():
-                part.keep(known[part.rows])
-            self._check_parts()
-
-    def require_noise(self) -> None:
-        """Check that the noise of every stamp in train and val is known, after the transform too.
-
-        Raises:
-            GalgenError: if the survey has no noise variances, the transform loses them, or some
-                are not positive.
-        """
-        variance = self.stamps.columns.get("noise_variance")
-        if variance is None or self.first("train", 1).noise_variance is None:
-            raise GalgenError(
-                f"likelihood=noise_aware needs the noise variance of every stamp, and {self.file} "
-                f"has none after the transform '{type(self.transform).__name__.lower()}'; choose "
-                "a survey with noise_variance, and transform=none or peak"
-            )
-        rows = np.concatenate([self.parts[part].rows for part in PARTS[:2]])
-        bad = np.sort(rows[~(np.isfinite(variance[rows]) & (variance[rows] > 0))])
-        if len(bad):
-            raise GalgenError(
-                f"{self.file}: {len(bad)} of {len(rows)} noise variances are not positive "
-                f"numbers, the first in row {bad[0]} (counted from 0), and likelihood=noise_aware "
-                "needs them all; remove these galaxies, or choose another likelihood"
-            )
 
     def facts(self) -> dict:
         """Describe survey, transform and split, as the run's data.json keeps them."""
@@ -245,20 +182,11 @@ class SurveyDataModule(LightningDataModule):
             "image_size": self.image_size,
             "attributes": self.stamps.attrs,
             "transform": numbers,
-            "split": self.split_facts(),
-            "redshift": self.redshift_statistics(),
+            "split": split_facts(self),
+            "redshift": redshift_statistics(self),
             "without_redshift": self.without_redshift,
             "squared_error_of_zero": baseline,
         }
-
-    def split_facts(self) -> dict:
-        """Describe the split: its shares and seed, counts and hashed galaxy ids of the parts."""
-        split = {"fractions": self.split, "seed": self.split_seed, "counts": {}, "sha256": {}}
-        for part, stamps in self.parts.items():
-            split["counts"][part] = len(stamps)
-            parents = np.unique(self._parents()[stamps.rows]).astype("<i8")
-            split["sha256"][part] = hashlib.sha256(parents.tobytes()).hexdigest()
-        return split
 
     def train_dataloader(self) -> DataLoader:
         """Return the training batches, reshuffled each epoch."""
@@ -298,9 +226,11 @@ class SurveyDataModule(LightningDataModule):
 
     def _finished(self, batch: Batch, augment: bool = False) -> Batch:
         """Make of what a part gives what a model sees."""
-        symmetry, shift = self._draws(batch.index) if augment else (None, None)
+        symmetry, shift = None, None
+        if augment:
+            symmetry, shift = self.augmentation.draw(self.trainer.current_epoch, batch.index)
         stacks = {
-            name: getattr(batch, name).float()
+            name: getattr(batch, name)
             for name in ("image", "weight", "psf")
             if getattr(batch, name) is not None
         }
@@ -310,31 +240,44 @@ class SurveyDataModule(LightningDataModule):
             stacks = {name: dihedral(stack, symmetry) for name, stack in stacks.items()}
         return self.transform(replace(batch, **stacks))
 
-    def _draws(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Draw symmetry and shift of each galaxy, functions of (seed, epoch, row) alone."""
-        epoch = self.trainer.current_epoch
-        if getattr(self, "_epoch", None) != epoch:
-            rng, n = np.random.default_rng([self.seed, epoch, 1]), len(self.stamps)
-            symmetry = rng.integers(8, size=n)
-            shift = rng.integers(-self.margin, self.margin + 1, size=(n, 2))
-            self._epoch = epoch
-            self._symmetry, self._shift = (
-                torch.from_numpy(numbers).to(index.device) for numbers in (symmetry, shift)
-            )
-        return self._symmetry[index], self._shift[index] if self.margin else None
-
-    def _part(self, name: str, rows: np.ndarray) -> Part:
-        """Make a part; only training stamps are shifted and need a margin."""
-        margin = self.margin if name == "train" else 0
-        if self.psf and "has_psf" in self.stamps.columns:
-            rows = rows[self.stamps.columns["has_psf"][rows] > 0]
-        return Part(self.stamps, rows, self.image_size + 2 * margin, self.psf)
-
-    def _check_parts(self) -> None:
-        """Check that the parts suffice for a training.
+    def _check_size(self) -> None:
+        """Check the size of the crop, and find out how far it may be shifted.
 
         Raises:
-            GalgenError: if they do not.
+            GalgenError: if the stamps are smaller.
+        """
+        self.image_size = self.image_size or self.stamps.size
+        if self.image_size > self.stamps.size:
+            raise GalgenError(
+                f"{self.file}: stamps of {self.stamps.size} px cannot be cropped to "
+                f"data.image_size={self.image_size}"
+            )
+        room = (self.stamps.size - self.image_size) // 2
+        margin = min(self.max_shift, room) if self.augment else 0
+        self.augmentation = Augmentation(self.seed, len(self.stamps), margin)
+
+    def _usable(self) -> np.ndarray:
+        """Tell which galaxies have what the model and the batches need, (N,)."""
+        usable = np.ones(len(self.stamps), bool)
+        if self.psf and "has_psf" in self.stamps.columns:
+            usable &= self.stamps.columns["has_psf"] > 0
+        if "redshift" in self.needs:
+            known = with_redshift(self.stamps)
+            self.without_redshift = int((~known).sum())
+            if self.without_redshift:
+                log.warning(
+                    "%d of %d galaxies have no redshift and are left out of this training",
+                    self.without_redshift,
+                    len(known),
+                )
+            usable &= known
+        return usable
+
+    def _check_parts(self) -> None:
+        """Check that the parts suffice for a training, and that the noise is known if need be.
+
+        Raises:
+            GalgenError: if they do not, or it is not.
         """
         train = len(self.parts["train"])
         if train < self.batch_size:
@@ -344,28 +287,19 @@ class SurveyDataModule(LightningDataModule):
             )
         if not len(self.parts["val"]):
             raise GalgenError(f"{self.file}: too few galaxies for a validation part")
+        if "noise_variance" in self.needs:
+            rows = np.concatenate([self.parts[part].rows for part in PARTS[:2]])
+            check_noise(self.stamps, rows, self.transform, self.first("train", 1))
 
-    def _parents(self) -> np.ndarray:
-        return self.stamps.columns.get("galaxy_id", np.arange(len(self.stamps)))
+    def _value_range(self) -> tuple[float, float]:
+        """Look at some stamps for the bounds of their pixels on the model's scale."""
+        looked_at = slice(0, READ_BLOCK)
+        pixels = self.stamps.read(looked_at, self.image_size)
+        if "weight" in self.stamps.stacks:
+            pixels[self.stamps.read(looked_at, self.image_size, "weight") == 0] = 0
+        return self.transform.value_range(float(pixels.min()), float(pixels.max()))
 
-    def redshift_statistics(self) -> dict | None:
-        """Describe the redshifts of the training part, with a hash of all; None without any."""
-        redshift = self.stamps.columns.get("redshift")
-        if redshift is None:
-            return None
-        known = self.training_redshifts()
-        known = known[np.isfinite(known)].astype(float)
-        if not len(known):
-            return None
-        return {
-            "sha256": hashlib.sha256(redshift.astype("<f4").tobytes()).hexdigest(),
-            "min": known.min(),
-            "max": known.max(),
-            "mean": known.mean(),
-            "std": known.std(),
-        }
-
-    def _zero_baseline(self, part: "Part") -> float:
+    def _zero_baseline(self, part: Part) -> float:
         """Measure what an all-zero prediction scores, per galaxy."""
         total, n = 0.0, min(len(part), BASELINE_STAMPS)
         for start in range(0, n, READ_BLOCK):
@@ -375,41 +309,29 @@ class SurveyDataModule(LightningDataModule):
         return total / n
 
     def _read_into_memory(self, noise: float) -> None:
-        wanted = [self.parts[part] for part in PARTS[:2]]
-        item = self.cache_dtype.itemsize
-        gigabytes = sum(
-            len(part) * size**2 * item / 1e9 for part in wanted for size in part.stacks.values()
-        )
-        if self.psf:
-            gigabytes += np.prod(self.stamps.stacks["psf"], dtype=float) * item / 1e9
-        if gigabytes > self.cache_gb:
+        cached = [self.parts[part] for part in PARTS[:2]]
+        size = gigabytes(cached, self.cache_dtype)
+        if size > self.cache_gb:
             log.warning(
                 "the survey takes %.1f GB and data.cache_gb is %s: batches are read from disk",
-                gigabytes,
+                size,
                 self.cache_gb,
             )
             return
-        for part in wanted:
-            part.allocate(self.cache_dtype, noise)
-        for name in wanted[0].stacks:
-            size = max(part.stacks[name] for part in wanted)
-            for start in range(0, len(self.stamps), READ_BLOCK):
-                block = self.stamps.read(slice(start, start + READ_BLOCK), size, name)
-                for part in wanted:
-                    part.fill(name, start, block)
-        self.stamps.close()
+        read_into_memory(cached, self.cache_dtype, noise)
 
     def _loader(self, name: str, shuffle: bool) -> DataLoader:
         part, trainer = self.parts[name], self.trainer
         ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         if self.cache == "device" and trainer is not None:
             part.move_to(trainer.strategy.root_device, *ranks)
+        sharded, device = part.cache is not None and part.cache.ranks > 1, part.index.device
         batches = EpochBatches(
-            len(part), self.batch_size, self.seed, shuffle, *ranks, part.sharded, part.index.device
+            len(part), self.batch_size, self.seed, shuffle, *ranks, sharded, device
         )
         if name == "train":
             batches.go_on(*self.reached)
-        workers = 0 if part.cached else self.num_workers
+        workers = self.num_workers if part.cache is None else 0
         return DataLoader(
             part,
             sampler=batches,

@@ -78,9 +78,7 @@ class StampFile:
         Raises:
             GalgenError: if a pixel is not finite, or the file is damaged.
         """
-        _, height, width = self.stacks[name]
-        top, left = (height - size) // 2, (width - size) // 2
-        crop = np.s_[top : top + size, left : left + size]
+        crop = tuple(middle(side, size) for side in self.stacks[name][1:])
         try:
             with reading(self.path):
                 stack = self._stack(name)
@@ -233,6 +231,12 @@ def _whole_ids(path: Path, ids: np.ndarray) -> np.ndarray:
             "one."
         )
     return ids.astype(np.int64)
+
+
+def middle(side: int, size: int) -> slice:
+    """Return where a crop of some size lies on the side of a stamp, around its centre, px."""
+    start = (side - size) // 2
+    return slice(start, start + size)
 
 
 def known_redshifts(redshift: np.ndarray) -> np.ndarray:

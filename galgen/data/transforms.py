@@ -1,4 +1,4 @@
-"""Normalisation and augmentation of stamps, on the device, one batch at a time."""
+"""Normalisation of stamps, on the device, one batch at a time."""
 
 import math
 from dataclasses import replace
@@ -130,42 +130,6 @@ class Asinh(Transform):
     def inverse(self, image: Tensor) -> Tensor:
         """Return images (N, H, W) in the unit of the file."""
         return torch.sinh(image) * self.scale
-
-
-def crop(image: Tensor, size: int, shift: Tensor | None = None) -> Tensor:
-    """Cut the middle out of each image, or what lies beside it.
-
-    Args:
-        image: (N, H, H).
-        size: side of the crop, px.
-        shift: (N, 2), rows and columns by which the galaxy moves; 0 where None.
-
-    Returns:
-        Images (N, size, size).
-    """
-    start = (image.shape[1] - size) // 2
-    if shift is None:
-        return image[:, start : start + size, start : start + size]
-    steps = torch.arange(size, device=image.device)
-    rows, columns = (start - shift[:, axis, None] + steps for axis in (0, 1))
-    galaxy = torch.arange(len(image), device=image.device)[:, None, None]
-    return image[galaxy, rows[:, :, None], columns[:, None, :]]
-
-
-def dihedral(image: Tensor, code: Tensor) -> Tensor:
-    """Flip and turn each image by one of the eight symmetries of the square.
-
-    Args:
-        image: (N, H, H).
-        code: (N,), integers 0 to 7; bits 1, 2 and 4 flip rows, flip columns and transpose.
-
-    Returns:
-        Images (N, H, H).
-    """
-    code = code[:, None, None]
-    image = torch.where((code & 1).bool(), image.flip(1), image)
-    image = torch.where((code & 2).bool(), image.flip(2), image)
-    return torch.where((code & 4).bool(), image.transpose(1, 2), image)
 
 
 def _positive(scale: float | None) -> float | None:

@@ -5,9 +5,9 @@ import numpy as np
 import torch
 from scipy import fft
 
+from galgen.data.augmentation import crop
 from galgen.data.edges import edge_pixels
-from galgen.data.surveys.noise import noise_image
-from galgen.data.transforms import crop
+from galgen.data.surveys.cosmos_noise import noise_image
 from galgen.runs.trained_run import PEAK, TrainedRun
 
 CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")

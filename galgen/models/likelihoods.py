@@ -120,7 +120,7 @@ def squared_error(prediction: Tensor, batch) -> Tensor:
 
 def _over_ranks(sums: Tensor, batch) -> Tensor:
     """Add up what processes sum over their shares of a batch."""
-    if dist.is_available() and dist.is_initialized() and batch.share:
+    if dist.is_available() and dist.is_initialized() and batch.share.ranks > 1:
         sums = sums * (batch.share.galaxies > 0)
         dist.all_reduce(sums)
     return sums

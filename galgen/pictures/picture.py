@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.data.batch import PARTS
+from galgen.data.split import PARTS
 from galgen.errors import GalgenError
 from galgen.figures import Display
 from galgen.pictures.saving import FORMATS, save_all

@@ -26,6 +26,8 @@ PARTS_OF_CONFIG = ("model", "data", "transform")
 NOT_CONTENT = (
     *("run_root", "run_name", "run_dir", "resume", "overwrite"),
     *("launcher", "search", "logger", "prior", "trusted_packages"),
+    # When a training pauses changes nothing of it.
+    *("trainer.max_time", "data.hint"),
 )
 """Keys that say where and how a run is made, kept and tracked, not what it is."""
 FITTED = Path("priors") / "fitted.json"
@@ -463,9 +465,13 @@ def _remembered(path: Path) -> dict:
 
 def _content(config: dict | DictConfig) -> dict:
     content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
-    # When a training pauses changes nothing of it.
-    trainer = {key: value for key, value in config["trainer"].items() if key != "max_time"}
-    return {**content, "trainer": trainer}
+    for group in ("trainer", "data"):
+        content[group] = {
+            key: value
+            for key, value in (config.get(group) or {}).items()
+            if f"{group}.{key}" not in NOT_CONTENT
+        }
+    return content
 
 
 def _survey(facts: dict) -> dict:

@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING
 
 from galgen.config.targets import instantiate
 from galgen.data.data_module import SurveyDataModule
+from galgen.data.identity import redshift_statistics, split_facts
 from galgen.errors import GalgenError
 
 if TYPE_CHECKING:
     from galgen.runs.trained_run import TrainedRun
 
-OF_SURVEYS = ("galgen.data.survey_modules", "galgen.data.transforms")
+OF_SURVEYS = (
+    "galgen.data.data_module",
+    "galgen.data.surveys.simulated_data_module",
+    "galgen.data.transforms",
+)
 """Where the classes come from that a run's config may name as its survey."""
 
 
@@ -28,22 +33,21 @@ def open_survey(run: "TrainedRun") -> SurveyDataModule:
     if run.data_file:
         config.file = run.data_file
     survey = instantiate(config, OF_SURVEYS)
+    survey.needs = ("redshift",) if run.model.conditional else ()
     survey.prepare_data()
     if not Path(survey.file).is_file():
         raise GalgenError(
-            f"{survey.file}: there is no such stamp file; {survey.how_to_get}; or say where it "
-            "was moved to, data.file=<that file>"
+            f"data.file={survey.file}: there is no such stamp file. {survey.hint}. If it was "
+            "moved, give data.file=<that file>."
         )
     survey.setup()
-    if run.model.conditional:
-        survey.require_redshifts()
-    found = {"stamps": len(survey.stamps), "split": survey.split_facts()}
-    found["redshift"] = (survey.redshift_statistics() or {}).get("sha256")
+    found = {"stamps": len(survey.stamps), "split": split_facts(survey)}
+    found["redshift"] = (redshift_statistics(survey) or {}).get("sha256")
     trained_on = {name: run.facts.get(name) for name in ("stamps", "split")}
     trained_on["redshift"] = (run.facts.get("redshift") or {}).get("sha256")
     if trained_on["split"] and trained_on != found:
         raise GalgenError(
-            f"{survey.file} holds other galaxies than {run.directory} was trained on; give "
-            "data.file=<that file>"
+            f"data.file={survey.file}: it holds other galaxies than {run.directory} was trained "
+            "on. Give data.file=<that file>."
         )
     return survey

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch.distributions import Normal
 
 from galgen.config.run_paths import locate as locate_run
-from galgen.config.targets import check_targets, instantiate, locate
+from galgen.config.targets import check_targets, instantiate
 from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
 from galgen.errors import GalgenError
@@ -115,8 +115,7 @@ class TrainedRun:
     @property
     def pixel_scale(self) -> float | None:
         """Side of a pixel, arcsec, where it is known."""
-        survey = locate("data", self.config.data._target_)
-        scale = self.attributes.get("pixel_scale", survey.pixel_scale)
+        scale = self.attributes.get("pixel_scale", self.config.data.get("pixel_scale"))
         if scale is not None and not (isinstance(scale, float | int) and scale > 0):
             raise GalgenError(f"{self.directory}/data.json: its pixel_scale is {scale!r}")
         return scale

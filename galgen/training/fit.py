@@ -18,7 +18,6 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from galgen import figures
-from galgen.config.rules import check_fit
 from galgen.config.targets import instantiate
 from galgen.config.trainer_rules import check_shares, seconds
 from galgen.errors import DamagedCheckpoint, GalgenError
@@ -30,6 +29,7 @@ from galgen.runs.directory import forget_prior
 from galgen.runs.verdict import judge
 from galgen.training.callbacks import SaveOnSignal
 from galgen.training.checkpoint_io import AtomicCheckpointIO
+from galgen.training.checks import check_fit, needs
 from galgen.training.clusters import cluster
 from galgen.training.loggers import MetricsCSV
 from galgen.training.preemption import Preempted
@@ -67,6 +67,8 @@ def train(
     datamodule = datamodule or instantiate(config.data)
     model = instantiate(config.model)
     trainer = make_trainer(config, callbacks)
+    make_optimizers(model)
+    datamodule.needs = needs(model)
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
@@ -83,6 +85,19 @@ def train(
         if not first_rank:
             sys.exit(0)
         finish(run, model, datamodule)
+
+
+def make_optimizers(model) -> None:
+    """Make the optimizer and its schedule, which Lightning is given later.
+
+    So an argument that is out of range is refused before the run directory is touched. A model that
+    moves to a device keeps its parameters, and with them its optimizer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    made = model.configure_optimizers()
+    model.configure_optimizers = lambda: made
 
 
 def begin(config: DictConfig, run: runs.Run, datamodule) -> None:

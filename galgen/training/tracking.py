@@ -219,7 +219,7 @@ def flat_config(config: DictConfig) -> dict:
     flat = {}
     for key, value in runs.flatten(told).items():
         text = isinstance(value, str)
-        if not (text and value.startswith("${")):
+        if key not in runs.NOT_CONTENT and not (text and value.startswith("${")):
             name = key.replace(".", "/")
             flat[name] = Path(value).name if text and Path(value).is_absolute() else value
     return flat

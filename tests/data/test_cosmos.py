@@ -11,8 +11,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galgen.data.stamp_file import StampFile
+from galgen.data.surveys.cosmos.cosmos_source import CosmosSource, _convolved
 from galgen.data.surveys.cosmos.release import Release
-from galgen.data.surveys.cosmos.source import CosmosSource, _convolved
 from galgen.errors import GalgenError
 from tests.conftest import SHARED
 

@@ -10,10 +10,13 @@ from lightning_fabric.utilities import move_data_to_device
 
 from galgen.config.paths import CONF
 from galgen.config.targets import instantiate
-from galgen.data.batch import Batch, EpochBatches, Share, split_by_parent
+from galgen.data.augmentation import dihedral
+from galgen.data.batch import Batch, Share
+from galgen.data.data_module import SurveyDataModule
+from galgen.data.order import EpochBatches
+from galgen.data.split import split_by_parent
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.survey_modules import CosmosDataModule, DeepFieldDataModule
-from galgen.data.transforms import Asinh, Peak, dihedral
+from galgen.data.transforms import Asinh, Peak
 from galgen.errors import GalgenError
 from galgen.models.vae import VAE
 from tests.conftest import discs
@@ -21,9 +24,11 @@ from tests.conftest import discs
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
 
 
-def module(file, **arguments):
+def module(file, needs=(), **arguments):
     arguments = {"name": "cosmos", "image_size": 32, "batch_size": 8, **arguments}
-    return CosmosDataModule(file=file, transform=Peak(), **arguments)
+    datamodule = SurveyDataModule(**{"file": file, "transform": Peak(), **arguments})
+    datamodule.needs = needs
+    return datamodule
 
 
 @pytest.fixture
@@ -137,7 +142,7 @@ def test_a_device_cache_holds_the_galaxies_of_its_rank_and_reads_others(survey, 
         strategy=SimpleNamespace(root_device=torch.device("cpu")), global_rank=rank, world_size=2
     )
     batches = list(mine.train_dataloader())
-    assert len(mine.parts["train"].cached["image"]) == 32
+    assert len(mine.parts["train"].cache.stacks["image"]) == 32
     assert sum(len(batch.index) for batch in batches) == 32
     for batch in batches:
         rows = whole.parts["train"].rows.tolist()
@@ -177,7 +182,7 @@ def test_validation_is_in_order(survey):
 def test_a_survey_over_the_budget_is_read_from_disk(survey, caplog):
     datamodule = module(survey, cache_gb=1e-6)
     datamodule.setup()
-    assert not datamodule.parts["train"].cached
+    assert datamodule.parts["train"].cache is None
     assert "read from disk" in caplog.text
 
 
@@ -257,19 +262,19 @@ def test_redshifts_are_required_of_every_galaxy(tmp_path, redshift, message):
         file["images"] = discs(80)
         if redshift is not None:
             file["zphot"] = redshift
-    datamodule = module(tmp_path / "s.h5")
-    datamodule.setup()
+    datamodule = module(tmp_path / "s.h5", needs=("redshift",))
     if message is None:
-        datamodule.require_redshifts()
+        datamodule.setup()
     else:
         with pytest.raises(GalgenError, match=message):
-            datamodule.require_redshifts()
+            datamodule.setup()
+    module(tmp_path / "s.h5").setup()
 
 
-def test_a_missing_file_says_what_it_must_hold(tmp_path):
-    for kind in (CosmosDataModule, DeepFieldDataModule):
-        datamodule = kind(name="x", image_size=32, transform=Peak(), file=str(tmp_path / "x.h5"))
-        with pytest.raises(GalgenError, match="rank 3"):
+def test_a_missing_file_says_what_it_must_hold(composed):
+    for survey in ("cosmos", "deepfield"):
+        datamodule = instantiate(composed(f"data={survey}", "data.file=x.h5").data)
+        with pytest.raises(GalgenError, match=rf"data\.file=x\.h5: .* data={survey}\..* rank 3"):
             datamodule.setup()
 
 
@@ -331,7 +336,7 @@ def test_batches_have_what_the_file_has(galaxies, cache, dtype):
         np.testing.assert_array_equal(batch.weight, weights[rows, 4:36, 4:36])
         np.testing.assert_allclose(batch.noise_variance, 1 + rows / 39, rtol=1e-6)
     if cache == "ram":
-        assert datamodule.parts["train"].cached["image"].dtype == getattr(torch, dtype)
+        assert datamodule.parts["train"].cache.stacks["image"].dtype == getattr(torch, dtype)
 
 
 def test_pixels_beyond_float16_are_a_sentence(tmp_path):
@@ -368,10 +373,12 @@ def test_psfs_that_are_not_there_are_a_sentence(augmented):
 
 @pytest.mark.parametrize(("cache", "dtype"), CACHES)
 def test_galaxies_without_redshift_are_left_out_where_it_is_needed(galaxies, caplog, cache, dtype):
-    datamodule = module(galaxies, cache=cache, cache_dtype=dtype, psf=True)
-    datamodule.setup()
-    everything = {part: set(stamps.rows) for part, stamps in datamodule.parts.items()}
-    datamodule.require_redshifts()
+    options = {"cache": cache, "cache_dtype": dtype, "psf": True}
+    whole = module(galaxies, **options)
+    datamodule = module(galaxies, needs=("redshift",), **options)
+    for each in (whole, datamodule):
+        each.setup()
+    everything = {part: set(stamps.rows) for part, stamps in whole.parts.items()}
     assert "6 of 40 galaxies have no redshift" in caplog.text
     assert datamodule.facts()["without_redshift"] == 6
     with h5py.File(galaxies) as file:
@@ -388,12 +395,12 @@ def test_galaxies_without_redshift_are_left_out_where_it_is_needed(galaxies, cap
 def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
     datamodule = module(galaxies, augment=True, max_shift=15, psf=True)
     datamodule.setup()
-    assert datamodule.margin == 4  # as far as the stamps reach
+    assert datamodule.augmentation.margin == 4  # as far as the stamps reach
     datamodule.trainer = SimpleNamespace(training=True, current_epoch=0)
     batch = datamodule.on_after_batch_transfer(datamodule.parts["train"].batch(torch.arange(20)), 0)
     with h5py.File(galaxies) as file:
         images, psfs, weights = (file[name][:] for name in ("image", "psf", "weight"))
-    symmetry, shift = (numbers.numpy() for numbers in datamodule._draws(batch.index))
+    symmetry, shift = (numbers.numpy() for numbers in datamodule.augmentation.draw(0, batch.index))
     assert {tuple(pair) for pair in np.abs(shift)} > {(0, 0)} or np.abs(shift).max() > 2
     for i, row in enumerate(batch.index.tolist()):
         down, right = shift[i]
@@ -436,23 +443,20 @@ def test_batches_move_to_pinned_memory_and_devices_whole():
 @pytest.mark.parametrize("unknown", [None, 0.0, -1.0, np.nan, np.inf])
 def test_noise_that_is_not_known_is_refused(tmp_path, unknown):
     variance = np.full(40, 0.01, np.float32)
-    datamodule = module(tmp_path / "s.h5")
+    datamodule = module(tmp_path / "s.h5", needs=("noise_variance",))
     row = split_by_parent(np.arange(40), [0.8, 0.1, 0.1], 0)["train"][3]
     variance[row] = unknown or 0.0
     columns = {} if unknown is None else {"noise_variance": variance}
     write_stamps(tmp_path / "s.h5", [{"image": discs(40), **columns}], {})
-    datamodule.setup()
     expected = "has none after" if unknown is None else f"1 of 36 noise variances .* row {row} "
     with pytest.raises(GalgenError, match=expected):
-        datamodule.require_noise()
+        datamodule.setup()
 
 
 def test_noise_that_a_transform_loses_is_refused(tmp_path):
     noise = np.full(40, 0.01, np.float32)
     write_stamps(tmp_path / "s.h5", [{"image": discs(40), "noise_variance": noise}], {})
-    datamodule = module(tmp_path / "s.h5")
-    datamodule.setup()
-    datamodule.require_noise()
-    datamodule.transform = Asinh(1.0)
+    needs = ("noise_variance",)
+    module(tmp_path / "s.h5", needs).setup()
     with pytest.raises(GalgenError, match="has none after the transform 'asinh'"):
-        datamodule.require_noise()
+        module(tmp_path / "s.h5", needs, transform=Asinh(1.0)).setup()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from galgen.data.surveys.fits_files import split
-from galgen.data.surveys.mosaic.catalogue import read_catalogue
+from galgen.data.surveys.fits_files import file_and_part
 from galgen.data.surveys.mosaic.mosaic import Mosaic
+from galgen.data.surveys.mosaic.source_table import read_catalogue
 from galgen.errors import GalgenError, Unreadable
 
 SHAPE = 40, 50
@@ -120,12 +120,12 @@ def test_paths(mef, tmp_path, monkeypatch):
     mef("A", file="field[2].fits")
     mef("A", file="x.fits[1]")
     for path in ("~/m.fits", "$HERE/m.fits", "${HERE}/m.fits", "m.fits", "./m.fits"):
-        assert split(path)[0].samefile(tmp_path / "m.fits")
-        assert split(f"{path}[ERR]") == (split(path)[0], "ERR")
+        assert file_and_part(path)[0].samefile(tmp_path / "m.fits")
+        assert file_and_part(f"{path}[ERR]") == (file_and_part(path)[0], "ERR")
         assert numbers(image=path, rms=f"{path}[ERR]") == {"image": 1, "rms": 2}
-    assert split("field[2].fits")[1] is None
-    assert split("field[2].fits[A]")[1] == "A"
-    assert split("x.fits[1]")[1] is None
+    assert file_and_part("field[2].fits")[1] is None
+    assert file_and_part("field[2].fits[A]")[1] == "A"
+    assert file_and_part("x.fits[1]")[1] is None
     assert numbers(image="field[2].fits[A]") == {"image": 1}
 
 

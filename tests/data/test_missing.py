@@ -7,7 +7,7 @@ from astropy.io.fits.verify import VerifyWarning
 
 from galgen.data.surveys import fits_files
 from galgen.data.surveys.mosaic.mosaic import Mosaic
-from galgen.data.surveys.mosaic.source import MosaicSource
+from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
 from galgen.errors import GalgenError
 
 SIDE = 300

@@ -15,9 +15,9 @@ from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
 from galgen.data.surveys.mosaic import detection
-from galgen.data.surveys.mosaic.catalogue import read_catalogue
 from galgen.data.surveys.mosaic.mosaic import Mosaic
-from galgen.data.surveys.mosaic.source import MosaicSource
+from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
+from galgen.data.surveys.mosaic.source_table import read_catalogue
 from galgen.errors import GalgenError
 from tests.conftest import SHARED
 

@@ -12,8 +12,8 @@ from scipy.signal import fftconvolve
 from galgen.config.targets import instantiate
 from galgen.data.preparation import prepare
 from galgen.data.stamp_file import StampFile
-from galgen.data.surveys import simulated
-from galgen.data.surveys.simulated import SimulatedSource, draw_parameters
+from galgen.data.surveys import simulated_source
+from galgen.data.surveys.simulated_source import SimulatedSource, draw_parameters
 
 
 def draw(numbers, image_size, seed, **arguments):
@@ -143,7 +143,7 @@ def test_parameters_follow_the_recipe():
 
 
 def test_the_cosmology_table_agrees_with_astropy():
-    modulus, kpc = simulated._cosmology()
+    modulus, kpc = simulated_source._cosmology()
     for redshift in (0.1, 0.7, 2.3):
         assert modulus(redshift) == pytest.approx(Planck18.distmod(redshift).value, abs=2e-3)
         expected = Planck18.kpc_proper_per_arcmin(redshift).value / 60
@@ -151,7 +151,7 @@ def test_the_cosmology_table_agrees_with_astropy():
 
 
 def test_psfs_sum_to_one_and_have_the_width_of_acs():
-    for image in simulated._psf_images():
+    for image in simulated_source._psf_images():
         assert image.array.sum() == pytest.approx(1, abs=1e-6)
         sigma = galsim.hsm.FindAdaptiveMom(image).moments_sigma * 0.03
         assert sigma == pytest.approx(0.0532, abs=0.003)

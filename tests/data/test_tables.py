@@ -13,7 +13,7 @@ from astropy.io.votable.tree import Resource, VOTableFile
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.time import Time
 
-from galgen.data.surveys.mosaic.catalogue import read_catalogue
+from galgen.data.surveys.mosaic.source_table import read_catalogue
 from galgen.errors import GalgenError
 
 CSV = "id,ra,dec,z\n1005,150.1,2.2,0.5\n1006,150.101,2.3,0.6\n"

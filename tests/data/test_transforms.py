@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.data.augmentation import crop, dihedral
 from galgen.data.batch import Batch
-from galgen.data.transforms import Asinh, Peak, Physical, crop, dihedral
+from galgen.data.transforms import Asinh, Peak, Physical
 
 IMAGE = torch.randn(4, 6, 6, generator=torch.Generator().manual_seed(0))
 BACKGROUND = torch.tensor([0.0, 0.1, 0.5, 100.0])

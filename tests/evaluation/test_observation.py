@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import fftconvolve
 
-from galgen.data.surveys.noise import cosmos_variance
+from galgen.data.surveys.cosmos_noise import cosmos_variance
 from galgen.evaluation.observation import SURVIVING, Observation, convolve, edge_variance
 from galgen.runs.trained_run import TrainedRun
 

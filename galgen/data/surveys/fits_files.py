@@ -75,7 +75,7 @@ def is_gzip(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def split(path: str | Path) -> tuple[Path, str | None]:
+def file_and_part(path: str | Path) -> tuple[Path, str | None]:
     """Split `file.fits[NAME]` into the file and the part of it; a file of that very name wins."""
     whole = expand(path)
     found = re.fullmatch(r"(.+?)\[([^\[\]]+)\]", str(path))

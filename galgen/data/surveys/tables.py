@@ -17,7 +17,7 @@ from astropy.io import fits, votable
 from astropy.io.ascii import InconsistentTableError
 from astropy.table import Column, MaskedColumn, Table
 
-from galgen.data.surveys.fits_files import split
+from galgen.data.surveys.fits_files import file_and_part
 from galgen.errors import GalgenError, Unreadable
 from galgen.files import check_file, reason
 
@@ -47,7 +47,7 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
     Raises:
         GalgenError: if it cannot be read or has no rows, or if it is one of several.
     """
-    file, part = split(path)
+    file, part = file_and_part(path)
     check_file(f"mosaic.catalogue={path}", file)
     try:
         with warnings.catch_warnings():

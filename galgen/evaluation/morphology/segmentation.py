@@ -80,6 +80,8 @@ def _averaged(image: np.ndarray) -> np.ndarray:
 @compiled
 def _label(bright: np.ndarray) -> tuple[np.ndarray, int]:
     """Number connected pixels of (h, w), corners included; return their numbers and how many."""
+    # A fifth of the time of scipy.ndimage.label (experiments/morphology), which would add 10 % to
+    # the measurement of a stamp of 158 px.
     segments, number = np.zeros(bright.shape, np.int32), 0
     for y in range(bright.shape[0]):
         for x in range(bright.shape[1]):

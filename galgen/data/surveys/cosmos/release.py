@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from galgen.data.stamp_file import known_redshifts
-from galgen.data.surveys.noise import ZERO_POINT
+from galgen.data.surveys.cosmos_noise import ZERO_POINT
 from galgen.errors import GalgenError
 
 NUMBERS = ("IDENT", "MAG", "GAL_HDU", "PIXEL_SCALE", "NOISE_VARIANCE")

@@ -13,14 +13,14 @@ from galgen.data.surveys.fits_files import (
     ROLES,
     Plane,
     choose,
+    file_and_part,
     opened,
     refuse_twice,
     role_of,
-    split,
 )
 from galgen.data.surveys.mosaic import detection, missing
-from galgen.data.surveys.mosaic.catalogue import NAMES
 from galgen.data.surveys.mosaic.geometry import pixel_scale, read_wcs
+from galgen.data.surveys.mosaic.source_table import NAMES
 from galgen.data.surveys.photometry import AGREEMENT, canonical, zero_point
 from galgen.errors import GalgenError
 from galgen.files import sha256
@@ -115,7 +115,9 @@ class Mosaic:
         if rms is not None and weight is not None:
             raise GalgenError("mosaic.rms and mosaic.weight are both given; give one of them")
         paths = {"image": image, "rms": rms, "weight": weight, "mask": mask}
-        self.images = {role: split(path) for role, path in paths.items() if path is not None}
+        self.images = {
+            role: file_and_part(path) for role, path in paths.items() if path is not None
+        }
         path, part = self.images["image"]
         if part is not None and hdu is not None and str(hdu).upper() != part.upper():
             raise GalgenError(
@@ -210,7 +212,7 @@ class Mosaic:
         """Name and sha256 of the files of the image, its maps and `catalogue`."""
         paths = {name: path for name, (path, _) in self.images.items()}
         if self.catalogue is not None:
-            paths["catalogue"] = split(self.catalogue)[0]
+            paths["catalogue"] = file_and_part(self.catalogue)[0]
         return {name: (path.name, sha256(path)) for name, path in paths.items()}
 
     @cached_property

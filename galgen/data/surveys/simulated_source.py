@@ -11,7 +11,7 @@ import galsim
 import numpy as np
 from astropy.cosmology import Planck18
 
-from galgen.data.surveys.noise import (
+from galgen.data.surveys.cosmos_noise import (
     PIXEL_SCALE,
     ZERO_POINT,
     cosmos_variance,

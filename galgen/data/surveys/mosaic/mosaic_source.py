@@ -12,9 +12,9 @@ from rich.progress import track
 from skimage.segmentation import expand_labels
 
 from galgen.data.surveys.mosaic import detection
-from galgen.data.surveys.mosaic.catalogue import SourceTable, match, read_catalogue
 from galgen.data.surveys.mosaic.missing import BORDER, NOISE, REASONS, OddPixels, light_taken
 from galgen.data.surveys.mosaic.mosaic import Mosaic
+from galgen.data.surveys.mosaic.source_table import SourceTable, match, read_catalogue
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from galgen.data.surveys.cosmos.download import fetch_release
 from galgen.data.surveys.cosmos.release import EXCLUSION_LEVELS, Release
-from galgen.data.surveys.noise import (
+from galgen.data.surveys.cosmos_noise import (
     ZERO_POINT,
     cosmos_noise,
     level_of_unit_variance,

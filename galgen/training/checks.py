@@ -1,0 +1,40 @@
+"""Whether a model and a survey go together."""
+
+from galgen.errors import GalgenError
+
+LEAST_CONTRAST = 1
+"""Of the brightest pixel over `model.flux_scale`."""
+
+
+def needs(model) -> tuple[str, ...]:
+    """Name the columns that a model needs of every galaxy of its survey."""
+    noise = getattr(model.likelihood, "needs_noise", False)
+    return ("redshift",) * model.conditional + ("noise_variance",) * noise
+
+
+def check_fit(model, datamodule) -> None:
+    """Check that the model can make what the survey holds.
+
+    Args:
+        model: of `galgen.models`.
+        datamodule: the survey, set up.
+
+    Raises:
+        GalgenError: if pixels lie outside the model's output.
+    """
+    low, high = datamodule.value_range
+    if model.flux_scale is not None and high < LEAST_CONTRAST * model.flux_scale:
+        linear = type(datamodule.transform).__name__ == "Physical"
+        raise GalgenError(
+            f"model.flux_scale={model.flux_scale:g}: the faintest light of interest is not faint, "
+            f"the brightest pixel is {high:.3g} on the model's scale. Use "
+            + ("" if linear else "transform=none, in units of the noise, or ")
+            + f"model.flux_scale={0.01 * high:.2g}"
+        )
+    output = type(model.output).__name__.lower()
+    if output == "sigmoid" and model.flux_scale is None and (low < 0 or high > 1):
+        transform = type(datamodule.transform).__name__.lower()
+        raise GalgenError(
+            "model.output=sigmoid makes pixels between 0 and 1, and the survey's are not after "
+            f"the transform '{transform}'; give model.output=softplus or none, or transform=peak"
+        )

@@ -1,0 +1,52 @@
+"""A package of an extra that is not installed is missed in one sentence, with its remedy."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import only_run
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Return a function that hides a package, and modules of galgen that have imported it."""
+
+    def hide(package: str) -> None:
+        for name in list(sys.modules):
+            if name.partition(".")[0] == package or name.startswith("galgen.data.surveys.mosaic"):
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+
+    return hide
+
+
+@pytest.mark.parametrize("package", ["photutils", "skimage"])
+def test_a_mosaic_needs_an_extra(command, without, package):
+    without(package)
+    code, printed = command("prepare", "data=mosaic", "mosaic.image=m.fits", "data.file=m.h5")
+    assert code == 1
+    assert printed == (
+        f"galgen: this needs the package {package}, which is not installed. "
+        "pip install 'galgen[mosaics]'\n"
+    )
+    assert not list(Path().iterdir())
+
+
+def test_a_zarr_catalogue_needs_an_extra(command, without, trained):
+    without("zarr")
+    code, printed = command("generate", f"run={trained}", "n=4", "redshift=1", "out=mock.zarr")
+    assert code == 1
+    assert printed.splitlines()[-1] == (
+        "galgen: this needs the package zarr, which is not installed. pip install 'galgen[zarr]'"
+    )
+    assert not list(Path().iterdir())
+
+
+def test_training_and_generating_need_no_extra(command, without, small):
+    for package in ("photutils", "skimage", "zarr", "onnx", "onnxruntime", "safetensors"):
+        without(package)
+    code, printed = command("train", *small)
+    assert code == 0, printed
+    code, printed = command("generate", f"run={only_run()}", "n=4", "redshift=1", "out=mock.h5")
+    assert code == 0, printed
