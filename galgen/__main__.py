@@ -1,26 +1,42 @@
-"""`python -m galgen`: the commands, a line each."""
+"""`galgen <command>`, which is `python -m galgen.<command>`."""
+
+import difflib
+import os
+import sys
 
 COMMANDS = {
-    "galgen.prepare": "make a survey's stamp file, from public data or a mosaic",
-    "galgen.describe": "say what a stamp file holds",
-    "galgen.train": "train a model on a survey, into a run directory",
-    "galgen.fit_prior": "fit a normalizing flow, and other priors, to the latents of a run",
-    "galgen.evaluate": "measure how good the galaxies are that a run generates",
-    "galgen.plot": "draw a run: reconstructions, samples, interpolations, latents, losses",
-    "galgen.compare": "set runs side by side: a table, and rate against distortion over beta",
-    "galgen.generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
-    "galgen.export": "write a run's networks as ONNX, TorchScript or safetensors",
-    "galgen.report": "write a page about a run or a sweep",
-    "galgen.import_weights": "turn an original weight file into a run directory",
+    "prepare": "make a survey's stamp file, from public data or a mosaic",
+    "describe": "say what a stamp file holds",
+    "train": "train a model on a survey, into a run directory",
+    "fit_prior": "fit priors, such as a normalizing flow, to the latents of a run",
+    "evaluate": "measure how good the galaxies are that a run generates",
+    "plot": "draw a run: reconstructions, samples, interpolations, latents, losses",
+    "compare": "set runs side by side: a table, and rate against distortion over beta",
+    "generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
+    "export": "write a run's networks as ONNX, TorchScript or safetensors",
+    "report": "write a page about a run or a sweep",
+    "import_weights": "turn an original weight file into a run directory",
 }
 
 
 def main() -> None:
-    """Print the commands."""
-    print("galgen: generative models of galaxy images\n")
-    for name, purpose in COMMANDS.items():
-        print(f"python -m {name:<24}{purpose}")
-    print("\nEach takes --help, and --cfg job to show its config.")
+    """Become the command that the first word names, or list the commands."""
+    words = sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        # A process of its own: Lightning starts the others of a training by its command line.
+        os.execv(sys.executable, [sys.executable, "-m", f"galgen.{words[0]}", *words[1:]])
+    elif not words or words[0] in ("--help", "-h", "help"):
+        print("galgen: generative models of galaxy images\n")
+        for name, purpose in COMMANDS.items():
+            print(f"galgen {name:<16}{purpose}")
+        print("\nEach takes --help, and --cfg job to show its config. python -m galgen.train is")
+        print("galgen train, and so for the others.")
+    else:
+        close = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        guess = f" Did you mean {close[0]}?" if close else ""
+        print(f"galgen {words[0]}: there is no such command.{guess}", file=sys.stderr)
+        print(f"The commands are {', '.join(COMMANDS)}.", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

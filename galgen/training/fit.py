@@ -6,12 +6,11 @@ import math
 import shutil
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning import Callback, seed_everything
+from pytorch_lightning import seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
 from pytorch_lightning.profilers import PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities import rank_zero_only
@@ -43,16 +42,12 @@ AVAILABLE = {
 """Whether there is an accelerator, by what the Trainer calls it."""
 
 
-def train(
-    config: DictConfig, run: runs.Run, datamodule=None, callbacks: Sequence[Callback] = ()
-) -> None:
+def train(config: DictConfig, run: runs.Run) -> None:
     """Build everything, fit, and mark the run as done.
 
     Args:
         config: composed train config.
         run: its run directory.
-        datamodule: of the survey, where it has been read before.
-        callbacks: beside those of the config.
 
     Raises:
         GalgenError: if the training cannot begin, or ended before its first validation.
@@ -64,9 +59,9 @@ def train(
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # its module is
     warnings.filterwarnings("ignore", message=".*sync_dist=True")  # means are joined before
     seed_everything(config.seed, verbose=False)
-    datamodule = datamodule or instantiate(config.data)
+    datamodule = instantiate(config.data)
     model = instantiate(config.model)
-    trainer = make_trainer(config, callbacks)
+    trainer = make_trainer(config)
     make_optimizers(model)
     datamodule.needs = needs(model)
     datamodule.prepare_data()
@@ -129,7 +124,7 @@ def start_from(model, other: str) -> None:
         load_weights(model.get_submodule(part[:-1]), weights, path)
 
 
-def make_trainer(config: DictConfig, more: Sequence[Callback]):
+def make_trainer(config: DictConfig):
     """Make Lightning's Trainer and its callbacks; it writes nothing yet.
 
     Raises:
@@ -152,7 +147,7 @@ def make_trainer(config: DictConfig, more: Sequence[Callback]):
         config.trainer,
         max_time=None,  # Lightning would call a training done that it has cut
         profiler=make_profiler(config),
-        callbacks=[*callbacks, *more, leave],
+        callbacks=[*callbacks, leave],
         logger=False,
         plugins=[AtomicCheckpointIO(), *cluster(config.trainer.devices, config.trainer.num_nodes)],
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
