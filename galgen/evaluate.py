@@ -79,10 +79,10 @@ def check(config: DictConfig) -> list[str]:
 
 def draw(run, result) -> dict[str, Path]:
     """Draw the figures into the run, and say where they are; returns the PNGs by name."""
-    from galgen.pictures import evaluation
-    from galgen.pictures.saving import FORMATS, save_all
+    from galgen.figures.evaluation_figures import draw_evaluation
+    from galgen.figures.saving import save_all
 
-    paths = save_all(evaluation.draw(result, run), run.directory / "figures", FORMATS)
+    paths = save_all(draw_evaluation(result, run), run.directory / "figures")
     shown = [path for path in paths if path.suffix == ".png"]
     for path in shown:
         print(path)

@@ -12,8 +12,10 @@ from torch.distributions import Normal, kl_divergence
 
 import galgen
 from galgen.config.paths import CONF
-from galgen.pictures.galaxies import Interpolation, Reconstruction, Samples, decode_at
-from galgen.pictures.latent_space import Traversal
+from galgen.figures.interpolation import Interpolation, decode_at
+from galgen.figures.reconstruction import Reconstruction
+from galgen.figures.samples import Samples
+from galgen.figures.traversal import Traversal
 from galgen.runs import metrics as records
 from galgen.runs.encoded_survey import Latents, encode_part
 from galgen.runs.trained_run import TrainedRun

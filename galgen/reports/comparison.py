@@ -217,7 +217,7 @@ def compare(compared: list[ComparedRun]) -> Comparison:
 
 
 def panels(compared: list[ComparedRun]) -> list[dict]:
-    """Group runs whose reconstruction terms are one quantity, for `figures.rate_distortion`.
+    """Group runs whose reconstruction terms are one quantity, for `draw_rate_distortion`.
 
     Args:
         compared: the runs; those without an epoch are left out.

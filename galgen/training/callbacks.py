@@ -22,15 +22,6 @@ COMPILERS = (os.environ.get("CXX") or "g++", "c++", "clang++")
 """What torch compiles networks with; one is enough."""
 
 
-def __getattr__(name: str) -> type:
-    """Return what runs of earlier versions name in this module."""
-    if name == "Pictures":
-        from galgen.training.pictures import Pictures
-
-        return Pictures
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 class Checkpoint(ModelCheckpoint):
     """One checkpoint file, overwritten at the end of each epoch, or of each best one.
 
