@@ -1,8 +1,13 @@
 """Figures show the arrays they are given."""
 
+import subprocess
+import sys
+from pkgutil import iter_modules
+
 import numpy as np
 import pytest
 
+import galgen.figures
 from galgen.figures.contact_sheet import draw_contact_sheet
 from galgen.figures.display import Display
 from galgen.figures.histograms import draw_histograms
@@ -228,3 +233,12 @@ def test_strips_colour_each_galaxy_on_its_own_scale():
     assert (strips[:, :, 32:34] == 0).all()
     assert strips[0, -1, 0, :3].sum() == 3 * 255  # the first row is the lowest
     assert (np.diff(strips[[1, 2, 0], -1, 0].astype(int).sum(axis=1)) > 0).all()
+
+
+def test_no_figure_imports_torch_before_it_draws():
+    of_training = ("evaluation_figures", "training_pictures")
+    names = [module.name for module in iter_modules(galgen.figures.__path__)]
+    drawn = ", ".join(f"galgen.figures.{name}" for name in names if name not in of_training)
+    script = f"import sys, {drawn}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr

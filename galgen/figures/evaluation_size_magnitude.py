@@ -54,9 +54,8 @@ def draw_size_magnitude(
         figure = Figure(figsize=(PAGE, 2.0 * rows + 0.5), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis, (sample, values) in zip(axes.flat, kept.items(), strict=False):
-            axis.plot(
-                *values, ".", ms=1, alpha=0.3, color=colour_of(sample, labels), rasterized=True
-            )
+            colour = colour_of(sample, labels)
+            axis.plot(*values, ".", ms=1, alpha=0.3, color=colour, rasterized=True)
             centres = [0.5 * (edges[1:] + edges[:-1]) for edges in (x, y)]
             axis.contour(*centres, density.T, levels=levels, colors="black", linewidths=0.7)
             axis.set_title(labels[sample], fontsize=8)
