@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from galgen.evaluation.redshifts import redshift_bins
 from galgen.figures.display import PAGE, STYLE
 from galgen.figures.evaluation_style import add_legend, draw_densities, label_statistic
 
@@ -20,8 +21,6 @@ STATISTICS = ("log_flux", "sigma", "concentration", "ellipticity")
 
 def select_redshift(shown: "Evaluated") -> dict[str, Figure]:
     """Draw the survey and the first and the last prior of an evaluation, where it has redshifts."""
-    from galgen.evaluation.scores import redshift_bins
-
     redshift = shown.samples["real"].redshift
     if redshift is None:
         return {}
