@@ -54,17 +54,13 @@ def write(texts: dict[str, str], groups: list[dict], folder: Path) -> list[Path]
     Returns:
         The files.
     """
-    from galgen import figures  # matplotlib, after the runs have been read
+    from galgen.figures.rate_distortion import draw_rate_distortion  # matplotlib, after the runs
+    from galgen.figures.saving import save_all
 
-    drawn = {}
-    if groups:
-        figure = figures.rate_distortion(groups)
-        drawn = {folder / f"rate_distortion.{ending}": figure for ending in ("png", "pdf")}
+    figures = {"rate_distortion": draw_rate_distortion(groups)} if groups else {}
     for name, content in texts.items():
         write_text(folder / name, content)
-    for path, figure in drawn.items():
-        figures.save(figure, path)
-    return [*(folder / name for name in texts), *drawn]
+    return [*(folder / name for name in texts), *save_all(figures, folder)]
 
 
 if __name__ == "__main__":

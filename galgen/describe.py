@@ -91,11 +91,13 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
     Raises:
         GalgenError: if they cannot be written.
     """
-    from galgen import figures
+    from galgen.figures.contact_sheet import draw_contact_sheet
+    from galgen.figures.histograms import draw_histograms
+    from galgen.figures.saving import save
 
     rows = np.unique(np.linspace(0, len(stamps) - 1, SHOWN).round().astype(int))
     columns = {name: stamps.columns.get(name) for name in ("magnitude", "redshift")}
-    sheet = figures.contact_sheet(
+    sheet = draw_contact_sheet(
         stamps.read(rows, stamps.size),
         stamps.attrs.get("pixel_scale"),
         **{name: None if column is None else column[rows] for name, column in columns.items()},
@@ -108,12 +110,12 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
     known = {label: values for label, values in known.items() if len(values)}
     drawn = {"stamps": sheet}
     if known:
-        drawn["histograms"] = figures.histograms(known)
+        drawn["histograms"] = draw_histograms(known)
     places = pictures(stamps, folder)
     paths = {places[name]: figure for name, figure in drawn.items()}
     try:
         for path, figure in paths.items():
-            figures.save(figure, path)
+            save(figure, path)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise

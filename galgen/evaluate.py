@@ -13,30 +13,6 @@ from galgen.files import write_text
 
 LARGEST = 1_000_000
 MOST_SEEDS = 100
-COLUMNS = {
-    "mean_w1": "W1/σ",
-    "mean_w1_floor": "floor",
-    "c2st": "C2ST",
-    "precision": "precision",
-    "recall": "recall",
-    "coverage": "coverage",
-    "frechet": "Fréchet",
-    "memorisation": "memor.",
-    "w1_by_redshift": "by redshift",
-    "redshift_slope": "slope",
-    "left_out": "left out",
-}
-"""Of the table on the terminal; evaluation.json has more."""
-IDEAL = {
-    "mean_w1": "floor",
-    "c2st": "0.5",
-    **dict.fromkeys(("precision", "recall", "coverage"), "1"),
-    "frechet": "0",
-    "memorisation": "1",
-    "w1_by_redshift": "floor",
-    "left_out": "0",
-}
-"""What galaxies that cannot be told from the survey's would score."""
 
 
 @command("evaluate", words="run", resumes=False)
@@ -74,10 +50,10 @@ def check(config: DictConfig) -> list[str]:
 
 def draw(run, result) -> dict[str, Path]:
     """Draw the figures into the run, and say where they are; returns the PNGs by name."""
-    from galgen.pictures import evaluation
-    from galgen.pictures.saving import FORMATS, save_all
+    from galgen.figures.evaluation_figures import draw_evaluation
+    from galgen.figures.saving import save_all
 
-    paths = save_all(evaluation.draw(result, run), run.directory / "figures", FORMATS)
+    paths = save_all(draw_evaluation(result, run), run.directory / "figures")
     shown = [path for path in paths if path.suffix == ".png"]
     for path in shown:
         print(path)
@@ -118,6 +94,8 @@ def print_table(facts: dict) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from galgen.evaluation.scores import METRICS
+
     simulated = "simulated " if facts["simulated"] else ""
     table = Table(
         title=f"{facts['run']}: {facts['n']} generated against {facts['real']} {simulated}galaxies "
@@ -125,13 +103,14 @@ def print_table(facts: dict) -> None:
         caption=f"W1/σ: mean over {', '.join(facts['headline'])}. Compared: {facts['compared']}.",
     )
     table.add_column("sample", no_wrap=True)
-    for title in COLUMNS.values():
-        table.add_column(title, justify="right")
-    table.add_row("ideal", *(IDEAL.get(key, "") for key in COLUMNS), style="dim")
+    shown = {name: metric for name, metric in METRICS.items() if metric.in_table}
+    for metric in shown.values():
+        table.add_column(metric.label, justify="right")
+    table.add_row("ideal", *(metric.ideal_text for metric in shown.values()), style="dim")
     for name, scores in facts["scores"].items():
-        cells = [scores.get(key) for key in COLUMNS]
-        shown = ["" if cell is None or cell != cell else f"{cell:.3f}" for cell in cells]
-        table.add_row(name.replace("_", " "), *shown)
+        cells = [scores.get(key) for key in shown]
+        texts = ["" if cell is None or cell != cell else f"{cell:.3f}" for cell in cells]
+        table.add_row(name.replace("_", " "), *texts)
     console = Console()
     console.width = max(console.width, 130)
     console.print(table)

@@ -4,15 +4,15 @@ import hashlib
 import re
 from pathlib import Path
 
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen.config.command import command
-from galgen.config.paths import CONF
 from galgen.config.targets import check_arguments, check_targets, instantiate
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL
-from galgen.runs import metrics as records
+from galgen.runs.metrics import read_curves
 
 LONGEST = 100
 """Characters of a name that tell options; of more, a hash does."""
@@ -24,20 +24,20 @@ def main(config: DictConfig) -> None:
     sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
     check_targets(config)
     check_arguments(config)
-    picture = instantiate(config.figure)
-    from galgen.pictures.losses import Losses
-
-    if isinstance(picture, Losses):
-        content = records.read_curves(sources)
+    figure, name = instantiate(config.figure), HydraConfig.get().runtime.choices["figure"]
+    if figure.of_metrics:
+        content = read_curves(sources)
     elif len(sources) > 1:
-        raise GalgenError("several runs can be drawn in one figure by figure=losses alone")
+        raise GalgenError(
+            f"run=[{','.join(sources)}]: figure={name} draws one run alone. Give one run."
+        )
     else:
         content = open_run(config, sources[0])
-    folder, suffix = out_folder(config.out, sources), suffix_of(config)
+    folder, suffix = out_folder(config.out, sources), suffix_of(config, name)
     if config.out and not config.overwrite:
-        check_free(folder, HydraConfig.get().runtime.choices["figure"], suffix)
+        check_free(folder, name, suffix)
     try:
-        paths = picture.write(content, folder, suffix=suffix)
+        paths = figure.write(content, folder, suffix)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise
@@ -68,15 +68,17 @@ def out_folder(out: str | None, sources: list[str]) -> Path:
     return Path(sources[0]).expanduser() / "figures"
 
 
-def suffix_of(config: DictConfig) -> str:
-    """Return what the names of pictures end with: the options that differ from the defaults."""
-    choice = HydraConfig.get().runtime.choices["figure"]
-    defaults = {**OmegaConf.load(CONF / "figure" / f"{choice}.yaml"), "seed": 0}
-    given = [
-        f"_{key}{config[key]}"
-        for key, default in defaults.items()
-        if key != "figure" and config[key] != default
-    ]
+def suffix_of(config: DictConfig, name: str) -> str:
+    """Return what the names of pictures end with: the options that differ from the defaults.
+
+    Args:
+        config: the command's.
+        name: of the figure in its group.
+    """
+    defaults = compose("plot", [f"figure={name}"])
+    arguments = OmegaConf.to_container(config.figure, resolve=False)
+    options = [key for key in arguments if arguments[key] == f"${{{key}}}"]
+    given = [f"_{key}{config[key]}" for key in options if config[key] != defaults[key]]
     text = "".join(given).replace(":", "to").replace(", ", "-").replace(",", "-")
     text = re.sub(r"[^\w.+-]+", "", text)
     if len(text) > LONGEST:

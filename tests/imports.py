@@ -42,7 +42,7 @@ def package_of(module: str) -> str:
     _, first, *below = [*module.split("."), ""]
     if first in ("errors", "files"):
         return first
-    return first if below[:-1] or (PACKAGE / first).is_dir() and first else "commands"
+    return first if below[:-1] or ((PACKAGE / first).is_dir() and first) else "commands"
 
 
 def packages() -> dict[str, set[str]]:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from galgen import figures
 from galgen.config.command_line import name_words
 from galgen.errors import GalgenError
+from galgen.figures.rate_distortion import draw_rate_distortion
 from galgen.reports.comparison import compare, panels, read_runs
 from galgen.runs.directory import stored_form
 
@@ -136,7 +136,7 @@ def test_lines_go_through_the_means_of_seeds_in_order_of_beta(make):
     make("runs/wide2", 1, "model=vae", kl=20)
     (group,) = panels(read_runs(sorted(Path("runs").iterdir()))[0])
     assert {run["series"] for run in group["runs"]} == {"cvae2, width 64", "cvae2, width 8", "vae"}
-    figure = figures.rate_distortion([group])
+    figure = draw_rate_distortion([group])
     lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
     np.testing.assert_allclose(
         [line.get_xdata() for line in lines], [[11, 8, 2]]
@@ -154,7 +154,7 @@ def test_labels_keep_apart():
     ]
     runs = [{**run, "finished": True} for run in runs]
     panel = {"title": "cosmos", "distortion": "squared error", "zeros": [25.0], "runs": runs}
-    figure = figures.rate_distortion([panel])
+    figure = draw_rate_distortion([panel])
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 6
     assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])

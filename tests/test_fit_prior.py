@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 import galgen
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
-from galgen.pictures.galaxies import Samples
+from galgen.figures.samples import Samples
 from galgen.priors import fitted as fitted_priors
 from galgen.runs.trained_run import TrainedRun
 from tests.conftest import discs, run_command, train_once

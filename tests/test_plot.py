@@ -12,8 +12,10 @@ from torch.distributions import Normal, kl_divergence
 
 import galgen
 from galgen.config.paths import CONF
-from galgen.pictures.galaxies import Interpolation, Reconstruction, Samples, decode_at
-from galgen.pictures.latent_space import Traversal
+from galgen.figures.interpolation import Interpolation, decode_at
+from galgen.figures.reconstruction import Reconstruction
+from galgen.figures.samples import Samples
+from galgen.figures.traversal import Traversal
 from galgen.runs import metrics as records
 from galgen.runs.encoded_survey import Latents, encode_part
 from galgen.runs.trained_run import TrainedRun
@@ -62,6 +64,18 @@ def test_pictures_are_named_by_what_they_are_drawn_with(command, trained):
     code, printed = command("plot", *arguments, "redshift=0.5")
     assert (code, "is there already. Give overwrite=true" in printed) == (1, True)
     assert command("plot", *arguments, "redshift=0.5", "overwrite=true")[0] == 0
+
+
+def test_a_figure_of_one_s_own_is_one_file_more(command, trained):
+    Path("mine/figure").mkdir(parents=True)
+    Path("mine/figure/faces.yaml").write_text(
+        "# @package _global_\nn: 3\nfigure:\n  n: ${n}\n  seed: ${seed}\n"
+        "  _target_: galgen.figures.reconstruction.Reconstruction\n"
+    )
+    arguments = ["--config-dir=mine", f"run={trained}", "figure=faces", "out=pictures"]
+    code, printed = command("plot", *arguments, "n=2", "seed=4")
+    assert code == 0, printed
+    assert Path("pictures/reconstruction_n2_seed4.png").is_file()
 
 
 def test_chosen_generated_galaxies_are_those_of_their_numbers(trained):
@@ -191,6 +205,8 @@ def test_losses_of_several_runs(command, trained, physical):
     both = f"run=[{trained},{physical}]"
     code, printed = command("plot", both, "figure=losses")
     assert (code, "out=<folder>" in printed) == (1, True)
+    code, printed = command("plot", both, "figure=samples", "out=.")
+    assert (code, "figure=samples draws one run alone. Give one run." in printed) == (1, True)
     assert command("plot", both, "figure=losses", "scale=linear", "out=.")[0] == 0
     curves = records.read_curves([str(trained), str(physical)])
     assert list(curves) == ["tiny", str(physical)]  # of one name

@@ -34,7 +34,7 @@ class Missing(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Missing())
 import experiments.throughput.measure
 try:
-    import galgen.figures
+    import galgen.figures.display
 except ModuleNotFoundError:
     print("what is missing is missed")
 """

@@ -16,11 +16,11 @@ from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
 from experiments.machine import machine
-from galgen import figures
 from galgen.data.stamp_file import StampFile
 from galgen.evaluation.morphology.galaxy import Galaxy
 from galgen.evaluation.morphology.measure import Flag, measure
 from galgen.evaluation.morphology.segmentation import detect
+from galgen.figures.saving import save
 
 HERE = Path(__file__).parent
 GALAXIES = {"real": 100, "simulated": 200}
@@ -61,7 +61,7 @@ def main() -> None:
         results["stamps_per_second"][name] = speed(images, variance, scale)
         print(json.dumps(results["surveys"][name], indent=2), results["stamps_per_second"][name])
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    figures.save(scatter(pairs), HERE / "comparison.png")
+    save(scatter(pairs), HERE / "comparison.png")
 
 
 def read(path: str, n: int) -> tuple[np.ndarray, np.ndarray, float]:

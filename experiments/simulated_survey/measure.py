@@ -7,8 +7,9 @@ from pathlib import Path
 import galsim
 import numpy as np
 
-from galgen import figures
 from galgen.data.surveys.simulated_source import PIXEL_SCALE, SimulatedSource
+from galgen.figures.contact_sheet import draw_contact_sheet
+from galgen.figures.saving import save
 
 GALAXIES = 3000
 SHOWN = 32
@@ -39,8 +40,8 @@ def main() -> None:
     }
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     shown = [survey[name][:SHOWN] for name in ("image", "magnitude", "redshift")]
-    sheet = figures.contact_sheet(shown[0], PIXEL_SCALE, *shown[1:])
-    figures.save(sheet, HERE / "stamps.png")
+    sheet = draw_contact_sheet(shown[0], PIXEL_SCALE, *shown[1:])
+    save(sheet, HERE / "stamps.png")
     print(json.dumps(results, indent=2))
 
 

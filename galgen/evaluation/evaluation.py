@@ -10,17 +10,20 @@ from sklearn.neighbors import NearestNeighbors
 
 from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
-from galgen.evaluation import metrics, sersic
+from galgen.evaluation.controls import draw_sersic_profiles
 from galgen.evaluation.features import FeatureEncoder
 from galgen.evaluation.likelihood import evidence, reconstruction
+from galgen.evaluation.notes import note_missing, note_pedestals
 from galgen.evaluation.observation import Observation
 from galgen.evaluation.power import power_spectrum
+from galgen.evaluation.redshifts import RedshiftRegressor
 from galgen.evaluation.sample import Sample, measured
-from galgen.evaluation.scores import FEWEST, RedshiftRegressor, score, score_redshifts
+from galgen.evaluation.scores import Compared, score
+from galgen.evaluation.two_samples import FEWEST, Score, standardised
 from galgen.priors.random_numbers import CHOICE, uniform
 from galgen.runs.encoded_survey import encode_part
 from galgen.runs.trained_run import TrainedRun
-from galgen.runs.verdict import PEDESTAL, edge_share, level, spread
+from galgen.runs.verdict import edge_share, spread
 
 FEW = 500
 """Galaxies whose evidence is computed."""
@@ -50,7 +53,7 @@ class Result:
     """Some of each sample, (SHOWN, H, W), as they were measured."""
     neighbours: dict[str, np.ndarray]
     """Training galaxies most like the first of each prior's, nearest first, (ROWS, K, H, W)."""
-    distances: dict[str, dict[str, metrics.Score]]
+    distances: dict[str, dict[str, Score]]
     """Wasserstein distances by sample and statistic."""
     wavenumber: np.ndarray
     """Cycles per px, (bins,)."""
@@ -91,7 +94,7 @@ class Evaluation:
         self.images: dict[str, np.ndarray] = {}
         self.spectra: dict[str, np.ndarray] = {}
         self.edges: dict[str, dict[str, float]] = {}
-        self.encoder, self.regressor = None, None
+        self.encoder, self.regressor, self.training_features = None, None, None
         self.scores, self.scatter, self.distances = {}, {}, {}
 
     def evaluate(self) -> Result:
@@ -107,7 +110,7 @@ class Evaluation:
         for prior in self.priors:
             self._score_prior(prior)
         self._score_controls()
-        self._note_pedestals()
+        self.notes += note_pedestals(self.edges)
         facts = self._facts() | self._scored() | self._likelihoods()
         wavenumber = power_spectrum(self.images["real"][:1])[0]
         neighbours = {prior: self._neighbours(prior) for prior in self.priors if self.encoder}
@@ -156,24 +159,8 @@ class Evaluation:
         self.redshift = known_redshifts(columns["redshift"]) if "redshift" in columns else None
         if self.redshift is not None and not np.isfinite(self.redshift).any():
             self.redshift = None
-        if self.redshift is None:
-            self.notes.append("the survey has no redshifts: nothing is scored by redshift")
-        if self.run.zero_point is None:
-            self.notes.append("no magnitudes: the run's images have no unit with a zero point")
-        if self.observation.peak:
-            self.notes.append("fluxes are in units of a galaxy's brightest pixel")
-        if self.run.pixel_scale is None:
-            self.notes.append("the pixel scale is not known: sizes are in px")
-        if not self.run.facts.get("split"):
-            self.notes.append(
-                "the run does not know its split: galaxies of the test part may have been trained "
-                "on"
-            )
-        if self.n > len(self.positions):
-            self.notes.append(
-                f"n={self.n} is more than the test part has: {len(self.positions)} real galaxies, "
-                "whose redshifts are used several times"
-            )
+        has_redshifts, real = self.redshift is not None, len(self.positions)
+        self.notes += note_missing(self.observation, has_redshifts, self.n, real)
 
     def _redshift(self, part: str, positions: np.ndarray) -> np.ndarray | None:
         """Return the redshifts of galaxies of a part, (n,), NaN where unknown."""
@@ -223,7 +210,7 @@ class Evaluation:
 
     def _neighbours(self, prior: str) -> np.ndarray:
         """Return the training galaxies whose features are nearest to those of generated ones."""
-        training, chosen = metrics.standardised(
+        training, chosen = standardised(
             self.training_features, np.nan_to_num(self.samples[prior].features[:ROWS])
         )
         tree = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(training))).fit(training)
@@ -238,8 +225,10 @@ class Evaluation:
             self.report(f"prior={prior}, seed {seed}")
             images = self._generate(prior, seed)
             sample = self._measure(prior, images, "test", self.places)
-            scores, distances = self._score(self.samples["real"], sample)
-            found.append(scores | self._score_latents(prior, seed))
+            latents = self._latents_beside(prior, seed)
+            given = {"latents": latents, "latent_seed": seed}
+            scores, distances = self._score(self.samples["real"], sample, **given)
+            found.append(scores)
             if seed == 0:
                 self._keep(sample, images)
                 self.distances[prior] = distances
@@ -256,26 +245,31 @@ class Evaluation:
             self.edges[prior] = spread(edge_share(images))
         return self.observation.generated(images, self.places, seed)
 
-    def _score(self, real: Sample, generated: Sample) -> tuple[dict, dict[str, metrics.Score]]:
-        names, core = self.observation.statistics, self.observation.core
-        scores, distances = score(real, generated, names, core)
-        if self.encoder:
-            scores["memorisation"] = metrics.memorisation(
-                self.training_features, generated.known_features, real.known_features
-            )
-        if self.regressor and generated.name != "training":  # which the trees have learned
-            scores |= score_redshifts(real, generated, core, self.regressor)
-        return scores, distances
+    def _score(
+        self, real: Sample, generated: Sample, **given
+    ) -> tuple[dict[str, float], dict[str, Score]]:
+        """Return all metrics, and the distance of each statistic."""
+        learned = generated.name == "training"  # by the regression's trees
+        compared = Compared(
+            real,
+            generated,
+            self.observation.statistics,
+            self.observation.core,
+            self.training_features,
+            None if learned else self.regressor,
+            **given,
+        )
+        return score(compared), compared.distances
 
-    def _score_latents(self, prior: str, seed: int) -> dict[str, float]:
-        """Tell latents of test galaxies from those of the prior at the same redshifts."""
+    def _latents_beside(self, prior: str, seed: int) -> list[np.ndarray]:
+        """Return latents of test galaxies, and those of the prior at the same redshifts."""
         model, chosen = self.run.model, self.positions[:CODED]
         sample, redshift = self.latents.sample[chosen], self.latents.redshift[chosen]
         asked = {"redshift": redshift} if model.conditional else {}
         tables = [sample, self.run.draw_latents(len(sample), asked, prior, seed).cpu().numpy()]
         if model.conditional:
             tables = [np.column_stack([table, redshift]) for table in tables]
-        return {"c2st_latents": metrics.c2st(*tables, seed)}
+        return tables
 
     @functools.cached_property
     def latents(self):
@@ -291,36 +285,10 @@ class Evaluation:
 
     def _draw_sersic(self) -> None:
         """Draw the survey's Sérsic profiles, where it has such."""
-        stamps, positions = self.run.survey.stamps, self.controls
-        rows = self.run.survey.parts["test"].rows[positions]
-        parameters = sersic.sersic_columns(stamps.columns)
-        if parameters is None or "psf" not in stamps.stacks or self.run.pixel_scale is None:
-            self.notes.append("no parametric control: the survey has no Sérsic profiles or no PSF")
-            return
-        chosen = {name: values[rows] for name, values in parameters.items()}
-        usable = np.isfinite(np.stack(list(chosen.values()))).all(axis=0) & (chosen["radius"] > 0)
-        usable &= stamps.columns.get("has_psf", np.ones(len(stamps)))[rows] > 0
-        if not usable.any():
-            self.notes.append("no parametric control: no Sérsic profile is usable")
-            return
-        positions = positions[usable]
-        chosen = {name: values[usable] for name, values in chosen.items()}
-        size, scale = self.run.model.image_size, self.run.pixel_scale
-        light = sersic.draw(chosen, self.observation.psfs(positions), size, scale)
-        if self.observation.peak:
-            seen = self.observation.normalised(light, "test", positions)
-        else:
-            seen = self.observation.with_noise(light, positions, seed=CONTROL + 1)
-        self._keep(self._measure("sersic", seen, "test", positions), seen)
-
-    def _note_pedestals(self) -> None:
-        for prior, edge in self.edges.items():
-            if edge and edge["median"] > PEDESTAL:
-                self.notes.append(
-                    f"generated galaxies of prior={prior} stand on a pedestal: "
-                    f"{level(edge, 'their')}, which counts as background where galaxies are "
-                    "measured"
-                )
+        drawn = draw_sersic_profiles(self.observation, self.controls, seed=CONTROL + 1)
+        if drawn:
+            images, positions = drawn
+            self._keep(self._measure("sersic", images, "test", positions), images)
 
     def _likelihoods(self) -> dict:
         self.report("reconstructions and evidence")

@@ -1,150 +1,222 @@
-"""The scores of a generated sample against a real one."""
+"""The metrics of an evaluation: one table of their functions, labels and ideal values."""
 
 import dataclasses
-import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
-from galgen.evaluation import metrics
-from galgen.evaluation.sample import Sample
+from galgen.evaluation import two_samples
+from galgen.evaluation.redshifts import RedshiftRegressor, distance_by_redshift
 
-LARGEST_KERNEL = 5000
-"""Galaxies that the kernel distance compares; it takes memory of the square of the number."""
-BINS = 4
-"""Of redshift."""
-FEWEST = 30
-"""Galaxies that a redshift bin, or a score, needs."""
+if TYPE_CHECKING:
+    from galgen.evaluation.sample import Sample
 
 
-def score(
-    real: Sample,
-    generated: Sample,
-    names: Sequence[str],
-    core: Sequence[str],
-    seed: int = 0,
-) -> tuple[dict[str, float], dict[str, metrics.Score]]:
-    """Score a sample's statistics, and its features where there are some.
+@dataclass
+class Compared:
+    """Generated galaxies beside the survey's, and all else that metrics are computed from."""
+
+    real: "Sample"
+    """The survey's galaxies."""
+    generated: "Sample"
+    """Those that are scored, with the redshifts that they were asked for by."""
+    statistics: Sequence[str]
+    """Names of the statistics that are compared."""
+    headline: Sequence[str]
+    """Those of them whose mean distance is the headline."""
+    training_features: np.ndarray | None = None
+    """Features of the training galaxies, (N, D)."""
+    regressor: RedshiftRegressor | None = None
+    """Trained on the survey; None where redshifts are not scored."""
+    latents: list[np.ndarray] | None = None
+    """Latents of test galaxies, and as many that were drawn from a prior, (N, D) each."""
+    latent_seed: int = 0
+    """Of the classifier of latents."""
+    seed: int = 0
+    """Of all other choices and bootstraps."""
+
+    @cached_property
+    def left_out(self) -> float:
+        """The share of generated galaxies that lack one of the statistics."""
+        return 1 - np.count_nonzero(self.generated.complete(self.statistics)) / len(self.generated)
+
+    @cached_property
+    def tables(self) -> list[np.ndarray] | None:
+        """The statistics of real and generated galaxies, (N, D) each; None of too few galaxies."""
+        tables = [sample.table(self.statistics) for sample in (self.real, self.generated)]
+        tables = [table[np.isfinite(table).all(axis=1)] for table in tables]
+        return None if min(map(len, tables)) < two_samples.FEWEST else tables
+
+    @cached_property
+    def standardised(self) -> list[np.ndarray]:
+        """The tables in units of the real scatter."""
+        return two_samples.standardised(*self.tables)
+
+    @cached_property
+    def features(self) -> list[np.ndarray] | None:
+        """Standardised features of the images, (N, D) each; None where there are none."""
+        if self.tables is None or self.real.features is None or self.generated.features is None:
+            return None
+        return two_samples.standardised(self.real.known_features, self.generated.known_features)
+
+    @cached_property
+    def distances(self) -> dict[str, two_samples.Score]:
+        """The Wasserstein distance of each statistic; none of too few galaxies."""
+        if self.tables is None:
+            return {}
+        return {
+            name: two_samples.wasserstein(*(table[:, n] for table in self.tables), self.seed)
+            for n, name in enumerate(self.statistics)
+        }
+
+    @cached_property
+    def neighbourhoods(self) -> dict[str, float]:
+        """Precision, recall, density and coverage."""
+        return two_samples.neighbourhoods(*self.tables)
+
+    @cached_property
+    def shuffled(self) -> "Sample":
+        """The generated galaxies with shuffled redshifts, which scores the same if ignored."""
+        order = np.random.default_rng(self.seed).permutation(len(self.generated))
+        return dataclasses.replace(self.generated, redshift=self.generated.redshift[order])
+
+    @cached_property
+    def slope_and_bias(self) -> tuple[float, float]:
+        """Slope and mean offset of the regression's redshifts against those asked for."""
+        return self.regressor.slope_and_bias(self.generated)
+
+    def mean_distance(self, attribute: str) -> float:
+        """Return the mean over the headline's distances of one of their attributes."""
+        return float(np.mean([getattr(self.distances[name], attribute) for name in self.headline]))
+
+    def memorisation(self) -> float:
+        """Return how much nearer to the training's the generated galaxies are than real ones."""
+        samples = (self.generated.known_features, self.real.known_features)
+        return two_samples.memorisation(self.training_features, *samples)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of generated galaxies."""
+
+    label: str
+    """Heading of its column on the terminal."""
+    function: Callable[[Compared], float]
+    needs: str = "tables"
+    """Attribute of `Compared` without which there is no such score."""
+    ideal: float | None = None
+    """Score of galaxies that cannot be told from the survey's; None where no score is the best."""
+    reached: str | None = None
+    """What the ideal is called, where a finite sample does not reach the number."""
+    in_table: bool = True
+    """Whether it has a column on the terminal; evaluation.json has all."""
+
+    @property
+    def ideal_text(self) -> str:
+        """The ideal as tables write it."""
+        return self.reached or ("" if self.ideal is None else f"{self.ideal:g}")
+
+
+METRICS = {
+    "mean_w1": Metric("W1/σ", lambda c: c.mean_distance("value"), ideal=0, reached="floor"),
+    "mean_w1_floor": Metric("floor", lambda c: c.mean_distance("floor")),
+    "c2st": Metric("C2ST", lambda c: two_samples.c2st(*c.tables, c.seed), ideal=0.5),
+    "precision": Metric("precision", lambda c: c.neighbourhoods["precision"], ideal=1),
+    "recall": Metric("recall", lambda c: c.neighbourhoods["recall"], ideal=1),
+    "density": Metric("density", lambda c: c.neighbourhoods["density"], ideal=1, in_table=False),
+    "coverage": Metric("coverage", lambda c: c.neighbourhoods["coverage"], ideal=1),
+    "frechet": Metric("Fréchet", lambda c: two_samples.frechet(*c.standardised), ideal=0),
+    "kernel_distance": Metric(
+        "kernel distance",
+        lambda c: two_samples.kernel_distance(*c.standardised),
+        ideal=0,
+        in_table=False,
+    ),
+    "frechet_encoder": Metric(
+        "Fréchet of features",
+        lambda c: two_samples.frechet(*c.features),
+        needs="features",
+        ideal=0,
+        in_table=False,
+    ),
+    "kernel_distance_encoder": Metric(
+        "kernel distance of features",
+        lambda c: two_samples.kernel_distance(*c.features),
+        needs="features",
+        ideal=0,
+        in_table=False,
+    ),
+    "left_out": Metric("left out", lambda c: c.left_out, needs="left_out", ideal=0),
+    "memorisation": Metric(
+        "memor.", lambda c: c.memorisation(), needs="training_features", ideal=1
+    ),
+    "w1_by_redshift": Metric(
+        "by redshift",
+        lambda c: distance_by_redshift(c.real, c.generated, c.headline),
+        needs="regressor",
+        ideal=0,
+        reached="floor",
+    ),
+    "w1_by_redshift_shuffled": Metric(
+        "by redshift, shuffled",
+        lambda c: distance_by_redshift(c.real, c.shuffled, c.headline),
+        needs="regressor",
+        in_table=False,
+    ),
+    "redshift_slope": Metric("slope", lambda c: c.slope_and_bias[0], needs="regressor"),
+    "redshift_slope_shuffled": Metric(
+        "slope, shuffled",
+        lambda c: c.regressor.slope_and_bias(c.shuffled)[0],
+        needs="regressor",
+        in_table=False,
+    ),
+    "redshift_bias": Metric(
+        "bias", lambda c: c.slope_and_bias[1], needs="regressor", in_table=False
+    ),
+    "c2st_latents": Metric(
+        "C2ST of latents",
+        lambda c: two_samples.c2st(*c.latents, c.latent_seed),
+        needs="latents",
+        ideal=0.5,
+        in_table=False,
+    ),
+}
+"""By their names in evaluation.json, in its order."""
+IDEALS_OF_FITS = {
+    "squared_error_per_pixel": 0.0,
+    "reduced_chi2": 1.0,
+    "elbo": math.inf,
+    "log_likelihood": math.inf,
+}
+"""Ideals of what `galgen.evaluation.likelihood` measures of reconstructions and the evidence; the
+name of a prior follows that of the log-likelihood."""
+
+
+def score(compared: Compared) -> dict[str, float]:
+    """Return the metrics by name, but for those that lack what they need.
 
     Args:
-        real: the survey's galaxies.
-        generated: those that are scored.
-        names: of the statistics.
-        core: those whose mean distance is the headline.
-        seed: of choices and bootstraps.
-
-    Returns:
-        Scores by name; and the Wasserstein distance of each statistic. Where too few galaxies can
-        be measured there are none.
+        compared: generated galaxies beside the survey's.
     """
-    kept = [sample[sample.complete(names)] for sample in (real, generated)]
-    left_out = 1 - len(kept[1]) / len(generated)
-    if min(map(len, kept)) < FEWEST:
-        return {"left_out": left_out}, {}
-    tables = [sample.table(names) for sample in kept]
-    distances = {
-        name: metrics.wasserstein(*(table[:, number] for table in tables), seed)
-        for number, name in enumerate(names)
-    }
-    standardised = metrics.standardised(*tables)
-    scores = {
-        "mean_w1": float(np.mean([distances[name].value for name in core])),
-        "mean_w1_floor": float(np.mean([distances[name].floor for name in core])),
-        "c2st": metrics.c2st(*tables, seed),
-        **metrics.neighbourhoods(*tables),
-        "frechet": metrics.frechet(*standardised),
-        "kernel_distance": _kernel_distance(*standardised),
-    }
-    if real.features is not None and generated.features is not None:
-        features = metrics.standardised(real.known_features, generated.known_features)
-        scores["frechet_encoder"] = metrics.frechet(*features)
-        scores["kernel_distance_encoder"] = _kernel_distance(*features)
-    scores["left_out"] = left_out
-    return scores, distances
-
-
-def score_redshifts(
-    real: Sample,
-    generated: Sample,
-    core: Sequence[str],
-    regressor: "RedshiftRegressor",
-    seed: int = 0,
-) -> dict[str, float]:
-    """Score how a sample follows its redshifts, beside the same with shuffled ones.
-
-    A model that ignores the redshift scores the same with both.
-
-    Args:
-        real: the survey's galaxies.
-        generated: those that are scored, with the redshifts that were asked for.
-        core: statistics that are compared in bins of redshift.
-        regressor: of redshift, trained on the survey.
-        seed: of the shuffling.
-
-    Returns:
-        `w1_by_redshift`, the mean Wasserstein distance over bins and statistics, and
-        `redshift_slope`, of the regression's redshifts against those asked for, with both
-        `_shuffled`; and `redshift_bias`, their mean difference, which shuffling does not change.
-    """
-    order = np.random.default_rng(seed).permutation(len(generated))
-    shuffled = dataclasses.replace(generated, redshift=generated.redshift[order])
-    slope, bias = regressor.slope_and_bias(generated)
     return {
-        "w1_by_redshift": _distance_by_redshift(real, generated, core),
-        "w1_by_redshift_shuffled": _distance_by_redshift(real, shuffled, core),
-        "redshift_slope": slope,
-        "redshift_slope_shuffled": regressor.slope_and_bias(shuffled)[0],
-        "redshift_bias": bias,
+        name: metric.function(compared)
+        for name, metric in METRICS.items()
+        if getattr(compared, metric.needs) is not None
     }
 
 
-def redshift_bins(redshift: np.ndarray) -> np.ndarray:
-    """Return the edges of bins with equal numbers of redshifts, (BINS + 1,)."""
-    return np.nanquantile(redshift, np.linspace(0, 1, BINS + 1))
-
-
-class RedshiftRegressor:
-    """Redshift from statistics, by gradient-boosted trees.
+def ideal_of(name: str) -> float | None:
+    """Return the score of a perfect model; infinity where larger is better without a bound.
 
     Args:
-        training: galaxies of the survey that are not compared.
-        names: of the statistics; those that no galaxy has are left out.
-        seed: of the trees.
+        name: of the metric, as in evaluation.json.
     """
-
-    def __init__(self, training: Sample, names: Sequence[str], seed: int = 0):
-        self.names = [
-            name for name in names if np.isfinite(training.columns.get(name, np.nan)).any()
-        ]
-        known = np.isfinite(training.redshift)
-        self.trees = HistGradientBoostingRegressor(random_state=seed)
-        self.trees.fit(training.table(self.names)[known], training.redshift[known])
-
-    def slope_and_bias(self, sample: Sample) -> tuple[float, float]:
-        """Return slope and mean offset of predicted redshifts against the sample's own."""
-        known = np.isfinite(sample.redshift)
-        given = sample.redshift[known]
-        predicted = self.trees.predict(sample.table(self.names)[known])
-        if len(given) < FEWEST or given.std() == 0:
-            return np.nan, np.nan
-        slope = np.polyfit(given, predicted, 1)[0]
-        return float(slope), float((predicted - given).mean())
-
-
-def _distance_by_redshift(real: Sample, generated: Sample, core: Sequence[str]) -> float:
-    edges, found = redshift_bins(real.redshift), []
-    for name in core:
-        for low, high in itertools.pairwise(edges):
-            values = []
-            for sample in (real, generated):
-                inside = (sample.redshift >= low) & (sample.redshift <= high)
-                column = sample.columns[name][inside]
-                values.append(column[np.isfinite(column)])
-            if min(map(len, values)) >= FEWEST and values[0].std() > 0:
-                found.append(metrics.wasserstein_distance(*values) / values[0].std())
-    return float(np.mean(found)) if found else np.nan
-
-
-def _kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
-    return metrics.kernel_distance(real[:LARGEST_KERNEL], generated[:LARGEST_KERNEL])
+    if name in METRICS:
+        return METRICS[name].ideal
+    if name.startswith("log_likelihood_"):
+        name = "log_likelihood"
+    return IDEALS_OF_FITS.get(name)

@@ -1,16 +1,13 @@
-"""How a galaxy is shown, and how figures are laid out and written."""
+"""How a galaxy is shown, and how figures of galaxies are laid out."""
 
-import logging
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 from astropy.visualization import AsinhStretch, LinearStretch, LogStretch
 from matplotlib.figure import Figure
-
-from galgen.files import written_whole
 
 PAGE = 7.1
 """Width of a page's text, inches, at which figures are legible."""
@@ -35,7 +32,8 @@ STYLE = {
     "pdf.fonttype": 42,
 }
 STRETCHES = {"asinh": AsinhStretch(0.1), "linear": LinearStretch(), "log": LogStretch(1000)}
-logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph in a PDF
+NARROW = 0.68
+"""Width of a panel below which a redshift in words has no room, inches."""
 BARS = (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05)
 """Lengths of a scale bar, arcsec."""
 
@@ -177,13 +175,52 @@ def label_row(axis, label: str) -> None:
     axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=4)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG or PDF; it appears when it is complete.
+def draw_rows(
+    images: np.ndarray,
+    titles: Sequence[str],
+    labels: Sequence[str],
+    display: Display,
+    note: str = "",
+) -> Figure:
+    """Draw rows of galaxies, each row on one brightness scale.
 
     Args:
-        figure: the figure.
-        path: the file; its ending says the format, its folder is made.
+        images: (rows, columns, H, W).
+        titles: of the columns.
+        labels: of the rows.
+        display: how galaxies are shown.
+        note: what else the caption says.
     """
-    with written_whole(path) as part, matplotlib.rc_context(STYLE):
-        dots = figure.get_dpi() if figure.get_dpi() > 100 else 200
-        figure.savefig(part, format=path.suffix[1:], dpi=dots)
+    rows, columns = images.shape[:2]
+    widest = max(len(line) for label in labels for line in label.split("\n"))
+    tallest = max(title.count("\n") for title in titles)
+    left = 0.15 + 0.062 * widest
+    figure, axes = grid(rows, columns, display.style, left, 0.24 + 0.14 * tallest)
+    for row in range(rows):
+        for column in range(columns):
+            display.show(axes[row, column], images[row, column], images[row].max())
+        label_row(axes[row, 0], labels[row])
+    if is_narrow(axes[0, 0]) and any("redshift" in title for title in titles):
+        titles, note = [title.replace("redshift ", "") for title in titles], "; numbers: redshifts"
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=7, pad=3)
+    display.bar(axes[0, 0], images[0, 0])
+    add_caption(figure, display.caption(images[0, 0], "each row's peak") + note)
+    return figure
+
+
+def redshift_title(value: float, axis) -> str:
+    """Write a redshift above a panel; the number alone where the panel is narrow."""
+    if not np.isfinite(value):
+        return "unknown" if is_narrow(axis) else "redshift unknown"
+    return f"{value:.2f}" if is_narrow(axis) else f"redshift {value:.2f}"
+
+
+def redshift_note(axis) -> str:
+    """Say in a caption what the numbers above narrow panels are."""
+    return "; numbers: redshifts" if is_narrow(axis) else ""
+
+
+def is_narrow(axis) -> bool:
+    """Say whether a panel is too narrow for a redshift in words."""
+    return axis.get_position().width * axis.figure.get_figwidth() < NARROW

@@ -29,7 +29,7 @@ OFFSETS = [
 """Places of a label around its point, points; the best, the first of equals, is taken."""
 
 
-def rate_distortion(panels: Sequence[dict]) -> Figure:
+def draw_rate_distortion(panels: Sequence[dict]) -> Figure:
     """Draw reconstruction terms over KLs: a marker a run, a line a series in order of beta.
 
     Args:

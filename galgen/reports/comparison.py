@@ -8,6 +8,7 @@ from pathlib import Path
 
 from galgen.config.explanations import explain
 from galgen.errors import GalgenError
+from galgen.evaluation.scores import METRICS, ideal_of
 from galgen.reports import facts
 from galgen.reports.facts import text
 from galgen.runs import directory as runs
@@ -16,16 +17,6 @@ from galgen.runs.verdict import cautions
 
 CONTROLS = ("posterior", "real_half", "shuffled", "sersic", "training")
 """Samples of an evaluation that come from no prior."""
-AIMS = {
-    **dict.fromkeys(["mean_w1", "w1_by_redshift", "squared_error_per_pixel"], 0),
-    **dict.fromkeys(["frechet", "frechet_encoder"], 0),
-    **dict.fromkeys(["kernel_distance", "kernel_distance_encoder"], 0),
-    "c2st": 0.5,
-    **dict.fromkeys(["precision", "recall", "density", "coverage", "reduced_chi2"], 1),
-    **dict.fromkeys(["log_likelihood", "log_likelihood_normal", "elbo"], math.inf),
-    **dict.fromkeys([f"log_likelihood_{name}" for name in ("flow", "gmm", "two_stage")], math.inf),
-}
-"""What a perfect model would score; the best is what comes closest."""
 MOST_DIFFERENCES = 6
 """Keys of the configs that get a column."""
 TOLD = ("model.name", "model._target_", "data.name", "data._target_", "likelihood.", "logger.")
@@ -43,8 +34,7 @@ INCOMPARABLE = {
 ABOUT = (
     "val/loss, val/reconstruction and val/kl are those of the validation part at the epoch of the "
     "lowest loss. The loss holds beta times KL: runs of different beta are compared by the other "
-    "two. Ideal scores: C2ST 0.5; precision, recall, density, coverage and reduced χ² 1; mean_w1 "
-    "its floor; Fréchet and kernel distances 0."
+    "two."
 )
 
 
@@ -200,7 +190,7 @@ def compare(compared: list[ComparedRun]) -> Comparison:
         head |= {key.removesuffix("._target_"): differing[key][number] for key in shown}
         rows += [{**head, **row} for row in run.rows]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    notes, different = [ABOUT], []
+    notes, different = [f"{ABOUT} {_ideals()}"], []
     for attribute, sentence in INCOMPARABLE.items():
         values = sorted({getattr(run, attribute) for run in compared} - {None})
         if len(values) > 1:
@@ -217,7 +207,7 @@ def compare(compared: list[ComparedRun]) -> Comparison:
 
 
 def panels(compared: list[ComparedRun]) -> list[dict]:
-    """Group runs whose reconstruction terms are one quantity, for `figures.rate_distortion`.
+    """Group runs whose reconstruction terms are one quantity, for `draw_rate_distortion`.
 
     Args:
         compared: the runs; those without an epoch are left out.
@@ -274,14 +264,25 @@ def _best(columns: Iterable[str], rows: list[dict], different: list[str]) -> set
         unlike = {"survey", "images", "evaluated_on"} | (
             {"likelihood"} if part == "bound" else set()
         )
-        if name not in AIMS or unlike.intersection(different):
+        aim = ideal_of(name)
+        if aim is None or unlike.intersection(different):
             continue
         values = {number: row.get(column) for number, row in enumerate(rows)}
-        far = {number: _distance(value, AIMS[name]) for number, value in values.items()}
+        far = {number: _distance(value, aim) for number, value in values.items()}
         far = {number: value for number, value in far.items() if math.isfinite(value)}
         if len(set(far.values())) > 1:
             best |= {(number, column) for number in far if far[number] == min(far.values())}
     return best
+
+
+def _ideals() -> str:
+    """Say what a perfect model would score."""
+    ideals: dict[str, list[str]] = {}
+    for name, metric in METRICS.items():
+        ideals.setdefault(metric.ideal_text, []).append(name)
+    ideals.pop("", None)
+    told = "; ".join(f"{ideal} ({', '.join(names)})" for ideal, names in ideals.items())
+    return f"Ideal scores: {told}; 1 (reduced_chi2)."
 
 
 def _distance(value: float | None, aim: float) -> float:

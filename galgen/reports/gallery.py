@@ -9,11 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from galgen import figures
 from galgen.figures.display import COLOURS, STYLE
-from galgen.pictures.galaxies import Interpolation, Reconstruction, Samples, decode_at
-from galgen.pictures.latent_space import Latent
+from galgen.figures.interpolation import Interpolation, decode_at
+from galgen.figures.latent import Latent
+from galgen.figures.losses import draw_losses
+from galgen.figures.reconstruction import Reconstruction
+from galgen.figures.samples import Samples
+from galgen.figures.strips import draw_strips
 from galgen.reports.facts import best_epoch
+from galgen.runs.asked_conditions import ask_redshifts, training_redshifts
 from galgen.runs.conditions import SURVEY
 from galgen.runs.trained_run import TrainedRun
 
@@ -59,7 +63,7 @@ def losses(curves: dict[str, list[dict]]) -> Shown:
         "The reconstruction term is summed over pixels, the KL over latent dimensions; both are "
         "averaged over galaxies. Validation, dashed, uses the β that the schedule arrives at."
     )
-    return Shown("Losses", _png(figures.losses(curves)), alt, caption)
+    return Shown("Losses", _png(draw_losses(curves)), alt, caption)
 
 
 def losses_of_many(curves: dict[str, list[dict]]) -> list[Shown]:
@@ -75,7 +79,7 @@ def of_survey(run: TrainedRun, galaxies: str, **how) -> list[Shown | Slider]:
     Args:
         run: the trained run.
         galaxies: what they are called.
-        **how: as `pictures.picture.Picture`.
+        **how: as `RunFigure`.
 
     Raises:
         GalgenError: if the survey is not at hand.
@@ -101,9 +105,10 @@ def generated(run: TrainedRun, redshift: str | None = None, **how) -> Shown:
         run: the trained run.
         redshift: of a conditional model's: `survey`; several within those of its training where
             None.
-        **how: as `pictures.picture.Picture`.
+        **how: as `RunFigure`.
     """
-    caption = "Galaxies generated from latents drawn from N(0, 1)"
+    prior = run.priors[run.prior_for(None, {})].label
+    caption = f"Generated galaxies; prior of the latents: {prior}"
     wanted: str | list[float] | None = None
     if run.model.conditional and redshift == SURVEY:
         wanted = SURVEY
@@ -129,11 +134,11 @@ def trained_redshifts(run: TrainedRun) -> tuple[list[float], bool]:
 
 def slider(run: TrainedRun, galaxies: str, **how) -> Slider:
     """Decode galaxies of the validation part at redshifts that span the survey's."""
-    picture = Interpolation(**how)
-    redshifts = run.redshifts(SURVEY).steps(FRAMES, run.training_redshifts())
-    positions = picture.choose(run, None, GALAXIES)
-    images, own = decode_at(run, picture.split, positions, redshifts)
-    survey, *frames = map(_webp, figures.strips(images, picture.display(run)))
+    figure = Interpolation(**how)
+    redshifts = ask_redshifts(run, SURVEY).steps(FRAMES, training_redshifts(run))
+    positions = figure.choose(run, None, GALAXIES)
+    images, own = decode_at(run, figure.split, positions, redshifts)
+    survey, *frames = map(_webp, draw_strips(images, figure.display(run)))
     return Slider(
         "The same galaxies at another redshift",
         f"Above, {galaxies} of the validation part. Below, what they are decoded to from the same "

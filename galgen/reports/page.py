@@ -33,7 +33,7 @@ class Section:
         directory: the run directory.
         device: where the model computes.
         data_file: stamp file of the survey, where it is not where the training found it.
-        **how: how galaxies are chosen and shown, as `pictures.picture.Picture`.
+        **how: how galaxies are chosen and shown, as `RunFigure`.
 
     Attributes:
         notes: sentences on what is missing.

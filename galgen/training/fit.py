@@ -16,7 +16,6 @@ from pytorch_lightning.profilers import PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from galgen import figures
 from galgen.config.targets import instantiate
 from galgen.config.trainer_rules import check_shares, seconds
 from galgen.errors import DamagedCheckpoint, GalgenError
@@ -240,7 +239,7 @@ def make_loggers(config: DictConfig, run: runs.Run) -> list:
 
 
 def finish(run: runs.Run, model, datamodule) -> None:
-    """Draw the loss curves, judge the best epoch's model, and mark the run as done.
+    """Judge the best epoch's model, and mark the run as done.
 
     Raises:
         GalgenError: if the training ended before its first validation.
@@ -251,9 +250,6 @@ def finish(run: runs.Run, model, datamodule) -> None:
             f"{run.directory}: the training ended before its first validation, so it has no "
             "result; let it take more steps (trainer.max_steps, trainer.max_epochs)"
         )
-    figures.save(
-        figures.losses({run.directory.name: rows}), run.directory / "figures" / "losses.png"
-    )
     best = min(rows, key=lambda row: row.get("val/loss", float("inf")))
     path = run.last_checkpoint.with_stem("best")
     load_weights(model, read_checkpoint(path)["state_dict"], path)

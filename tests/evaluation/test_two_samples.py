@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from galgen.evaluation.metrics import (
+from galgen.evaluation.two_samples import (
     c2st,
     frechet,
     kernel_distance,

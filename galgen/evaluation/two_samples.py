@@ -1,4 +1,4 @@
-"""How alike two samples of galaxies are: scores of their measured statistics.
+"""How alike two samples of galaxies are, by their measured statistics or their features.
 
 A sample is an array (N, D) of statistics, or (N,) of one; `real` is the survey's, `generated` the
 model's. Rows with a value that is not finite must be left out, and counted, before.
@@ -7,19 +7,20 @@ model's. Rows with a value that is not finite must be left out, and counted, bef
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import sqrtm
-from scipy.spatial.distance import cdist
-from scipy.stats import wasserstein_distance
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics.pairwise import polynomial_kernel
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.neighbors import NearestNeighbors
 
+# scipy and scikit-learn, which take a second, are imported by what computes: other commands read
+# the table of metrics alone.
+
+FEWEST = 30
+"""Galaxies that a score needs."""
 NEIGHBOURS = 5
 """Of precision, recall, density and coverage."""
 BLOCK = 1000
 """Points whose distances to all others are held in memory."""
 FOLDS = 5
+"""Of the classifier's cross-validation."""
+LARGEST_KERNEL = 5000
+"""Galaxies that the kernel distance compares; it takes memory of the square of the number."""
 BOOTSTRAPS = 100
 SPLITS = 20
 """Of the real sample into halves, over which the floor is averaged."""
@@ -49,6 +50,8 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Score
         The distance; its floor is that of two disjoint halves of the real sample, scaled from
         their size to that of the samples by the square root of the numbers.
     """
+    from scipy.stats import wasserstein_distance
+
     rng, scatter = np.random.default_rng(seed), real.std()
     if scatter == 0:
         return Score(np.nan, np.nan, np.nan, np.nan)
@@ -64,6 +67,8 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Score
 
 def _floor(real: np.ndarray, n: int, seed: int) -> float:
     """Return the distance to be expected of n other galaxies like the real ones."""
+    from scipy.stats import wasserstein_distance
+
     rng, half = np.random.default_rng(seed), len(real) // 2
     apart = []
     for _ in range(SPLITS):
@@ -83,6 +88,9 @@ def c2st(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> float:
         generated: (M, D).
         seed: of the choice of equal numbers, and of the folds.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     rng, n = np.random.default_rng(seed), min(len(real), len(generated))
     chosen = [sample[rng.permutation(len(sample))[:n]] for sample in (real, generated)]
     label = np.repeat([0, 1], n)
@@ -107,6 +115,8 @@ def neighbourhoods(real: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS)
     Returns:
         The four scores by name; 1 is perfect (density can be larger).
     """
+    from sklearn.neighbors import NearestNeighbors
+
     n = min(len(real), len(generated))
     real, generated = standardised(real[:n], generated[:n])
     radius = {}
@@ -125,6 +135,8 @@ def neighbourhoods(real: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS)
 
 def _inside(points: np.ndarray, centres: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Count for each point the spheres that it lies in."""
+    from scipy.spatial.distance import cdist
+
     blocks = np.array_split(points, -(-len(points) // BLOCK))
     return np.concatenate([(cdist(block, centres) <= radius).sum(axis=1) for block in blocks])
 
@@ -134,6 +146,8 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
 
     Source: Heusel et al. 2017, eq. 6 (the squared distance of two Gaussians).
     """
+    from scipy.linalg import sqrtm
+
     shift = real.mean(axis=0) - generated.mean(axis=0)
     one, two = (np.atleast_2d(np.cov(sample, rowvar=False)) for sample in (real, generated))
     mixed = np.real(sqrtm(one @ two))
@@ -143,8 +157,13 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
 def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Return the unbiased squared kernel distance of two samples of features, (N, D) and (M, D).
 
+    The first `LARGEST_KERNEL` of each are compared.
+
     Source: Bińkowski et al. 2018, cubic polynomial kernel.
     """
+    from sklearn.metrics.pairwise import polynomial_kernel
+
+    real, generated = real[:LARGEST_KERNEL], generated[:LARGEST_KERNEL]
     total = 0.0
     for sample in (real, generated):
         kernel, n = polynomial_kernel(sample, degree=3), len(sample)
@@ -164,6 +183,8 @@ def memorisation(training: np.ndarray, generated: np.ndarray, held_out: np.ndarr
         Ratio of the median distances to the nearest training galaxy, generated over held-out; 1
         is perfect, 0 copies.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     training, *others = standardised(training, generated, held_out)
     tree = NearestNeighbors(n_neighbors=1).fit(training)
     generated, held_out = (np.median(tree.kneighbors(sample)[0]) for sample in others)

@@ -1,28 +1,33 @@
-"""A figure of a run, and what can be chosen of any."""
+"""The base of all figures that are drawn from one run."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.data.split import PARTS
 from galgen.errors import GalgenError
-from galgen.figures import Display
-from galgen.pictures.saving import FORMATS, save_all
+from galgen.figures.display import Display
+from galgen.figures.saving import save_all
 from galgen.priors.random_numbers import CHOICE, uniform
-from galgen.runs.trained_run import TrainedRun
+
+if TYPE_CHECKING:
+    from galgen.runs.trained_run import TrainedRun
 
 
-class Picture:
-    """A figure of a run, with what can be chosen of it.
+class RunFigure:
+    """A figure of one run, whose model is loaded.
+
+    A figure is a class that derives from this one, implements `draw`, and is the `_target_` of a
+    file in `conf/figure/`.
 
     Args:
         split: part of the survey that galaxies are taken from: `train`, `val` or `test`.
-        cmap: colour map of galaxies, as `figures.Display`.
-        stretch: stretch of galaxies, as `figures.Display`.
+        cmap: colour map of galaxies, as `display.Display`.
+        stretch: stretch of galaxies, as `display.Display`.
         zoom: the middle 1 / zoom of each galaxy's stamp is shown.
         style: `paper`, or `talk` for large letters and few galaxies.
         seed: of the choice of galaxies, and of generated ones; whole number from 0.
@@ -30,6 +35,9 @@ class Picture:
     Raises:
         ValueError: if an argument is out of range.
     """
+
+    of_metrics: ClassVar[bool] = False
+    """Whether the figure is drawn from the metrics of one or several runs, without a model."""
 
     def __init__(
         self,
@@ -40,13 +48,15 @@ class Picture:
         style: str = "paper",
         seed: int = 0,
     ):
+        from galgen.data.batch import PARTS  # torch, which drawing does without
+
         if split not in PARTS:
             raise ValueError(f"split is {split!r}, it can be one of {', '.join(PARTS)}")
         uniform(seed, CHOICE, 0, 0, 1)
         self.split, self.seed = split, seed
         self.shown = Display(cmap, stretch, zoom, style=style)
 
-    def draw(self, run: TrainedRun) -> dict[str, Figure]:
+    def draw(self, run: "TrainedRun") -> dict[str, Figure]:
         """Return the figures by name.
 
         Raises:
@@ -54,21 +64,15 @@ class Picture:
         """
         raise NotImplementedError
 
-    def write(
-        self,
-        run: TrainedRun,
-        folder: Path,
-        formats: Sequence[str] = FORMATS,
-        suffix: str = "",
-    ) -> list[Path]:
-        """Draw, and write each figure in each format; return the files."""
-        return save_all(self.draw(run), folder, formats, suffix)
+    def write(self, run: "TrainedRun", folder: Path, suffix: str = "") -> list[Path]:
+        """Draw, and write each figure as PNG and as PDF; return the files."""
+        return save_all(self.draw(run), folder, suffix)
 
-    def display(self, run: TrainedRun) -> Display:
+    def display(self, run: "TrainedRun") -> Display:
         """Return how the run's galaxies are shown."""
         return replace(self.shown, pixel_scale=run.pixel_scale)
 
-    def choose(self, run: TrainedRun, galaxies: Sequence[int] | int | None, n: int) -> np.ndarray:
+    def choose(self, run: "TrainedRun", galaxies: Sequence[int] | int | None, n: int) -> np.ndarray:
         """Return the positions of chosen galaxies in the split, or of n random ones.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Pictures of a training: reconstructions and samples, a few times a run."""
+"""Pictures of a training: reconstructions and samples a few times, and its losses."""
 
 from pathlib import Path
 
@@ -7,9 +7,14 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
-from galgen import figures
+from galgen.figures.display import Display
+from galgen.figures.losses import draw_losses
+from galgen.figures.reconstruction import draw_reconstruction
+from galgen.figures.samples import draw_samples
+from galgen.figures.saving import save
 from galgen.priors.random_numbers import standard_normal
 from galgen.runs.conditions import SURVEY, Condition
+from galgen.runs.metrics import read_metrics
 from galgen.runs.model_weights import decode
 
 GALAXIES_IN_PICTURES = 8
@@ -20,6 +25,8 @@ SAMPLES = "galaxies generated from N(0, 1)"
 
 class Pictures(Callback):
     """Draw reconstructions and samples a few times a run, to disk and to the loggers.
+
+    The losses are drawn once, when the training ends.
 
     Args:
         directory: the run directory; pictures go into its figures/ and samples/.
@@ -49,17 +56,25 @@ class Pictures(Callback):
             pl_module.eval()
             self._draw(trainer, pl_module, trainer.current_epoch)
 
+    @rank_zero_only
+    def teardown(self, trainer, pl_module, stage: str):
+        """Draw the losses of all epochs."""
+        rows = read_metrics(self.directory)
+        if rows:
+            figure = draw_losses({self.directory.name: rows})
+            save(figure, self.directory / "figures" / "losses.png")
+
     def _draw(self, trainer, pl_module, epoch: int) -> None:
         self.drawn = epoch
         datamodule = trainer.datamodule
         with torch.compiler.set_stance("force_eager"):  # a few images are not worth compiling for
             drawn = {
-                "figures/reconstruction": draw_reconstruction(pl_module, datamodule),
-                "samples/samples": draw_samples(pl_module, datamodule),
+                "figures/reconstruction": reconstruct_galaxies(pl_module, datamodule),
+                "samples/samples": generate_galaxies(pl_module, datamodule),
             }
         for name, (figure, caption) in drawn.items():
             path = self.directory / f"{name}_epoch{epoch:04d}.png"
-            figures.save(figure, path)
+            save(figure, path)
             told = f"epoch {epoch}: {caption}"
             for logger in trainer.loggers:  # metrics.csv's takes no pictures
                 if hasattr(logger, "log_picture"):
@@ -67,7 +82,7 @@ class Pictures(Callback):
                     logger.log_picture(key, path, told, epoch, trainer.global_step)
 
 
-def draw_reconstruction(model, datamodule):
+def reconstruct_galaxies(model, datamodule):
     """Draw validation galaxies over their reconstructions; return the figure and its caption."""
     batch = datamodule.first("val", GALAXIES_IN_PICTURES)
     image = batch.image.to(model.device)
@@ -75,7 +90,7 @@ def draw_reconstruction(model, datamodule):
     with torch.no_grad():
         reconstruction = model.decode(model.encode(image, redshift).mean, redshift)
     known = None if batch.redshift is None else batch.redshift.cpu().numpy()
-    figure = figures.reconstruction(
+    figure = draw_reconstruction(
         image.cpu().numpy(),
         reconstruction.float().cpu().numpy(),
         known,
@@ -85,7 +100,7 @@ def draw_reconstruction(model, datamodule):
     return figure, caption if known is None else f"{caption}; redshifts {listed(known)}"
 
 
-def draw_samples(model, datamodule):
+def generate_galaxies(model, datamodule):
     """Draw generated galaxies, of several redshifts where the model has any; with a caption."""
     peak = 1.0 if datamodule.value_range[1] == 1.0 else None
     if not model.conditional:
@@ -93,7 +108,7 @@ def draw_samples(model, datamodule):
         latent = torch.from_numpy(standard_normal(0, n, model.latent_dim)).to(model.device)
         images = decode(model, latent, None).float().cpu().numpy()
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
-        return figures.samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
+        return draw_samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
     redshifts = Condition("redshift", SURVEY).steps(
         REDSHIFTS_IN_PICTURES, datamodule.training_redshifts()
     )
@@ -101,7 +116,7 @@ def draw_samples(model, datamodule):
     latent = torch.from_numpy(rows).to(model.device)
     columns = [decode(model, latent, latent.new_full((len(latent),), z)) for z in redshifts]
     grid = torch.stack(columns, dim=1).float().cpu().numpy()
-    figure = figures.samples(grid, redshifts, peak, display_of(datamodule))
+    figure = draw_samples(grid, redshifts, peak, display_of(datamodule))
     return figure, f"{SAMPLES}; columns at redshift {listed(redshifts)}"
 
 
@@ -110,8 +125,6 @@ def listed(redshifts: np.ndarray) -> str:
     return ", ".join(f"{z:.2f}" if np.isfinite(z) else "?" for z in redshifts)
 
 
-def display_of(datamodule) -> figures.Display:
+def display_of(datamodule) -> Display:
     """Return how the galaxies of a survey are shown."""
-    return figures.Display(
-        pixel_scale=datamodule.stamps.attrs.get("pixel_scale", datamodule.pixel_scale)
-    )
+    return Display(pixel_scale=datamodule.stamps.attrs.get("pixel_scale", datamodule.pixel_scale))

@@ -1,22 +1,101 @@
-"""Figures of the latent space."""
+"""The latent space: pairs of dimensions against N(0, 1), the KL of each, and the active ones."""
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
+from galgen.errors import GalgenError
 from galgen.figures.display import COLOURS, PAGE, STYLE
+from galgen.figures.run_figure import RunFigure
+from galgen.figures.saving import save_all
 
+if TYPE_CHECKING:
+    from galgen.runs.encoded_survey import Latents
+    from galgen.runs.trained_run import TrainedRun
+
+LEGIBLE_PAIRS = 6
+"""Dimensions in a corner plot that can be read at page width."""
 MARGIN, HEADER = 0.6, 0.5
 """Around the panels of a corner plot, and above them, inches."""
 MOST_WITH_TICKS = 8
 """Dimensions of a corner plot whose panels are large enough for tick labels."""
 
 
-def corner(
+class Latent(RunFigure):
+    """The latent space of a split: pairs of dimensions against N(0, 1), KL of each, active ones.
+
+    Args:
+        dimensions: numbers of the dimensions in the corner plot; the six of the largest KL where
+            None; `all` takes all.
+        colour: `redshift`, or None for counts.
+        **arguments: as `RunFigure`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self, dimensions: Sequence[int] | str | None = None, colour: str | None = None, **arguments
+    ):
+        super().__init__(**arguments)
+        if colour not in (None, "redshift"):
+            raise ValueError(f"colour is {colour!r}, it can be null or redshift")
+        self.dimensions, self.colour = dimensions, colour
+
+    def draw(self, run: "TrainedRun") -> dict[str, Figure]:
+        """Return the figures `latent` and `latent_kl`."""
+        return self._figures(self.encode(run))
+
+    def write(self, run: "TrainedRun", folder: Path, suffix: str = "") -> list[Path]:
+        """Draw, and write figures and latents."""
+        latents = self.encode(run)
+        paths = save_all(self._figures(latents), folder, suffix)
+        path = folder / f"latents_{self.split}{f'_seed{self.seed}' if self.seed else ''}.h5"
+        facts = {"run": run.name, "config_sha256": run.config_sha256}
+        latents.save(path, {**facts, "split": self.split, "seed": self.seed})
+        return [*paths, path]
+
+    def encode(self, run: "TrainedRun") -> "Latents":
+        """Return the latents of the split."""
+        from galgen.runs.encoded_survey import encode_part
+
+        self.choose(run, None, 1)
+        return encode_part(run, self.split, self.seed)
+
+    def _figures(self, latents: "Latents") -> dict[str, Figure]:
+        chosen = self._chosen(latents)
+        if self.colour and not np.isfinite(latents.redshift).any():
+            raise GalgenError("colour=redshift: the survey has no redshifts")
+        corner = draw_corner(
+            latents.sample[:, chosen],
+            [f"latent {dimension}" for dimension in chosen],
+            latents.redshift if self.colour else None,
+            "mean redshift",
+        )
+        return {"latent": corner, "latent_kl": draw_kl_by_dimension(latents.kl, latents.active)}
+
+    def _chosen(self, latents: "Latents") -> np.ndarray:
+        there = latents.mean.shape[1]
+        if self.dimensions == "all":
+            return np.arange(there)
+        if self.dimensions is None:
+            return np.argsort(latents.kl)[::-1][:LEGIBLE_PAIRS]
+        chosen = self.dimensions if isinstance(self.dimensions, list) else [self.dimensions]
+        if not chosen:
+            raise GalgenError("dimensions=[]: name one at least, or leave it out")
+        bad = [d for d in chosen if type(d) is not int or not 0 <= d < there]
+        if bad:
+            raise GalgenError(f"dimensions: {bad[0]} is none of 0 to {there - 1}")
+        return np.array(chosen)
+
+
+def draw_corner(
     latent: np.ndarray,
     names: Sequence[str],
     colour: np.ndarray | None = None,
@@ -74,7 +153,7 @@ def corner(
     return figure
 
 
-def kl_by_dimension(kl: np.ndarray, active: np.ndarray) -> Figure:
+def draw_kl_by_dimension(kl: np.ndarray, active: np.ndarray) -> Figure:
     """Draw the KL of each latent dimension, sorted, and which dimensions are active.
 
     Args:

@@ -1,6 +1,7 @@
-"""Figures of numbers: losses over epochs, distributions of columns."""
+"""Loss curves, of one run or several overlaid."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from galgen.figures.display import COLOURS, PAGE, STYLE
+from galgen.figures.saving import save_all
 
 QUANTITIES = {  # losses are sums over pixels and latents, averaged over galaxies
     "loss": "loss",
@@ -25,7 +27,29 @@ PARTS = {"train": "-", "val": "--"}
 NAMES = {"train": "train", "val": "validation"}
 
 
-def losses(curves: dict[str, Sequence[dict[str, float]]], scale: str = "log") -> Figure:
+class Losses:
+    """The loss curves of one run or several.
+
+    Args:
+        scale: `log` or `linear`.
+
+    Raises:
+        ValueError: if the scale is another.
+    """
+
+    of_metrics = True
+
+    def __init__(self, scale: str = "log"):
+        if scale not in ("log", "linear"):
+            raise ValueError(f"scale is {scale!r}, it can be log or linear")
+        self.scale = scale
+
+    def write(self, curves: dict[str, list[dict]], folder: Path, suffix: str = "") -> list[Path]:
+        """Draw the curves of runs by label, and write the figure as PNG and as PDF."""
+        return save_all({"losses": draw_losses(curves, self.scale)}, folder, suffix)
+
+
+def draw_losses(curves: dict[str, Sequence[dict[str, float]]], scale: str = "log") -> Figure:
     """Draw training and validation curves: loss, reconstruction term, KL, β · KL, β, rate.
 
     Args:
@@ -46,22 +70,6 @@ def losses(curves: dict[str, Sequence[dict[str, float]]], scale: str = "log") ->
         for axis in axes[1]:
             axis.set_xlabel("epoch")
         _add_legend(figure, list(curves))
-    return figure
-
-
-def histograms(columns: dict[str, np.ndarray]) -> Figure:
-    """Draw the distribution of each column.
-
-    Args:
-        columns: finite values (n,) by label; n may differ.
-    """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.4 * len(columns), 2.2), layout="constrained")
-        axes = figure.subplots(1, len(columns), squeeze=False)[0]
-        for axis, (label, values) in zip(axes, columns.items(), strict=True):
-            axis.hist(values, bins=min(60, max(5, len(values) // 10)), color=COLOURS[0])
-            axis.set_xlabel(label)
-        axes[0].set_ylabel("stamps")
     return figure
 
 

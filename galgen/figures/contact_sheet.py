@@ -1,0 +1,40 @@
+"""Galaxies of a survey, side by side."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from galgen.figures.display import Display, add_caption, grid
+
+SHEET = 8
+"""Galaxies in a row of a contact sheet."""
+
+
+def draw_contact_sheet(
+    images: np.ndarray,
+    pixel_scale: float | None = None,
+    magnitude: np.ndarray | None = None,
+    redshift: np.ndarray | None = None,
+) -> Figure:
+    """Draw galaxies of a survey, each on its own asinh stretch.
+
+    Args:
+        images: (N, H, W).
+        pixel_scale: arcsec; with it, a scale bar is drawn.
+        magnitude: (N,), written above each galaxy.
+        redshift: (N,), written above each galaxy.
+    """
+    display = Display(pixel_scale=pixel_scale)
+    figure, axes = grid(-(-len(images) // SHEET), min(len(images), SHEET), top=0.2, gap=0.24)
+    for axis in axes.flat[len(images) :]:
+        axis.set_visible(False)
+    for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        display.show(axis, image, image.max())
+        label = []
+        if magnitude is not None and np.isfinite(magnitude[number]):
+            label.append(f"{magnitude[number]:.1f} mag")
+        if redshift is not None and np.isfinite(redshift[number]):
+            label.append(f"redshift {redshift[number]:.2f}")
+        axis.set_title(", ".join(label), fontsize=5, pad=2)
+        display.bar(axis, image)
+    add_caption(figure, display.caption(images[0], "each galaxy's peak"))
+    return figure

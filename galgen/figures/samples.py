@@ -1,0 +1,176 @@
+"""Generated galaxies: at one redshift, side by side at several, or at the survey's."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from galgen.errors import GalgenError
+from galgen.figures.display import (
+    Display,
+    add_caption,
+    grid,
+    label_row,
+    redshift_note,
+    redshift_title,
+)
+from galgen.figures.run_figure import RunFigure, check_positive
+from galgen.runs.conditions import SURVEY, Conditions
+
+if TYPE_CHECKING:
+    from galgen.runs.trained_run import TrainedRun
+
+COLUMNS = 8
+"""Of generated galaxies, at most."""
+
+
+class Samples(RunFigure):
+    """Generated galaxies: at one redshift, side by side at several, or at the survey's.
+
+    Args:
+        n: number of pictures.
+        galaxies: numbers of generated galaxies instead of the first.
+        redshift: a number, a range, a list, or `survey`; what a range or a list holds is put
+            side by side, for the same latents.
+        magnitude: AB, a number for all; of priors that know it.
+        flux_radius: half-light radius, arcsec, likewise.
+        steps: columns of a range.
+        prior: what the latents are drawn from; the run's default where None.
+        **arguments: as `RunFigure`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        n: int = 24,
+        galaxies: Sequence[int] | None = None,
+        redshift: float | str | Sequence[float] | None = None,
+        magnitude: float | None = None,
+        flux_radius: float | None = None,
+        steps: int = 6,
+        prior: str | None = None,
+        **arguments,
+    ):
+        super().__init__(**arguments)
+        check_positive(n=n, steps=steps)
+        self.n, self.galaxies, self.redshift, self.steps = n, galaxies, redshift, steps
+        self.others = {"magnitude": magnitude, "flux_radius": flux_radius}
+        self.prior = prior
+
+    def draw(self, run: "TrainedRun") -> dict[str, Figure]:
+        """Return the figure `samples`."""
+        from galgen.runs.asked_conditions import ask
+        from galgen.runs.trained_run import PEAK
+
+        prior = run.prior_for(self.prior, self.others)
+        by_default = SURVEY if run.model.conditional else None
+        wanted = by_default if self.redshift is None else self.redshift
+        conditions = ask(run, {**self.others, "redshift": wanted}, prior)
+        asked = conditions.asked.pop("redshift", None)
+        several = asked is not None and asked.values is not None and np.size(asked.values) > 1
+        if several:
+            redshifts = asked.steps(self.steps)
+            numbers = self._numbers(max(1, self.n // len(redshifts)))
+            columns = [np.full(len(numbers), redshift) for redshift in redshifts]
+            made = [self._make(run, prior, conditions, numbers, column) for column in columns]
+            images = np.stack(made, axis=1)
+        else:
+            numbers, redshifts = self._numbers(self.n), None
+            columns = max(width for width in range(1, COLUMNS + 1) if len(numbers) % width == 0)
+            if asked is not None:
+                survey = conditions.survey.get("redshift")
+                chosen = [asked.draw(self.seed, k, 1, survey)[0] for k in numbers.tolist()]
+                redshifts = np.array(chosen)
+            images = self._make(run, prior, conditions, numbers, redshifts)
+            redshifts = None if redshifts is None else redshifts.reshape(-1, columns)
+            images = images.reshape(-1, columns, *images.shape[1:])
+        others = [f", {name.replace('_', ' ')} {c.text}" for name, c in conditions.asked.items()]
+        shown = draw_samples(
+            images,
+            redshifts,
+            1.0 if run.unit == PEAK else None,
+            self.display(run),
+            run.priors[prior].label,
+            numbers if several else None,
+            "".join(others),
+        )
+        return {"samples": shown}
+
+    def _numbers(self, n: int) -> np.ndarray:
+        """Return the numbers of the galaxies that are generated; n in whole rows, if not chosen.
+
+        Raises:
+            GalgenError: if one is no number of a galaxy.
+        """
+        if self.galaxies is None:
+            return np.arange(n if n < COLUMNS else -(-n // COLUMNS) * COLUMNS)
+        chosen = self.galaxies if isinstance(self.galaxies, Sequence) else [self.galaxies]
+        if not chosen or any(type(number) is not int or number < 0 for number in chosen):
+            raise GalgenError(f"galaxies={self.galaxies}: numbers of galaxies count from 0")
+        return np.array(chosen)
+
+    def _make(
+        self,
+        run: "TrainedRun",
+        prior: str,
+        conditions: Conditions,
+        numbers: np.ndarray,
+        redshift: np.ndarray | None,
+    ) -> np.ndarray:
+        """Generate galaxies of some numbers and redshifts (n,), as any other command makes them."""
+        places = np.arange(len(numbers))
+        made = []
+        for piece in [places] if self.galaxies is None else places[:, None]:
+            first, n = int(numbers[piece[0]]), len(piece)
+            own = None if redshift is None else redshift[piece]
+            values = conditions.draw(self.seed, first, n)
+            made.append(run.sample(n, own, prior, self.seed, first, **values))
+        return np.concatenate(made)
+
+
+def draw_samples(
+    images: np.ndarray,
+    redshifts: Sequence[float] | np.ndarray | None = None,
+    peak: float | None = None,
+    display: Display | None = None,
+    prior: str = "N(0, 1)",
+    numbers: Sequence[int] | None = None,
+    asked: str = "",
+) -> Figure:
+    """Draw a grid of generated galaxies.
+
+    Args:
+        images: (rows, columns, H, W).
+        redshifts: of the columns, (columns,), where a row is one latent; of each galaxy,
+            (rows, columns); None where the model knows none.
+        peak: brightest pixel of the colour scale; each image's own where None.
+        display: how galaxies are shown.
+        prior: label of what the latents were drawn from.
+        numbers: of the galaxies, (rows,) where a row is one latent.
+        asked: other conditions that they were asked for by.
+    """
+    display = display or Display()
+    rows, columns = images.shape[:2]
+    numbers = range(rows) if numbers is None else numbers
+    shape = np.shape(redshifts) if redshifts is not None else None
+    by_column, by_galaxy = shape == (columns,), shape == (rows, columns)
+    left, gap = (0.6 if by_column else 0.05), (0.22 if by_galaxy else 0.04)
+    top = 0.38 if shape else 0.24
+    figure, axes = grid(rows, columns, display.style, left, top, gap=gap)
+    for row, column in np.ndindex(rows, columns):
+        image, axis = images[row, column], axes[row, column]
+        display.show(axis, image, peak or image.max())
+        if by_galaxy or (by_column and row == 0):
+            value = redshifts[row][column] if by_galaxy else redshifts[column]
+            axis.set_title(redshift_title(value, axis), fontsize=7, pad=2)
+        if by_column and column == 0:
+            label_row(axis, f"galaxy {numbers[row]}")
+    figure.suptitle(f"generated galaxies, prior: {prior}{asked}", fontsize=8, y=0.995, va="top")
+    display.bar(axes[0, 0], images[0, 0])
+    scale = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
+    note = redshift_note(axes[0, 0]) if shape else ""
+    add_caption(figure, display.caption(images[0, 0], scale) + note)
+    return figure
