@@ -4,11 +4,10 @@ import json
 import time
 from pathlib import Path
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from galgen.config.command import command
 from galgen.config.rules import LEAST_EVALUATED, check_whole_numbers
-from galgen.errors import GalgenError
 from galgen.files import write_text
 
 LARGEST = 1_000_000
@@ -18,13 +17,13 @@ MOST_SEEDS = 100
 @command("evaluate", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Evaluate a run, and say what was found and where it lies."""
-    asked = check(config)
+    check(config)
     from galgen.evaluation.evaluation import Evaluation  # torch, after the config has been checked
     from galgen.runs.trained_run import TrainedRun
 
     started = time.perf_counter()
     run = TrainedRun(config.run, config.device, config.data.file)
-    priors = asked or list(run.priors)
+    priors = list(config.prior or run.priors)
     result = Evaluation(run, config.n, priors, config.seeds).evaluate()
     result.facts["seconds"] = round(time.perf_counter() - started, 1)
     path = run.directory / "evaluation.json"
@@ -34,18 +33,14 @@ def main(config: DictConfig) -> None:
     log(run, result.facts, draw(run, result))
 
 
-def check(config: DictConfig) -> list[str]:
-    """Check what needs no run; return the priors that were asked for.
+def check(config: DictConfig) -> None:
+    """Check what needs no run.
 
     Raises:
         GalgenError: if a value is out of range.
     """
     check_whole_numbers(config, {"n": LEAST_EVALUATED}, LARGEST)
     check_whole_numbers(config, {"seeds": 1}, MOST_SEEDS)
-    asked = [config.prior] if isinstance(config.prior, str) else config.prior or []
-    if not isinstance(asked, list | ListConfig):
-        raise GalgenError(f"prior={asked}: it takes names. Give them as prior=[normal,flow].")
-    return list(dict.fromkeys(map(str, asked)))
 
 
 def draw(run, result) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from galgen.errors import GalgenError
 def main(config: DictConfig) -> None:
     """Fit the priors that `prior` names, and say how well each describes held-out galaxies."""
     check_whole_numbers(config, {"seed": 0})
-    if not config.prior:
+    if "normal" in config.prior:
         raise GalgenError("prior=normal: N(0, 1) needs no fit. Name others: prior=[flow,gmm].")
     check_targets(config)
     check_arguments(config)

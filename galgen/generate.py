@@ -13,6 +13,7 @@ from galgen.config.rules import check_whole_numbers
 from galgen.data.edges import EDGES
 from galgen.errors import GalgenError
 from galgen.runs.conditions import asked_for
+from galgen.runs.directory import the_one_prior
 
 REPORTED_EVERY = 10.0
 """Seconds between lines about the progress, where nobody watches a bar."""
@@ -30,7 +31,7 @@ def main(config: DictConfig) -> None:
     run = TrainedRun(config.run, config.device, config.data.file)
     learned = learned_conditions(run) if config.conditions == "learned" else None
     keys = config if learned is None else dict.fromkeys(learned.names, "learned")
-    prior = run.prior_for(config.prior, keys)
+    prior = run.prior_for(the_one_prior(config.prior), keys)
     conditions = ask(run, config, prior) if learned is None else None
     numbers = (config.seed, config.start)
     catalogue = Catalogue(run, config.n, conditions, *numbers, prior, learned, config.edge)
@@ -50,6 +51,7 @@ def check(config: DictConfig) -> None:
         GalgenError: if a value is out of range, or the output exists.
     """
     check_whole_numbers(config, {"n": 1, "start": 0, "seed": 0, "batch_size": 1})
+    the_one_prior(config.prior)
     if type(config.overwrite) is not bool:
         raise GalgenError(f"overwrite={config.overwrite}: it can be true or false")
     if config.edge not in EDGES:

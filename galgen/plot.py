@@ -77,8 +77,12 @@ def suffix_of(config: DictConfig, name: str) -> str:
     """
     defaults = compose("plot", [f"figure={name}"])
     arguments = OmegaConf.to_container(config.figure, resolve=False)
-    options = [key for key in arguments if arguments[key] == f"${{{key}}}"]
-    given = [f"_{key}{config[key]}" for key in options if config[key] != defaults[key]]
+    found = [
+        re.fullmatch(r"\$\{(?:oc\.dict\.keys:)?(\w+)\}", str(text)) for text in arguments.values()
+    ]
+    options = [match[1] for match in found if match]
+    values = {key: list(config[key]) if key == "prior" else config[key] for key in options}
+    given = [f"_{key}{value}" for key, value in values.items() if config[key] != defaults[key]]
     text = "".join(given).replace(":", "to").replace(", ", "-").replace(",", "-")
     text = re.sub(r"[^\w.+-]+", "", text)
     if len(text) > LONGEST:

@@ -62,22 +62,12 @@ def training_command(survey) -> str:
     if train < 2 or not val:
         return f"(its {len(stamps)} stamps are too few for a training: it takes about 20 galaxies)"
     words = [f"data={survey.name}", f"data.file={quoted(str(survey.file))}"]
-    if survey.image_size != default_size(survey.name) or survey.image_size > stamps.size:
-        words.append(f"data.image_size={min(survey.image_size, stamps.size)}")
+    words.append(f"data.image_size={min(survey.image_size, stamps.size)}")
     if train < survey.batch_size:
         words.append(f"data.batch_size={2 ** int(np.log2(train))}")
     if not conditional:
         words.append("model=vae")
     return " ".join(["python -m galgen.train", *words])
-
-
-def default_size(name: str) -> int:
-    """Return the stamp size, px, that a training on a survey takes unless it is told another."""
-    from omegaconf import OmegaConf
-
-    from galgen.config.paths import CONF
-
-    return OmegaConf.load(CONF / "data" / f"{name}.yaml").image_size
 
 
 def quoted(text: str) -> str:

@@ -108,7 +108,7 @@ def test_the_same_command_finds_the_same(evaluated, command, tmp_path):
 def test_more_galaxies_than_the_test_part_has_are_said(fitted, command, tmp_path):
     run = tmp_path / "more"
     shutil.copytree(fitted, run)
-    code, printed = command("evaluate", f"run={run}", "n=260", "seeds=1", "prior=normal,gmm")
+    code, printed = command("evaluate", f"run={run}", "n=260", "seeds=1", "prior=[normal,gmm]")
     assert code == 0, printed
     found = json.loads((run / "evaluation.json").read_text())
     assert (found["n"], found["real"]) == (260, 200)
@@ -168,9 +168,9 @@ def test_scores_and_figures_go_to_the_run_s_tensorboard(fitted, command, tmp_pat
         (["n=10"], "n=10: it must be a whole number from 100"),
         (["n=many"], "n=many"),
         (["seeds=0"], "seeds=0"),
-        (["prior=flows"], "prior is 'flows', it can be one of normal, flow"),
-        (["prior=3"], "prior is 3"),
-        (["prior=flow"], "no flow yet; make it: python -m galgen.fit_prior"),
+        (["prior=flows"], "prior=flows: there is no such option; did you mean 'flow'?"),
+        (["prior=3"], "prior=3: there is no such option"),
+        (["prior=flow"], "prior=flow: it is not fitted to"),
         (["run=nowhere"], "run=nowhere: there is no such run"),
     ],
 )

@@ -303,7 +303,7 @@ def test_figures_and_galsim_objects_have_the_prior(command, fitted):
     run, shown = TrainedRun(fitted), []
     Samples._make, make = lambda *a: shown.append(make(*a)) or shown[-1], Samples._make
     try:
-        Samples(n=3, redshift=[0.5, 1.0], prior="gmm", seed=2).draw(run)
+        Samples(n=3, redshift=[0.5, 1.0], priors=["gmm"], seed=2).draw(run)
     finally:
         Samples._make = make
     np.testing.assert_array_equal(shown[1], run.sample(1, 1.0, "gmm", 2))

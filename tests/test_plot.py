@@ -233,7 +233,7 @@ def test_the_original_projects_losses(command):
         (["figure=nonsense"], "there are interpolation, latent, losses"),
         (["figure=samples", "redshift=-1"], "is no redshift"),
         (["figure=samples", "n=0"], "n is 0"),
-        (["figure=samples", "prior=flow"], "no flow yet"),
+        (["figure=samples", "prior=flow"], "prior=flow: it is not fitted to"),
         (["figure=samples", "redshit=1"], "no such key"),
         (["cmap=hottest"], "takes a colour map of matplotlib"),
         (["stretch=sqrt"], "asinh, linear, log"),

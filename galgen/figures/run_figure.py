@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from matplotlib.figure import Figure
 
+from galgen.data.split import PARTS
 from galgen.errors import GalgenError
 from galgen.figures.display import Display
 from galgen.figures.saving import save_all
@@ -48,8 +49,6 @@ class RunFigure:
         style: str = "paper",
         seed: int = 0,
     ):
-        from galgen.data.batch import PARTS  # torch, which drawing does without
-
         if split not in PARTS:
             raise ValueError(f"split is {split!r}, it can be one of {', '.join(PARTS)}")
         uniform(seed, CHOICE, 0, 0, 1)

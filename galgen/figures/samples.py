@@ -17,6 +17,7 @@ from galgen.figures.display import (
 )
 from galgen.figures.run_figure import RunFigure, check_positive
 from galgen.runs.conditions import SURVEY, Conditions
+from galgen.runs.directory import the_one_prior
 
 if TYPE_CHECKING:
     from galgen.runs.trained_run import TrainedRun
@@ -36,7 +37,7 @@ class Samples(RunFigure):
         magnitude: AB, a number for all; of priors that know it.
         flux_radius: half-light radius, arcsec, likewise.
         steps: columns of a range.
-        prior: what the latents are drawn from; the run's default where None.
+        priors: name of what the latents are drawn from; the run's default where there is none.
         **arguments: as `RunFigure`.
 
     Raises:
@@ -51,14 +52,14 @@ class Samples(RunFigure):
         magnitude: float | None = None,
         flux_radius: float | None = None,
         steps: int = 6,
-        prior: str | None = None,
+        priors: Sequence[str] = (),
         **arguments,
     ):
         super().__init__(**arguments)
         check_positive(n=n, steps=steps)
         self.n, self.galaxies, self.redshift, self.steps = n, galaxies, redshift, steps
         self.others = {"magnitude": magnitude, "flux_radius": flux_radius}
-        self.prior = prior
+        self.prior = the_one_prior(priors)
 
     def draw(self, run: "TrainedRun") -> dict[str, Figure]:
         """Return the figure `samples`."""

@@ -162,7 +162,7 @@ def latents(run: TrainedRun, **how) -> list[Shown]:
             _png(drawn["latent"]),
             "Histograms of pairs of latent dimensions.",
             "Posterior samples of the validation part, in the dimensions of the largest KL, "
-            "against N(0, 1), which galaxies are generated from.",
+            "against N(0, 1), the prior of the VAE's loss.",
         ),
         Shown(
             "KL of each latent dimension",

@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -213,6 +213,18 @@ class Run:
             result: its last metrics, by name.
         """
         write_text(self.directory / "DONE", json.dumps(result, indent=2))
+
+
+def the_one_prior(names: Iterable[str]) -> str | None:
+    """Return the only name of a prior; None where there is none.
+
+    Raises:
+        GalgenError: if there are several.
+    """
+    names = list(names)
+    if len(names) > 1:
+        raise GalgenError(f"prior={names}: galaxies are drawn from one prior. Name one of these.")
+    return next(iter(names), None)
 
 
 def fitted_priors(directory: Path) -> dict[str, dict]:

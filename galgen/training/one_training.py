@@ -33,7 +33,7 @@ def missing_priors(config: DictConfig, run: Run) -> dict[str, DictConfig]:
         run: its run directory.
     """
     done = fitted_priors(run.directory)
-    nodes = {name: node for name, node in (config.prior or {}).items() if node}
+    nodes = {name: node for name, node in config.prior.items() if name != "normal"}
     return {
         name: node
         for name, node in nodes.items()
