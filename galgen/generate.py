@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -76,7 +76,7 @@ def check(config: DictConfig) -> None:
 
 
 def write(catalogue, out: Path, batch_size: int) -> None:
-    """Write a catalogue, or what is left of it, into `<out>.part`, then into its place.
+    """Write a catalogue: its galaxies, or those that are missing, into shards, then all as one.
 
     Args:
         catalogue: `galgen.catalogues.rows.Catalogue`.
@@ -84,25 +84,31 @@ def write(catalogue, out: Path, batch_size: int) -> None:
         batch_size: galaxies made at a time; rounded up to the model's own blocks.
     """
     from galgen.catalogues.formats import FORMATS
-    from galgen.catalogues.partial import Partial
+    from galgen.catalogues.shards import Shards
 
-    block = catalogue.run.model.decode_block
-    together = -(-batch_size // block) * block
-    identity = {**catalogue.identity(), "format": out.suffix}
-    with Partial(out, identity).lock() as part, progress_bar() as bar:
-        writer, first = FORMATS[out.suffix](part.folder, catalogue), part.done
-        if first:
-            print(f"resuming from galaxy {catalogue.start + first}")
-        task, tell = bar.add_task("generating", total=catalogue.n, completed=first), lines(first)
-        while first < catalogue.n:
-            number = catalogue.start + first  # blocks end where the model's own do
-            stop = min(first + together - number % block, catalogue.n)
-            part.remember(writer.write(first, *catalogue.block(first, stop)), writer.sync)
-            bar.update(task, completed=stop)
-            tell(stop, catalogue.n)
-            first = stop
-        writer.close()
-        part.finish(writer.path)
+    shards = Shards(out, catalogue)
+    with shards.lock(), progress_bar() as bar:
+        missing = shards.missing()
+        done = catalogue.n - sum(map(len, missing))
+        if done and missing:
+            print(f"resuming from galaxy {catalogue.start + missing[0].start}")
+        task, tell = bar.add_task("generating", total=catalogue.n, completed=done), lines(done)
+
+        def blocks(rows: range) -> Iterator[tuple]:
+            nonlocal done
+            block = catalogue.run.model.decode_block
+            together, first = -(-batch_size // block) * block, rows.start
+            while first < rows.stop:
+                number = catalogue.start + first  # blocks end where the model's own do
+                stop = min(first + together - number % block, rows.stop)
+                yield catalogue.block(first, stop)
+                done, first = done + stop - first, stop
+                bar.update(task, completed=done)
+                tell(done, catalogue.n)
+
+        for rows in missing:
+            shards.write(rows, blocks(rows))
+        shards.join(FORMATS[out.suffix])
 
 
 def progress_bar() -> Progress:
