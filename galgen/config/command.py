@@ -97,14 +97,14 @@ def ended_in_order() -> Iterator[None]:
     ignored, as nohup has it, stays ignored.
     """
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    heard = {number for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
-    for number in heard:
+    handlers = {number: kept for number, kept in handlers.items() if kept is not signal.SIG_IGN}
+    for number in handlers:
         signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        for number in heard:
-            signal.signal(number, handlers[number])
+        for number, kept in handlers.items():
+            signal.signal(number, kept)
 
 
 def shows_tracebacks() -> bool:
