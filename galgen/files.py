@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -133,6 +134,38 @@ def refuse_to_replace(folder: Path, paths: Iterable[Path]) -> None:
             raise GalgenError(
                 f"out={folder}: {path} exists. Give overwrite=true to replace it, or out=<folder>."
             )
+
+
+def check_space(key: str, path: Path, what: str, needed: float) -> int:
+    """Check that the disk has room for what is to be written.
+
+    Args:
+        key: the key that names the file.
+        path: the file; its folder exists.
+        what: is written, in the plural.
+        needed: bytes.
+
+    Returns:
+        The room that there is, bytes.
+
+    Raises:
+        GalgenError: if there is too little.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise GalgenError(
+            f"{key}={path}: {what} take about {needed / 1e9:.3g} GB, and the disk has "
+            f"{free / 1e9:.3g} GB free. Free some space, or give another {key}."
+        )
+    return free
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

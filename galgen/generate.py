@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -70,6 +71,8 @@ def check(config: DictConfig) -> None:
         raise GalgenError(
             f"out={config.out}: its ending says the format, it can be one of {', '.join(ENDINGS)}"
         )
+    if out.suffix == ".zarr":
+        import_module("zarr")  # of an extra, which is missed now rather than in the end
     if out.exists() and not config.overwrite:
         raise GalgenError(f"{out} is there already; give overwrite=true to replace it")
     if out.is_dir() and not (out / "zarr.json").is_file():
@@ -77,7 +80,7 @@ def check(config: DictConfig) -> None:
 
 
 def write(catalogue, out: Path, batch_size: int) -> None:
-    """Write a catalogue, or what is left of it, into `<out>.part`, then into its place.
+    """Write a catalogue: its galaxies, or those that are missing, into shards, then all as one.
 
     Args:
         catalogue: `galgen.catalogues.rows.Catalogue`.
@@ -85,26 +88,32 @@ def write(catalogue, out: Path, batch_size: int) -> None:
         batch_size: galaxies made at a time; rounded up to the model's own blocks.
     """
     from galgen.catalogues.formats import FORMATS
-    from galgen.catalogues.partial import Partial
+    from galgen.catalogues.shards import Shards
     from galgen.models.blocks import decode_block
 
-    block = decode_block(catalogue.run.model.device)
-    together = -(-batch_size // block) * block
-    identity = {**catalogue.identity(), "format": out.suffix}
-    with Partial(out, identity).lock() as part, progress_bar() as bar:
-        writer, first = FORMATS[out.suffix](part.folder, catalogue), part.done
-        if first:
-            print(f"resuming from galaxy {catalogue.start + first}")
-        task, tell = bar.add_task("generating", total=catalogue.n, completed=first), lines(first)
-        while first < catalogue.n:
-            number = catalogue.start + first  # blocks end where the model's own do
-            stop = min(first + together - number % block, catalogue.n)
-            part.remember(writer.write(first, *catalogue.block(first, stop)), writer.sync)
-            bar.update(task, completed=stop)
-            tell(stop, catalogue.n)
-            first = stop
-        writer.close()
-        part.finish(writer.path)
+    shards = Shards(out, catalogue)
+    with shards.lock(), progress_bar() as bar:
+        missing = shards.missing()
+        done = catalogue.n - sum(map(len, missing))
+        if done and missing:
+            print(f"resuming from galaxy {catalogue.start + missing[0].start}")
+        task, tell = bar.add_task("generating", total=catalogue.n, completed=done), lines(done)
+
+        def blocks(rows: range) -> Iterator[tuple]:
+            nonlocal done
+            block = decode_block(catalogue.run.model.device)
+            together, first = -(-batch_size // block) * block, rows.start
+            while first < rows.stop:
+                number = catalogue.start + first  # blocks end where the model's own do
+                stop = min(first + together - number % block, rows.stop)
+                yield catalogue.block(first, stop)
+                done, first = done + stop - first, stop
+                bar.update(task, completed=done)
+                tell(done, catalogue.n)
+
+        for rows in missing:
+            shards.write(rows, blocks(rows))
+        shards.join(FORMATS[out.suffix])
 
 
 def progress_bar() -> Progress:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import signal
 
 import numpy as np
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -23,7 +22,6 @@ def main(config: DictConfig) -> None:
     check_arguments(config)
     from galgen.data.preparation import prepare
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler: as Ctrl-C
     survey = instantiate(config.data)
     source = instantiate(config.prepare)
     complete = prepare(source, survey.file, config.overwrite)

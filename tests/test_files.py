@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -166,6 +167,29 @@ def test_a_simulated_survey_in_the_cache_is_kept_while_it_is_open(composed):
     with open_elsewhere(survey.file), pytest.raises(Unreadable, match="in use"):
         survey.prepare_data()
     assert survey.file.stat().st_ino == before
+
+
+ENDED = """
+import os, signal, sys
+from matplotlib.figure import Figure
+number = int(sys.argv.pop())
+def savefig(self, part, **options):
+    open(part, "w").write("half a picture")
+    os.kill(os.getpid(), number)
+    raise AssertionError("it goes on")
+Figure.savefig = savefig
+from galgen.describe import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_is_ended_while_it_writes_leaves_no_part(number):
+    write_stamps(Path("s.h5"), [{"image": discs(4)}], {})
+    words = [sys.executable, "-c", ENDED, "data.file=s.h5", str(int(number))]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "galgen: interrupted" in ended.stderr) == (130, True), ended.stderr
+    assert [path.name for path in Path().iterdir()] == ["s.h5"]
 
 
 @pytest.mark.parametrize("target", ["there.txt", "not_yet.txt"])

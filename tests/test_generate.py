@@ -23,7 +23,6 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from filelock import FileLock
 
 import galgen
-from galgen.catalogues import partial
 from galgen.catalogues.formats import fits_unit
 from galgen.catalogues.rows import Catalogue, above_edge
 from galgen.data.edges import edge_level
@@ -64,7 +63,7 @@ def generate(command, trained):
         redshift = ["redshift=0.5:2.5"] if of == trained else []
         code, printed = command("generate", f"run={of}", f"out={out}", *redshift, *overrides)
         assert code == 0, printed
-        assert not Path(f"{out}.part").exists()
+        assert not Path(f"{out}.unfinished").exists()
         return read(Path(out))
 
     return run
@@ -159,7 +158,7 @@ def test_an_hdf5_catalogue_is_a_stamp_file_that_can_be_trained_on(generate, comm
 
 
 def test_a_zarr_catalogue_is_sharded_and_says_where_it_is_from(generate, monkeypatch):
-    monkeypatch.setattr("galgen.catalogues.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
+    monkeypatch.setattr("galgen.catalogues.shards.SHARD_BYTES", 32 * 32 * 4 * 16)
     generate("mock.zarr", "n=40")
     group = zarr.open_group("mock.zarr", mode="r")
     assert group.metadata.zarr_format == 3
@@ -189,8 +188,7 @@ def cut(at: int, error: BaseException):
 def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
     generate, command, trained, monkeypatch, ending, cut_at
 ):
-    monkeypatch.setattr("galgen.catalogues.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
-    monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
+    monkeypatch.setattr("galgen.catalogues.shards.SHARD_BYTES", 32 * 32 * 4 * 16)
     generate(f"whole{ending}", "n=60")
     arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
     with cut(cut_at, KeyboardInterrupt()) as before:
@@ -207,7 +205,7 @@ def test_an_interrupted_catalogue_goes_on_to_the_same_bytes(
 def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
     generate, command, trained, monkeypatch
 ):
-    monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
+    monkeypatch.setattr("galgen.catalogues.shards.SHARD_BYTES", 32 * 32 * 4 * 16)
     arguments = [f"run={trained}", "out=cut.h5", "redshift=0.5:2.5", "n=60", "batch_size=16"]
     with cut(32, OSError(28, "No space left on device")):
         code, printed = command("generate", *arguments)
@@ -219,36 +217,48 @@ def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "deleted", "too far"])
-def test_a_damaged_beginning_is_started_afresh(
-    generate, command, trained, monkeypatch, ending, damage
-):
-    monkeypatch.setattr("galgen.catalogues.formats.SHARD_BYTES", 32 * 32 * 4 * 16)
-    monkeypatch.setattr(partial, "REMEMBERED_EVERY", 0)
+@pytest.mark.parametrize("damage", ["truncated", "empty", "deleted", "garbage", "of other rows"])
+def test_a_damaged_shard_is_made_again(generate, command, trained, monkeypatch, ending, damage):
+    monkeypatch.setattr("galgen.catalogues.shards.SHARD_BYTES", 32 * 32 * 4 * 16)
     generate(f"whole{ending}", "n=60")
     arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "batch_size=16"]
     with cut(48, OSError("pulled the plug")):
         assert command("generate", *arguments)[0] == 1
-    part = Path(f"cut{ending}.part")
-    largest = max((f for f in part.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
-    if damage == "too far":
-        progress = json.loads((part / "progress.json").read_text())
-        (part / "progress.json").write_text(json.dumps({**progress, "done": 61}))
-    elif damage == "truncated":
-        os.truncate(largest, largest.stat().st_size // 2)
+    shard = Path(f"cut{ending}.unfinished/00001.npy")
+    if damage == "truncated":
+        os.truncate(shard, shard.stat().st_size // 2)
+    elif damage == "empty":
+        os.truncate(shard, 0)
     elif damage == "deleted":
-        largest.unlink()
+        shard.unlink()
+    elif damage == "garbage":
+        shard.write_text("no array")
     else:
-        (part / "progress.json").write_text('{"done": "many"')
-    assert command("generate", *arguments)[0] == 0
+        np.save(shard, np.load(shard)[:8])
+    with cut(60, KeyboardInterrupt()) as made:  # which is never reached
+        assert command("generate", *arguments)[0] == 0
+    assert made == [16, 48]
     assert digest(Path(f"cut{ending}")) == digest(Path(f"whole{ending}"))
+
+
+def test_a_note_that_is_garbage_begins_anew(generate, command, trained, monkeypatch):
+    monkeypatch.setattr("galgen.catalogues.shards.SHARD_BYTES", 32 * 32 * 4 * 16)
+    generate("whole.h5", "n=60")
+    arguments = [f"run={trained}", "out=cut.h5", "redshift=0.5:2.5", "n=60", "batch_size=16"]
+    with cut(48, OSError("pulled the plug")):
+        assert command("generate", *arguments)[0] == 1
+    Path("cut.h5.unfinished/identity.json").write_text('{"n": "many"')
+    with cut(60, KeyboardInterrupt()) as made:
+        assert command("generate", *arguments)[0] == 0
+    assert made == [0, 16, 32, 48]
+    assert digest(Path("cut.h5")) == digest(Path("whole.h5"))
 
 
 def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):
     script = (
         "import os, signal, sys\n"
-        "from galgen.catalogues import partial, rows\n"
-        "partial.REMEMBERED_EVERY = 0\n"
+        "from galgen.catalogues import rows, shards\n"
+        "shards.SHARD_BYTES = 32 * 32 * 4 * 16\n"
         "block = rows.Catalogue.block\n"
         "def killed(self, first, stop):\n"
         "    if first == 32 and not os.path.exists('again'):\n"
@@ -368,8 +378,8 @@ def test_a_file_of_that_name_is_replaced_by_a_group(command, trained):
 
 
 def test_two_at_once(command, trained):
-    Path("m.h5.part").mkdir()
-    with FileLock("m.h5.part/.lock"):
+    Path("m.h5.unfinished").mkdir()
+    with FileLock("m.h5.unfinished/.lock"):
         code, printed = command("generate", f"run={trained}", "n=4", "redshift=1", "out=m.h5")
     assert (code, "by another process" in printed) == (1, True)
     assert not Path("m.h5").exists()

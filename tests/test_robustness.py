@@ -134,6 +134,7 @@ def test_killed_twenty_times_a_run_ends_like_an_uninterrupted_one(whole):
         assert code == -signal.SIGKILL, (moment, printed)
     code, printed = run(arguments)
     assert code == 0, printed
+    assert not list(Path("runs").rglob("*.part"))
     assert_same_training(only_run(), uninterrupted)
 
 
@@ -143,7 +144,7 @@ def test_ctrl_c_at_any_moment_says_that_the_run_can_go_on(whole):
     for moment in [draw.randint(1, moments // 6) for _ in range(6)]:
         code, printed = run(arguments, partial(signal_at, moment, signal.SIGINT))
         assert code == 130, (moment, printed)
-        assert "galgen: interrupted. The same command continues" in printed
+        assert "galgen: interrupted. The same command continues from here." in printed
         assert "Traceback" not in printed
     assert run(arguments)[0] == 0
     assert_same_training(only_run(), uninterrupted)
@@ -268,7 +269,7 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
     assert sweep.wait() == 130
     assert [parent_and_state(pid)[1] for pid in jobs] == ["Z", "Z"]
     printed = sweep.stdout.read()
-    assert "galgen: interrupted. The same command continues" in printed
+    assert "galgen: interrupted. The same command continues from here." in printed
     assert "Traceback" not in printed
 
     code, printed = command("train", *words[3:])

@@ -2,9 +2,10 @@
 
 import functools
 import os
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NoReturn
 
 import hydra
@@ -39,7 +40,8 @@ def command(
 
     Returns:
         A decorator. The decorated function takes no arguments and reads the command line. It
-        exits with 1 after an error and 130 after Ctrl-C; HYDRA_FULL_ERROR=1 shows tracebacks.
+        exits with 1 after an error and 130 after Ctrl-C or SIGTERM; HYDRA_FULL_ERROR=1 shows
+        tracebacks.
     """
 
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -70,7 +72,7 @@ def command(
                 if words:
                     sys.argv[1:] = name_words(sys.argv[1:], words)
                 sys.argv[1:] = with_environment(sys.argv[1:])
-                with watched():
+                with ended_in_order(), watched():
                     run(run_task)()
             except BrokenPipeError:  # of `--cfg job | head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,6 +89,24 @@ def command(
         return main
 
     return decorate
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let a scheduler's SIGTERM and a closed terminal end the block as Ctrl-C does.
+
+    A process that they kill at once would leave the files that it was writing. A signal that is
+    ignored, as nohup has it, stays ignored.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = {number: kept for number, kept in handlers.items() if kept is not signal.SIG_IGN}
+    for number in handlers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, kept in handlers.items():
+            signal.signal(number, kept)
 
 
 def shows_tracebacks() -> bool:

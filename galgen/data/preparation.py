@@ -5,9 +5,7 @@ import io
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -26,13 +23,11 @@ from galgen.data.stamp_file import StampFile, read_left_out, shard_identity
 from galgen.data.stamp_writing import join_stamps, write_stamps
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError, Unreadable
-from galgen.files import reading, write_text
+from galgen.files import check_space, reading, write_text
 
 log = logging.getLogger(__name__)
-_worker = SimpleNamespace(source=None, stopped=False, state="idle")
-"""What a process that draws remembers between shards, and what it does: it is `idle`, `drawing` (or
-waiting for a shard that another process draws), or `writing`."""
-
+_source: Source | None = None
+"""Where a process that draws takes its stamps from."""
 BLOCK = 64
 """Stamps that a process holds at a time."""
 
@@ -66,7 +61,13 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
     missing = _missing(source, wanted)  # before anything is replaced, a shard may be in use
     _claim(path, source.attrs()["recipe"], overwrite)
     log.info("%d of %d shards to prepare, into %s", len(missing), len(wanted), path)
-    _check_space(source, path, sum(len(numbers) for _, numbers in missing))
+    stamps = sum(len(numbers) for _, numbers in missing)
+    needed = stamps * source.stamp_bytes()
+    free = check_space("data.file", path, "the stamps", needed)
+    log.info(
+        "%d stamps to draw, about %.3g GB; the disk has %.3g GB free",
+        *(stamps, needed / 1e9, free / 1e9),
+    )
     _draw(source, missing)
     if _missing(source, pieces):
         if source.shard is None:
@@ -126,26 +127,6 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
         write_text(note, recipe)
 
 
-def _check_space(source: Source, path: Path, stamps: int) -> None:
-    """Announce how much will be written.
-
-    Raises:
-        GalgenError: if the disk has no room for it.
-    """
-    needed = stamps * source.stamp_bytes()
-    free = shutil.disk_usage(_folder(path)).free
-    if needed:
-        log.info(
-            "%d stamps to draw, about %.3g GB; the disk has %.3g GB free",
-            *(stamps, needed / 1e9, free / 1e9),
-        )
-    if needed > free:
-        raise GalgenError(
-            f"data.file={path}: the stamps take about {needed / 1e9:.3g} GB, and the disk has "
-            f"{free / 1e9:.3g} GB free. Free some space, or give a data.file on another disk."
-        )
-
-
 def _report(path: Path) -> Path:
     return path.with_name(f"{path.name}.left_out.csv")
 
@@ -184,6 +165,7 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
     # Threads of torch must not be forked; a fresh interpreter costs two seconds.
     context = multiprocessing.get_context("spawn")
     processes = min(source.processes or os.cpu_count(), len(pieces))
+    others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(processes, context, _start_worker, (source,))
     try:
         # The processes are started here and never hear Ctrl-C: it is for this one to stop them.
@@ -197,13 +179,13 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
             "a process that prepares stamps was killed, perhaps for want of memory; the same "
             "command goes on, prepare.processes=1 takes less"
         ) from error
-    except BaseException:
-        for process in multiprocessing.active_children():  # a shard takes long to finish
-            process.terminate()
-        raise
     finally:
-        executor.shutdown(cancel_futures=True)
-        _delete_parts(pieces)
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()  # after a failure: a shard takes long to finish
+        try:
+            executor.shutdown(cancel_futures=True)
+        finally:
+            _delete_parts(pieces)
 
 
 def _delete_parts(pieces: list[tuple[Path, range]]) -> None:
@@ -216,64 +198,45 @@ def _delete_parts(pieces: list[tuple[Path, range]]) -> None:
 
 
 def _start_worker(source: Source) -> None:
-    signal.signal(signal.SIGTERM, _stop_worker)
+    global _source
     threading.Thread(target=_follow_parent, daemon=True).start()
     source.start_worker()
-    _worker.source = source
+    _source = source
 
 
 def _follow_parent() -> None:
     """Stop this process when the one that started it is no more."""
     multiprocessing.parent_process().join()
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
-
-
-def _stop_worker(*_) -> None:
-    """Give up the shard at work; its file is deleted on the way out.
-
-    HDF5 would swallow an exception while it writes, and a second one would cut the way out short.
-    """
-    if _worker.state == "idle":
-        os._exit(1)
-    first, _worker.stopped = not _worker.stopped, True
-    if first and _worker.state == "drawing":
-        sys.exit()
+    os._exit(1)
 
 
 def _draw_shard(path: Path, numbers: range) -> None:
-    """Draw one shard, unless another process has done so in the meantime."""
-    _worker.state = "drawing"
+    """Draw one shard, unless another process has done so in the meantime.
+
+    A process that draws is killed at any moment: what it was writing is deleted by the process
+    that started it or, where that was killed too, by the next preparation.
+    """
     lock = Path(f"{path}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
-            _worker.state = "writing"
-            if not _finished(_worker.source, path, numbers):
-                left_out: dict[str, str] = {}
-                attrs = {**_worker.source.attrs(), "candidates": _span(numbers)}
-                write_stamps(path, _blocks(numbers, left_out), attrs, left_out)
-    finally:
-        _worker.state = "idle"
-        if _worker.stopped:
-            os._exit(1)  # the pool would hand out the next shard
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if not _finished(_source, path, numbers):
+            left_out: dict[str, str] = {}
+            attrs = {**_source.attrs(), "candidates": _span(numbers)}
+            write_stamps(path, _blocks(numbers, left_out), attrs, left_out)
     lock.unlink(missing_ok=True)  # whoever waits for it finds the shard finished
 
 
 def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.ndarray]]:
     """Draw candidates, a few at a time."""
     for start in range(0, len(numbers), BLOCK):
-        _worker.state = "drawing"
-        if _worker.stopped:
-            sys.exit()
-        block, failed = _worker.source.draw(numbers[start : start + BLOCK])
-        _worker.state = "writing"
+        block, failed = _source.draw(numbers[start : start + BLOCK])
         left_out.update({str(number): reason for number, reason in failed.items()})
         if len(block["image"]):
             yield block
 
 
 def _join(source: Source, path: Path, shards: list[Path]) -> None:
-    """Join the shards, list what was left out, and delete shards of another division and locks."""
+    """Join the shards, list what was left out, and delete all else that lies beside them."""
     left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
     report = _report(path)
     report.unlink(missing_ok=True)
@@ -287,9 +250,9 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
     if not filled:
         raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}")
     join_stamps(path, filled, source.attrs(), source.tables())
-    folder = _folder(path)
-    for stray in {*folder.glob("*.h5"), *folder.glob("*.lock")} - set(shards):
-        stray.unlink(missing_ok=True)
+    for ending in (".h5", ".h5.part", ".h5.lock"):
+        for stray in set(_folder(path).glob(f"*{ending}")) - set(shards):
+            stray.unlink(missing_ok=True)
 
 
 def _finished(source: Source, path: Path, numbers: range) -> bool:

@@ -5,17 +5,20 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from galgen.data import stamp_writing
 from galgen.data.preparation import prepare
 from galgen.data.stamp_file import StampFile
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError
 
+append = stamp_writing._append
 SCRIPT = """
     import os, sys
     from pathlib import Path
@@ -31,11 +34,12 @@ class Numbers(Source):
     """Twelve candidates: stamps that hold their own number; number 5 has none."""
 
     def __init__(
-        self, recipe="numbers", fail_at=None, wait_at=None, bad=(5,), killed=False, **arguments
-    ):
+        self, recipe="numbers", fail_at=None, wait_at=None, bad=(5,), killed=False, signals=(),
+        **arguments,
+    ):  # fmt: skip
         super().__init__(**{"shards": 4, **arguments})
         self.recipe, self.fail_at, self.wait_at = recipe, fail_at, wait_at
-        self.bad, self.killed = bad, killed
+        self.bad, self.killed, self.signals = bad, killed, signals
 
     def __len__(self):
         return 12
@@ -43,6 +47,8 @@ class Numbers(Source):
     def start_worker(self):
         if self.killed:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.signals:
+            stamp_writing._append = partial(signal_while_writing, self.signals)
 
     def attrs(self):
         return {"survey": "numbers", "recipe": self.recipe}
@@ -60,6 +66,17 @@ class Numbers(Source):
         image = np.ones((len(good), 4, 4), "f4") * good[:, None, None]
         left_out = {f"galaxy {number}": "no pixels" for number in numbers if number in self.bad}
         return {"image": image, "galaxy_id": good.astype("i8")}, left_out
+
+
+def signal_while_writing(signals: dict[str, int], file, name: str, block: np.ndarray) -> None:
+    """Write stamps into a shard and, if they hold number 7, send signals to worker and parent."""
+    append(file, name, block)
+    file.flush()
+    if name == "image" and 7 in block:
+        for process, number in signals.items():
+            os.kill({"worker": os.getpid(), "parent": os.getppid()}[process], number)
+        if "parent" in signals:
+            signal.pause()  # until the parent ends this process
 
 
 def drawn() -> list[int]:
@@ -131,6 +148,65 @@ def test_an_interrupted_preparation_goes_on(stop):
     Path("drawn.txt").unlink()
     assert prepare(Numbers(processes=1), Path("s.h5"))
     assert drawn() == list(range(6, 12))
+    check_complete()
+
+
+def remains() -> set[str]:
+    """List the files that a preparation which ended early has left."""
+    return {path.name for path in Path().rglob("*") if path.is_file()} - {"drawn.txt"}
+
+
+KEPT = {"lock", "recipe.txt", "00000.h5", "00001.h5"}
+"""What is left of a preparation that ends in its third shard; whole files, each of them."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_worker_that_is_ended_while_it_writes_leaves_no_part(number):
+    ended = pytest.raises(GalgenError, match=r"was killed.*goes on")
+    if number == signal.SIGINT:  # which is for the parent to hear
+        assert prepare(Numbers(processes=1, signals={"worker": number}), Path("s.h5"))
+    else:
+        with ended:
+            prepare(Numbers(processes=1, signals={"worker": number}), Path("s.h5"))
+        assert {name for name in remains() if not name.endswith(".h5.lock")} == KEPT
+        Path("drawn.txt").unlink()
+        assert prepare(Numbers(processes=1), Path("s.h5"))
+        assert drawn() == list(range(6, 12))
+    check_complete()
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        {"parent": int(signal.SIGTERM)},
+        {"parent": int(signal.SIGINT)},
+        {"worker": int(signal.SIGTERM), "parent": int(signal.SIGTERM)},
+        {"parent": int(signal.SIGTERM), "worker": int(signal.SIGTERM)},
+    ],
+)
+def test_a_parent_that_is_ended_while_a_worker_writes_leaves_no_part(signals):
+    text = textwrap.dedent(SCRIPT.replace("{arguments}", f"dict(signals={signals})"))
+    text = text.replace("    print(", "    with ended_in_order():\n        print(")
+    Path("script.py").write_text("from galgen.config.command import ended_in_order\n" + text)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "script.py"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode != 0
+    if "worker" not in signals:
+        assert "KeyboardInterrupt" in ended.stderr
+    left = {name for name in remains() if not name.endswith(".h5.lock")}
+    assert left == KEPT | {"script.py"}
+    Path("drawn.txt").unlink()
+    assert prepare(Numbers(processes=1), Path("s.h5"))
+    assert drawn() == list(range(6, 12))
+    check_complete()
+
+
+def test_what_a_killed_preparation_of_another_division_was_writing_goes():
+    Path("s.h5.shards").mkdir()
+    Path("s.h5.shards/00031.h5.part").write_text("half a shard")
+    assert prepare(Numbers(processes=1), Path("s.h5"))
     check_complete()
 
 
