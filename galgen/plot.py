@@ -75,7 +75,8 @@ def suffix_of(config: DictConfig, name: str) -> str:
         config: the command's.
         name: of the figure in its group.
     """
-    defaults = compose("plot", [f"figure={name}"])
+    places = [w for w in HydraConfig.get().overrides.hydra if w.startswith("hydra.searchpath=")]
+    defaults = compose("plot", [*places, f"figure={name}"])
     arguments = OmegaConf.to_container(config.figure, resolve=False)
     found = [
         re.fullmatch(r"\$\{(?:oc\.dict\.keys:)?(\w+)\}", str(text)) for text in arguments.values()

@@ -44,7 +44,7 @@ def save(directory: Path, name: str, module: nn.Module, node: dict, about: dict)
     state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
     path = path_of(directory, name)
     path.parent.mkdir(exist_ok=True)
-    write_checkpoint({"state_dict": state, "node": node, **about}, path)
+    write_checkpoint({"name": name, "state_dict": state, "node": node, **about}, path)
     return path
 
 
@@ -79,6 +79,10 @@ def read(directory: Path, name: str) -> tuple[nn.Module, dict]:
         raise GalgenError(f"{path}: {error}") from error
     except Exception as error:  # whatever a module makes of arguments that somebody changed
         raise GalgenError(f"{path} is damaged: {error!r}") from error
+    if about.get("name") != name:
+        raise GalgenError(
+            f"{path}: this is prior={about.get('name')}. Give the file its name back."
+        )
     load_weights(module, state, path)
     if not all(values.isfinite().all() for values in module.state_dict().values()):
         raise GalgenError(f"{path}: its weights are not finite. Fit it again with galgen.fit_prior")

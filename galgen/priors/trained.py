@@ -61,7 +61,9 @@ class TrainedPrior(Prior, LightningModule):
             self.register_buffer(f"{name}_scale", torch.ones(size))
 
     def fit(self, train: Posteriors, val: Posteriors, seed: int, trainer: Callable) -> None:
-        """Train; keep the weights with the best held-out likelihood. Arguments as `Prior.fit`.
+        """Train, and keep the weights with the best held-out likelihood.
+
+        Arguments as `Prior.fit`.
 
         Raises:
             ValueError: if the held-out likelihood was never finite.

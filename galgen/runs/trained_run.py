@@ -70,12 +70,12 @@ class TrainedRun:
     ):
         self.directory = locate_run(directory)
         self.config = runs.read_config(self.directory)
+        check_targets(self.config.data, OF_SURVEYS)
         self.name = self.config.run_name or self.directory.name
         self.facts = runs.read_facts(self.directory)
         runs.keep_scale(self.config, self.facts)
         self.data_file, self.warned = data_file, set()
         path = runs.checkpoint_path(self.directory, checkpoint)
-        check_targets(self.config.data, OF_SURVEYS)
         model, self.weights_sha256, epochs = load_model(self.config.model, path)
         if not runs.is_finished(self.directory):
             log.warning(

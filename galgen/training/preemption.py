@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Preempted(GalgenError):
-    """The process was told to leave. The same command continues."""
+    """The process was told to leave, and the same command continues."""
 
     exit_code = os.EX_TEMPFAIL
     """75, by which a scheduler tells a job that is to be started again."""
