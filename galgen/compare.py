@@ -9,7 +9,7 @@ from galgen.errors import GalgenError
 from galgen.files import DISK_FULL, write_text
 from galgen.reports import side_by_side
 from galgen.reports.comparison import compare, panels, read_runs
-from galgen.runs.directory import find_runs
+from galgen.runs.reading import find_runs
 
 
 @command("compare", resumes=False, words="run")

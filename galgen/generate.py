@@ -14,7 +14,7 @@ from galgen.config.rules import check_whole_numbers
 from galgen.data.edges import EDGES
 from galgen.errors import GalgenError
 from galgen.runs.conditions import asked_for
-from galgen.runs.directory import the_one_prior
+from galgen.runs.prior_records import the_one_prior
 
 REPORTED_EVERY = 10.0
 """Seconds between lines about the progress, where nobody watches a bar."""

@@ -15,7 +15,7 @@ from galgen.config.command import command
 from galgen.config.targets import check_arguments, check_targets, instantiate
 from galgen.errors import GalgenError, Unreadable
 from galgen.files import expand, reading
-from galgen.runs import directory as runs
+from galgen.runs.directory import Run
 
 HARMLESS = {
     ("collections", "OrderedDict"),
@@ -43,7 +43,7 @@ def main(config: DictConfig) -> None:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not config.run_name:
         config.run_name = f"imported-{config.model.name}-z{config.model.latent_dim}-{digest[:8]}"
-    run = runs.Run(config)
+    run = Run(config)
     check_arguments(config)
     if not config.overwrite:
         check_place(run, digest)
@@ -108,7 +108,7 @@ def adopt_sizes(config: DictConfig, state: dict, file: Path) -> None:
         raise GalgenError(f"{file}: the weights are of no model that galgen knows") from error
 
 
-def check_place(run: runs.Run, digest: str) -> None:
+def check_place(run: Run, digest: str) -> None:
     """Check that the run directory is new, or holds these weights already.
 
     Raises:
@@ -124,7 +124,7 @@ def check_place(run: runs.Run, digest: str) -> None:
     run.check_config()
 
 
-def write_run(config: DictConfig, run: runs.Run, state: dict, source: dict) -> None:
+def write_run(config: DictConfig, run: Run, state: dict, source: dict) -> None:
     """Check that the weights fit the model, and write the run directory."""
     from galgen.models.checkpoints import load_weights, write_checkpoint
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig
 from galgen.config.command import command
 from galgen.errors import GalgenError
 from galgen.files import written_whole
-from galgen.runs.directory import find_runs
+from galgen.runs.reading import find_runs
 
 
 @command("report", words="run", resumes=False)

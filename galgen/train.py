@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from galgen.config.command import command
 from galgen.config.rules import check_rules
 from galgen.data.image_size import fill_in_image_size
-from galgen.runs import directory as runs
+from galgen.runs.directory import Run
 from galgen.sweeps.jobs import do_job
 from galgen.sweeps.table import watched
 from galgen.training.one_training import fit_missing_priors, report, train_checked
@@ -23,7 +23,7 @@ def main(config: DictConfig) -> float | None:
         return do_job(config)
     fill_in_image_size(config)
     check_rules(config)
-    run = runs.Run(config)
+    run = Run(config)
     if not config.overwrite:
         run.check_config()
     if run.result is None or config.overwrite:

@@ -14,7 +14,7 @@ from galgen.config.command_line import name_words
 from galgen.errors import GalgenError
 from galgen.figures.rate_distortion import draw_rate_distortion
 from galgen.reports.comparison import compare, panels, read_runs
-from galgen.runs.directory import stored_form
+from galgen.runs.run_config import stored_form
 
 FACTS = {
     "survey": "cosmos",

@@ -29,8 +29,10 @@ from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
 from galgen.files import cache_folder, expand, reading, reason, write_text
 from galgen.models.checkpoints import read_checkpoint
 from galgen.prepare import quoted
-from galgen.runs.directory import Run, read_config, read_facts
+from galgen.runs.directory import Run
 from galgen.runs.metrics import read_metrics
+from galgen.runs.reading import read_facts
+from galgen.runs.run_config import read_config
 from tests.conftest import discs
 from tests.data.test_preparation import Numbers, drawn
 

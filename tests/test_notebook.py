@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from experiments.notebook.execute import TOUR, execute
-from galgen.runs import directory as runs
+from galgen.runs.reading import read_facts
 from tests.conftest import SIZE, only_run
 
 
@@ -41,7 +41,7 @@ def test_it_shows_a_run(tour, small, command, tmp_path, monkeypatch):
     assert texts(posterior) == ["Normal(loc: torch.Size([8, 3]), scale: torch.Size([8, 3]))"]
     assert texts(shape) == [f"(8, {SIZE}, {SIZE})"]
     reconstruction, zero = map(float, re.findall(r"[\d.]+", texts(errors)[0]))
-    baseline = runs.read_facts(directory)["squared_error_of_zero"]["val"]  # of all 8 galaxies
+    baseline = read_facts(directory)["squared_error_of_zero"]["val"]  # of all 8 galaxies
     assert zero == pytest.approx(baseline, abs=0.006)
     assert 0 < reconstruction < float("inf")
 

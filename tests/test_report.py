@@ -18,9 +18,9 @@ from galgen.import_weights import write_run
 from galgen.report import out_file
 from galgen.reports import facts
 from galgen.reports.page import run_page
-from galgen.runs import directory as runs
 from galgen.runs import metrics as records
-from galgen.runs.directory import find_runs
+from galgen.runs.directory import Run
+from galgen.runs.reading import find_runs, read_facts
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = [
@@ -99,7 +99,7 @@ def copy(tmp_path):
 
 
 def test_the_numbers_of_the_run(source, trained):
-    rows, kept = records.read_metrics(trained), runs.read_facts(trained)
+    rows, kept = records.read_metrics(trained), read_facts(trained)
     best = min(rows, key=lambda row: row["val/loss"])
     page = Page(source)
     lead = "fancy_cvae, a redshift-conditional VAE of 3 latent dimensions, trained for 2 epochs on"
@@ -225,7 +225,7 @@ def test_imported_weights(composed, survey):
     config = composed("model=cvae2", "data.image_size=32", "model.width=4", "run_name=imported")
     state = instantiate(config.model).state_dict()
     settings = {"beta": [0.1, 0.2], "z_dim": 32}
-    run = runs.Run(config)
+    run = Run(config)
     write_run(config, run, state, {"file": "old.pt", "sha256": "abc", "settings": settings})
     page = Page(written(run.directory, data_file=survey))
     assert (

@@ -27,8 +27,8 @@ import galgen
 from galgen.config.paths import CONF
 from galgen.errors import GalgenError
 from galgen.models.checkpoints import read_checkpoint
-from galgen.runs.directory import find_runs
 from galgen.runs.metrics import read_metrics
+from galgen.runs.reading import find_runs
 from tests.conftest import only_run, small_training, write_discs
 from tests.test_config import COMMANDS
 from tests.test_sweeps import records_of

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from galgen.config.targets import instantiate
 from galgen.errors import GalgenError
-from galgen.runs.directory import Run, read_config, stored_form
+from galgen.runs.directory import Run
+from galgen.runs.run_config import read_config, stored_form
 
 
 def test_a_name_follows_from_the_content_alone(composed):

@@ -11,7 +11,8 @@ from hydra._internal.utils import get_args_parser
 from joblib.externals.loky import get_reusable_executor
 
 from galgen.config.paths import CONF
-from galgen.runs.directory import find_runs, read_config
+from galgen.runs.reading import find_runs
+from galgen.runs.run_config import read_config
 from tests.conftest import only_run
 
 MINE = """

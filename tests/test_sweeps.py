@@ -11,8 +11,8 @@ import pytest
 from filelock import FileLock
 from joblib.externals.loky import get_reusable_executor
 
-from galgen.runs.directory import find_runs
 from galgen.runs.metrics import read_metrics
+from galgen.runs.reading import find_runs
 from galgen.sweeps import gpus as devices
 from galgen.sweeps.gpus import hold_gpus, jobs_at_once
 from galgen.sweeps.job_records import JobRecord

@@ -19,8 +19,8 @@ import galgen
 from galgen.config.targets import instantiate
 from galgen.models.losses import Loss
 from galgen.models.vae import VAE
-from galgen.runs.directory import read_config
 from galgen.runs.metrics import read_metrics
+from galgen.runs.run_config import read_config
 from tests.conftest import SHARED, discs, only_run
 
 SEED_LAYOUT = SHARED / "data" / "seed_layout"

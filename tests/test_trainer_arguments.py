@@ -13,8 +13,8 @@ from galgen.config.rules import check_rules
 from galgen.config.trainer_rules import RULES, seconds
 from galgen.errors import GalgenError
 from galgen.models.vae import VAE
-from galgen.runs.directory import is_finished
 from galgen.runs.metrics import read_metrics
+from galgen.runs.reading import is_finished
 from galgen.training import callbacks
 from tests.conftest import only_run
 from tests.test_train import assert_same_training

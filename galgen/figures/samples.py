@@ -17,7 +17,7 @@ from galgen.figures.display import (
 )
 from galgen.figures.run_figure import RunFigure, check_positive
 from galgen.runs.conditions import SURVEY, Conditions
-from galgen.runs.directory import the_one_prior
+from galgen.runs.prior_records import the_one_prior
 
 if TYPE_CHECKING:
     from galgen.runs.trained_run import TrainedRun

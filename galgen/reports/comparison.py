@@ -11,8 +11,9 @@ from galgen.errors import GalgenError
 from galgen.evaluation.scores import METRICS, ideal_of
 from galgen.reports import facts
 from galgen.reports.facts import text
-from galgen.runs import directory as runs
 from galgen.runs import metrics as records
+from galgen.runs.reading import is_finished, read_facts, read_verdict
+from galgen.runs.run_config import read_unchecked_config
 from galgen.runs.verdict import cautions
 
 CONTROLS = ("posterior", "real_half", "shuffled", "sersic", "training")
@@ -59,12 +60,12 @@ class ComparedRun:
 
     def __init__(self, directory: Path):
         self.directory = directory
-        self.config = runs.read_unchecked_config(directory)
-        self.facts = runs.read_facts(directory)
+        self.config = read_unchecked_config(directory)
+        self.facts = read_facts(directory)
         rows = records.read_metrics(directory)
         self.name = str(self.config.run_name or directory.name)
-        self.verdict = runs.read_verdict(directory)
-        self.finished, self.imported = runs.is_finished(directory), "stamps" not in self.facts
+        self.verdict = read_verdict(directory)
+        self.finished, self.imported = is_finished(directory), "stamps" not in self.facts
         self.epochs = facts.epochs(self.config, rows, self.finished)
         self.last_epoch = int(rows[-1]["epoch"]) if rows else None
         self.best = facts.best_epoch(rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig, OmegaConf
 
-from galgen.runs.directory import NOT_CONTENT, flatten
+from galgen.runs.run_config import NOT_CONTENT, flatten
 
 QUANTITIES = {
     "loss": "loss",

@@ -12,8 +12,9 @@ from galgen.config.targets import locate
 from galgen.errors import GalgenError
 from galgen.reports import facts, gallery
 from galgen.reports.facts import Table, text
-from galgen.runs import directory as runs
 from galgen.runs import metrics as records
+from galgen.runs.reading import checkpoint_path, is_finished, read_facts
+from galgen.runs.run_config import read_config
 from galgen.runs.trained_run import TrainedRun
 from galgen.runs.verdict import sentences, summary
 
@@ -47,10 +48,10 @@ class Section:
 
     def __init__(self, directory: Path, device: str | None, data_file: str | None, **how):
         self.directory = directory
-        self.config, self.facts = runs.read_config(directory), runs.read_facts(directory)
+        self.config, self.facts = read_config(directory), read_facts(directory)
         self.name = str(self.config.run_name or directory.name)
         self.rows = records.read_metrics(directory)
-        self.finished, self.imported = runs.is_finished(directory), "stamps" not in self.facts
+        self.finished, self.imported = is_finished(directory), "stamps" not in self.facts
         self.conditional = locate("model", self.config.model._target_).conditional
         self.galaxies = "simulated galaxies" if facts.is_simulated(self.facts) else "galaxies"
         self.notes: list[str] = []
@@ -116,7 +117,7 @@ class Section:
 
     def _load(self, device: str | None, data_file: str | None) -> TrainedRun | None:
         """Load the run where it has weights, and note which."""
-        weights = runs.checkpoint_path(self.directory)
+        weights = checkpoint_path(self.directory)
         if not weights.is_file():
             self.notes.append(
                 f"This run has no {weights.stem} checkpoint, and so no pictures of galaxies."

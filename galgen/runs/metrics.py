@@ -54,7 +54,7 @@ def read_curves(sources: list[str]) -> dict[str, list[dict[str, float]]]:
         GalgenError: if a source is neither, or has no epoch yet.
     """
     # OmegaConf, which the logger of metrics.csv does not need.
-    from galgen.runs.directory import read_unchecked_config
+    from galgen.runs.run_config import read_unchecked_config
 
     curves = {}
     for source in sources:

@@ -19,10 +19,11 @@ from galgen.data.data_module import SurveyDataModule
 from galgen.errors import GalgenError
 from galgen.models.blocks import LATENT_BLOCK, in_blocks
 from galgen.priors.random_numbers import standard_normal
-from galgen.runs import directory as runs
 from galgen.runs.asked_conditions import warn_beyond
 from galgen.runs.conditions import STREAMS
 from galgen.runs.model_weights import decode, load_model
+from galgen.runs.reading import checkpoint_path, is_finished, read_facts, read_verdict
+from galgen.runs.run_config import keep_scale, read_config
 from galgen.runs.run_priors import RunPriors
 from galgen.runs.run_survey import OF_SURVEYS, open_survey
 from galgen.runs.verdict import cautions
@@ -69,15 +70,15 @@ class TrainedRun:
         checkpoint: str | None = None,
     ):
         self.directory = locate_run(directory)
-        self.config = runs.read_config(self.directory)
+        self.config = read_config(self.directory)
         check_targets(self.config.data, OF_SURVEYS)
         self.name = self.config.run_name or self.directory.name
-        self.facts = runs.read_facts(self.directory)
-        runs.keep_scale(self.config, self.facts)
+        self.facts = read_facts(self.directory)
+        keep_scale(self.config, self.facts)
         self.data_file, self.warned = data_file, set()
-        path = runs.checkpoint_path(self.directory, checkpoint)
+        path = checkpoint_path(self.directory, checkpoint)
         model, self.weights_sha256, epochs = load_model(self.config.model, path)
-        if not runs.is_finished(self.directory):
+        if not is_finished(self.directory):
             log.warning(
                 "%s is not finished: these are its weights of epoch %d", self.directory, epochs
             )
@@ -90,7 +91,7 @@ class TrainedRun:
         self.transform = instantiate(self.config.transform, OF_TRANSFORMS)
         trained = self.facts.get("redshift") or {"min": 0.0, "max": math.inf}
         self.trained_redshifts = (trained["min"], trained["max"])
-        self.verdict = runs.read_verdict(self.directory)
+        self.verdict = read_verdict(self.directory)
         for caution in cautions(self.verdict):
             log.warning("%s: %s", self.name, caution)
 

@@ -9,7 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.rules import LOSSES
 from galgen.errors import GalgenError
-from galgen.runs.directory import Run, fitted_priors, stored_form
+from galgen.runs.directory import Run
+from galgen.runs.prior_records import fitted_priors
+from galgen.runs.run_config import stored_form
 from galgen.sweeps.job_records import python
 
 LOSS = "val/loss"

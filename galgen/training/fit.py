@@ -21,9 +21,9 @@ from galgen.config.trainer_rules import check_shares, seconds
 from galgen.errors import DamagedCheckpoint, GalgenError
 from galgen.files import written_whole
 from galgen.models.checkpoints import load_weights, read_checkpoint
-from galgen.runs import directory as runs
 from galgen.runs import metrics as records
-from galgen.runs.directory import forget_prior
+from galgen.runs.directory import Run
+from galgen.runs.prior_records import forget_prior
 from galgen.runs.verdict import judge
 from galgen.training.callbacks import SaveOnSignal
 from galgen.training.checkpoint_io import AtomicCheckpointIO
@@ -41,7 +41,7 @@ AVAILABLE = {
 """Whether there is an accelerator, by what the Trainer calls it."""
 
 
-def train(config: DictConfig, run: runs.Run) -> None:
+def train(config: DictConfig, run: Run) -> None:
     """Build everything, fit, and mark the run as done.
 
     Args:
@@ -94,7 +94,7 @@ def make_optimizers(model) -> None:
     model.configure_optimizers = lambda: made
 
 
-def begin(config: DictConfig, run: runs.Run, datamodule) -> None:
+def begin(config: DictConfig, run: Run, datamodule) -> None:
     """Make the run directory ready, or see that it can be gone on with.
 
     Raises:
@@ -162,7 +162,7 @@ def make_profiler(config: DictConfig):
     return SimpleProfiler(**place) if config.trainer.profiler else None
 
 
-def fit(trainer, model, datamodule, run: runs.Run) -> None:
+def fit(trainer, model, datamodule, run: Run) -> None:
     """Train from the last checkpoint, where there is one.
 
     Raises:
@@ -202,7 +202,7 @@ def stopped_early(trainer, resume: Path) -> bool:
     return ended and checkpoint["epoch"] + 1 >= (trainer.min_epochs or 0)
 
 
-def resumable(model, run: runs.Run) -> Path | None:
+def resumable(model, run: Run) -> Path | None:
     """Return the checkpoint to go on from, if any: the last or, where that is damaged, the best.
 
     Raises:
@@ -229,7 +229,7 @@ def resumable(model, run: runs.Run) -> Path | None:
     return path
 
 
-def make_loggers(config: DictConfig, run: runs.Run) -> list:
+def make_loggers(config: DictConfig, run: Run) -> list:
     """Make metrics.csv's logger, and the one that `logger` chooses."""
     loggers = [MetricsCSV(run.directory)]
     if config.logger:
@@ -238,7 +238,7 @@ def make_loggers(config: DictConfig, run: runs.Run) -> list:
     return loggers
 
 
-def finish(run: runs.Run, model, datamodule) -> None:
+def finish(run: Run, model, datamodule) -> None:
     """Judge the best epoch's model, and mark the run as done.
 
     Raises:

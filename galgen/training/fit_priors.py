@@ -19,8 +19,8 @@ from galgen.priors import fitted
 from galgen.priors.base import Posteriors
 from galgen.priors.conditions import SurveyConditions
 from galgen.priors.normal import StandardNormal
-from galgen.runs.directory import forget_prior, remember_prior
 from galgen.runs.encoded_survey import Latents, encode_part
+from galgen.runs.prior_records import forget_prior, remember_prior
 from galgen.runs.trained_run import TrainedRun
 from galgen.training.clusters import cluster
 from galgen.training.progress import FittingProgress

@@ -3,7 +3,8 @@
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.targets import check_arguments, check_targets
-from galgen.runs.directory import Run, fitted_priors
+from galgen.runs.directory import Run
+from galgen.runs.prior_records import fitted_priors
 from galgen.training.preemption import preemptible
 
 

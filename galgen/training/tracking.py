@@ -12,8 +12,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from galgen.config.targets import SPECIAL
 from galgen.files import write_text
-from galgen.runs import directory as runs
 from galgen.runs.metrics import read_metrics
+from galgen.runs.run_config import NOT_CONTENT, flatten
 
 INIT_TIMEOUT = 30
 """Seconds that W&B has to answer when a run begins; it takes ten more to give up."""
@@ -212,14 +212,12 @@ def flat_config(config: DictConfig) -> dict:
         config: composed train config.
     """
     told = {
-        key: node
-        for key, node in OmegaConf.to_container(config).items()
-        if key not in runs.NOT_CONTENT
+        key: node for key, node in OmegaConf.to_container(config).items() if key not in NOT_CONTENT
     }
     flat = {}
-    for key, value in runs.flatten(told).items():
+    for key, value in flatten(told).items():
         text = isinstance(value, str)
-        if key not in runs.NOT_CONTENT and not (text and value.startswith("${")):
+        if key not in NOT_CONTENT and not (text and value.startswith("${")):
             name = key.replace(".", "/")
             flat[name] = Path(value).name if text and Path(value).is_absolute() else value
     return flat

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 import galgen
 from galgen.config.targets import instantiate
 from galgen.data.stamp_writing import write_stamps
-from galgen.runs.directory import Run, content_name
+from galgen.runs.directory import Run
+from galgen.runs.run_config import content_name
 from tests.conftest import discs, only_run
 
 MINE = """
