@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench wheel-check clean
+.PHONY: help setup demo test lint docs docs-check bench wheel-check clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,10 +24,14 @@ lint: setup  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-docs: setup  ## build API pages from the docstrings into build/docs
-	$(BIN)/python tests/build_docs.py build/docs
+docs: setup  ## build the documentation into build/docs; a warning is an error
+	PYTHONPATH=. $(BIN)/sphinx-build -q -W --keep-going -c docs . build/docs
+	$(BIN)/python tests/check_pages.py build/docs
 
-bench: setup  ## measure training, reading and generating (two minutes), for the README
+docs-check: setup  ## run every code block of README.md and docs/, with small sizes
+	$(BIN)/python -m tests.check_docs
+
+bench: setup  ## measure training, reading and generating (two minutes), for docs/performance.md
 	$(BIN)/python -m experiments.throughput
 
 wheel-check: setup  ## build the wheel, install it elsewhere, compose every config, train

@@ -12,7 +12,7 @@ from galgen.errors import GalgenError
 from galgen.files import refuse_to_replace, written_whole
 
 TOLERANCE = 1e-5
-"""Largest |difference| / max(1, |value|) between a file and the model."""
+"""Largest `|difference| / max(1, |value|)` between a file and the model."""
 TRACED, CHECKED = 3, (1, 5)
 """Galaxies in the batch that a network is traced with, and in those that its file is checked on."""
 

@@ -1,6 +1,6 @@
 """Throughput of training, reading and generating, against the original project's way, in one run.
 
-python -m experiments.throughput          two models, for the README's table: two minutes on a CPU
+python -m experiments.throughput          two models, for docs/performance.md: two minutes on a CPU
 python -m experiments.throughput --all    all models at full size
 """
 
@@ -36,7 +36,7 @@ from galgen.priors.random_numbers import standard_normal
 from galgen.runs.model_weights import decode
 
 FOLDER = Path(__file__).parent
-README = FOLDER.parents[1] / "README.md"
+PAGE = FOLDER.parents[1] / "docs" / "performance.md"
 MARKS = ("<!-- throughput: make bench -->\n", "<!-- /throughput -->\n")
 STAMPS = 81_499
 """Of COSMOS F814W < 25.2: an epoch's time is given for as many."""
@@ -78,7 +78,7 @@ def main() -> None:
     write(results, FOLDER / f"{'all' if asked.all else 'short'}-{DEVICE.type}")
     print(f"\n{markdown(results)}")
     if not asked.all and not GPU:
-        write_readme(markdown(results))
+        write_page(markdown(results))
 
 
 def training(name: str, survey: Path, steps: int, matrix_gflops: dict) -> list[dict]:
@@ -194,7 +194,7 @@ def wait() -> None:
 
 
 def markdown(results: dict) -> str:
-    """Write the tables, as the README has them."""
+    """Write the tables, as the page has them."""
     lines = [
         "| training | batch | images/s | ratio | of the matrix rate | outside kernels "
         "| 81 499 stamps | peak memory | first step after |",
@@ -281,14 +281,14 @@ def figure(results: dict):
     return drawn
 
 
-def write_readme(tables: str) -> None:
-    """Put the tables between their marks in the README."""
-    text = README.read_text()
+def write_page(tables: str) -> None:
+    """Put the tables between their marks in the page."""
+    text = PAGE.read_text()
     before, _, rest = text.partition(MARKS[0])
     _, mark, after = rest.partition(MARKS[1])
     if not mark:
-        sys.exit(f"{README} has no {MARKS[0].strip()} ... {MARKS[1].strip()}")
-    README.write_text(before + MARKS[0] + tables + MARKS[1] + after)
+        sys.exit(f"{PAGE} has no {MARKS[0].strip()} ... {MARKS[1].strip()}")
+    PAGE.write_text(before + MARKS[0] + tables + MARKS[1] + after)
 
 
 if __name__ == "__main__":

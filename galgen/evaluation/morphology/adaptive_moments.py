@@ -15,7 +15,7 @@ def adaptive_moments(image: np.ndarray) -> dict[str, float]:
         image: (H, W), without background.
 
     Returns:
-        `sigma`, px, `ellipticity` |g| and `rho4`, 2 for a Gaussian; nothing without convergence.
+        `sigma`, px, `ellipticity` `|g|` and `rho4`, 2 for a Gaussian; nothing without convergence.
     """
     stamp = galsim.Image(np.ascontiguousarray(image))
     found = galsim.hsm.FindAdaptiveMom(stamp, strict=False)

@@ -87,10 +87,10 @@ def measure(
         - `centroid_x`, `centroid_y`: of the segment, px from the middle of the first pixel;
         - `petrosian_radius` and `half_light_radius`, arcsec, and `concentration`, in circles;
         - `asymmetry` and `smoothness`, within 1.5 Petrosian radii;
-        - `gini`, `m20`, `moment_size` (arcsec), `moment_ellipticity` (|g|) and `snr` (mean
+        - `gini`, `m20`, `moment_size` (arcsec), `moment_ellipticity` (`|g|`) and `snr` (mean
           signal-to-noise of a pixel, where the noise variance is given), over the Petrosian
           segmentation;
-        - `sigma` (arcsec), `ellipticity` (|g|) and `rho4`, by adaptive moments.
+        - `sigma` (arcsec), `ellipticity` (`|g|`) and `rho4`, by adaptive moments.
 
     Raises:
         ValueError: if the images are not a stack, or `pixel_scale` is not positive.

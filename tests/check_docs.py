@@ -1,0 +1,119 @@
+"""Run the code blocks of README.md and docs/ in empty folders, with small sizes: `make docs-check`.
+
+Each block runs in a process of its own. The README has a folder, and so have the pages of docs/
+together, in the order of reading. `python -m tests.check_docs getting_started using` checks these
+pages alone.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from astropy.io import fits
+
+from tests.data.test_mosaic import HEADER, IMAGE, TRUTH
+from tests.documents import README, ROOT, Block, blocks, documents
+
+OWN_TEST = "extending"
+"""A page whose blocks tests/test_extending.py runs."""
+LIMIT = 600
+"""Seconds for a block."""
+SURVEY = "data.image_size=32"
+SMALL = {
+    "prepare": SURVEY,
+    "describe": SURVEY,
+    "train": f"{SURVEY} model.width=4 model.latent_dim=4 trainer.max_epochs=2 trainer.accelerator=cpu",
+    "evaluate": "n=100 seeds=1",
+    "generate": "n=20",
+}
+"""Overrides that are appended to a command."""
+GALAXIES = "data.galaxies=1200"
+"""Appended where the survey is the simulated one."""
+
+
+def small(code: str) -> str:
+    """Append the small sizes to the commands of a shell block."""
+    return re.sub(
+        r"^.*\bgalgen[ .][a-z_]+\b.*$", _small_line, code.replace("\\\n", " "), flags=re.M
+    )
+
+
+def _small_line(match: re.Match) -> str:
+    line, _, _ = match[0].partition("  # ")
+    name = re.search(r"\bgalgen[ .]([a-z_]+)", line)[1]
+    words = [SMALL.get(name, "")]
+    if name in ("prepare", "describe", "train") and not re.search(r"\bdata=(?!simulated)", line):
+        words.append(GALAXIES)
+    if re.search(r"\btrainer\.max_epochs=", line):
+        words = [word.replace("trainer.max_epochs=2", "") for word in words]
+    return " ".join([line.rstrip(), *words])
+
+
+def run(block: Block, folder: Path, cache: Path) -> subprocess.CompletedProcess:
+    """Run a block, or write the file that it is the content of."""
+    if block.file:
+        (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / block.file).write_text(block.code)
+    shell = ["bash", "-ec", small(block.code)]
+    command = shell if block.language == "sh" else [sys.executable, "-c", block.code]
+    command = ["true"] if block.file else command
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GALGEN_CACHE": str(cache)}
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+def write_mosaic(folder: Path) -> None:
+    """Write the image and the catalogue that the page about surveys cuts stamps from."""
+    fits.writeto(folder / "f160w.fits", IMAGE, HEADER)
+    TRUTH["id", "ra", "dec", "z"].write(folder / "photoz.csv", format="ascii.csv")
+
+
+def main(pages: list[str]) -> int:
+    """Run all blocks that can run; return how many failed."""
+    failed, left_out = 0, []
+    with tempfile.TemporaryDirectory() as place:
+        folders = {name: Path(place) / name for name in ("readme", "docs")}
+        for folder in folders.values():
+            folder.mkdir()
+        write_mosaic(folders["docs"])
+        for page in documents():
+            if pages and page.stem not in pages:
+                continue
+            folder = folders["readme" if page == README else "docs"]
+            for block in blocks(page):
+                label = f"{page.relative_to(ROOT)}:{block.line}"
+                if block.language not in ("sh", "python") and not block.file:
+                    continue
+                if block.not_run or page.stem == OWN_TEST:
+                    left_out.append(
+                        f"{label}: {block.not_run or 'tests/test_extending.py runs it'}"
+                    )
+                    continue
+                started = time.perf_counter()
+                done = run(block, folder, Path(place) / "cache")
+                verdict = "ok" if done.returncode == 0 else f"FAILED ({done.returncode})"
+                print(f"{label}: {verdict}, {time.perf_counter() - started:.0f} s", flush=True)
+                if done.returncode:
+                    failed += 1
+                    print(small(block.code) + done.stdout, flush=True)
+    print("\nnot run:", *left_out, sep="\n  ")
+    print(f"\n{failed} blocks failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))
