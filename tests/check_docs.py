@@ -16,10 +16,8 @@ from pathlib import Path
 from astropy.io import fits
 
 from tests.data.test_mosaic import HEADER, IMAGE, TRUTH
-from tests.documents import README, ROOT, Block, blocks, documents
+from tests.documents import OWN_TEST, README, ROOT, Block, blocks, documents
 
-OWN_TEST = "extending"
-"""A page whose blocks tests/test_extending.py runs."""
 LIMIT = 600
 """Seconds for a block."""
 SURVEY, EPOCHS = "data.image_size=32", "trainer.max_epochs=2"
