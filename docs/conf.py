@@ -34,15 +34,14 @@ napoleon_use_ivar = True
 
 myst_heading_anchors = 3
 
-html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_theme = "furo"
 html_title = "galgen"
 html_show_sourcelink = False
 html_extra_path = ["to_first_page"]
 
 
 original = {}
-"""Docstrings of attributes. Napoleon would read `Width: of a figure` as a type and a description."""
+"""Docstrings of attributes, in which Napoleon would take what precedes a colon for a type."""
 
 
 def keep(app, what, name, thing, options, lines):

@@ -16,17 +16,15 @@ from pathlib import Path
 from astropy.io import fits
 
 from tests.data.test_mosaic import HEADER, IMAGE, TRUTH
-from tests.documents import README, ROOT, Block, blocks, documents
+from tests.documents import OWN_TEST, README, ROOT, Block, blocks, documents
 
-OWN_TEST = "extending"
-"""A page whose blocks tests/test_extending.py runs."""
 LIMIT = 600
 """Seconds for a block."""
-SURVEY = "data.image_size=32"
+SURVEY, EPOCHS = "data.image_size=32", "trainer.max_epochs=2"
 SMALL = {
     "prepare": SURVEY,
     "describe": SURVEY,
-    "train": f"{SURVEY} model.width=4 model.latent_dim=4 trainer.max_epochs=2 trainer.accelerator=cpu",
+    "train": f"{SURVEY} model.width=4 model.latent_dim=4 {EPOCHS} trainer.accelerator=cpu",
     "evaluate": "n=100 seeds=1",
     "generate": "n=20",
 }
@@ -37,20 +35,20 @@ GALAXIES = "data.galaxies=1200"
 
 def small(code: str) -> str:
     """Append the small sizes to the commands of a shell block."""
-    return re.sub(
-        r"^.*\bgalgen[ .][a-z_]+\b.*$", _small_line, code.replace("\\\n", " "), flags=re.M
-    )
+    return "\n".join(map(_small_line, code.replace("\\\n", " ").splitlines())) + "\n"
 
 
-def _small_line(match: re.Match) -> str:
-    line, _, _ = match[0].partition("  # ")
-    name = re.search(r"\bgalgen[ .]([a-z_]+)", line)[1]
-    words = [SMALL.get(name, "")]
+def _small_line(line: str) -> str:
+    command = re.search(r"\bgalgen[ .]([a-z_]+)\b", line)
+    if command is None:
+        return line
+    line, name = line.partition("  # ")[0].rstrip(), command[1]
+    words = SMALL.get(name, "")
+    if "trainer.max_epochs=" in line:
+        words = words.replace(EPOCHS, "")
     if name in ("prepare", "describe", "train") and not re.search(r"\bdata=(?!simulated)", line):
-        words.append(GALAXIES)
-    if re.search(r"\btrainer\.max_epochs=", line):
-        words = [word.replace("trainer.max_epochs=2", "") for word in words]
-    return " ".join([line.rstrip(), *words])
+        words += f" {GALAXIES}"
+    return f"{line} {words}"
 
 
 def run(block: Block, folder: Path, cache: Path) -> subprocess.CompletedProcess:
@@ -98,10 +96,9 @@ def main(pages: list[str]) -> int:
                 label = f"{page.relative_to(ROOT)}:{block.line}"
                 if block.language not in ("sh", "python") and not block.file:
                     continue
-                if block.not_run or page.stem == OWN_TEST:
-                    left_out.append(
-                        f"{label}: {block.not_run or 'tests/test_extending.py runs it'}"
-                    )
+                reason = "tests/test_extending.py does" if page.stem == OWN_TEST else block.not_run
+                if reason:
+                    left_out.append(f"{label}: {reason}")
                     continue
                 started = time.perf_counter()
                 done = run(block, folder, Path(place) / "cache")

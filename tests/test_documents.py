@@ -9,13 +9,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 import galgen.sweeps.jobs  # registers a resolver  # noqa: F401
 from galgen.__main__ import COMMANDS
 from galgen.config.command_line import name_words
-from tests.documents import README, ROOT, STUDIES, blocks, commands, documents
+from tests.documents import OWN_TEST, ROOT, STUDIES, blocks, commands, documents
 
 OPTIONS = {"-m", "--multirun", "--help", "--cfg", "job", "--config-dir"}
 OWN_GROUPS = ("groups", "data=mine")
 """A folder of groups that a reader adds, and an option in it."""
-OWN_TEST = "extending"
-"""A page whose commands tests/test_extending.py runs."""
 
 
 def typed() -> dict[str, tuple[str, list[str]]]:
@@ -58,7 +56,7 @@ def test_commands_are_found():
     assert len(TYPED) > 80
 
 
-@pytest.mark.parametrize("page", [README, *STUDIES], ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", [*documents(), *STUDIES], ids=lambda page: str(page)[-30:])
 def test_no_link_is_dead(page):
     targets = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     local = [target for target in targets if not target.startswith("http")]

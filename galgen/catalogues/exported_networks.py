@@ -71,7 +71,7 @@ def random_inputs(model, network, n: int) -> tuple:
 
 
 def largest_difference(read_back: Callable, original: Callable, inputs: tuple) -> float:
-    """Return the largest `|difference| / max(1, |value|)` of two networks, infinite if not finite."""
+    """Return the largest `|difference| / max(1, |value|)` of two networks; inf if not finite."""
     differences = []
     for found, value in zip(_tuple(read_back(*inputs)), _tuple(original(*inputs)), strict=True):
         difference = (found - value).abs() / value.abs().clamp_min(1)
