@@ -5,6 +5,8 @@ import hashlib
 import os
 import re
 import shutil
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -187,7 +189,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise GalgenError(f"{path}: this is a folder. Give the path of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(path)
+    part = part_of(path)
     part.unlink(missing_ok=True)  # of a process that was killed
     try:
         yield part
@@ -211,7 +213,7 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
     Yields:
         The path of the folder to make. After an error or an interruption it is deleted.
     """
-    part = _part(path)
+    part = part_of(path)
     remove(part)  # of a process that was killed
     try:
         yield part
@@ -223,11 +225,31 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
     except BaseException as error:
         if isinstance(error, OSError):
             _say_where(error, part, path)
-        shutil.rmtree(part, ignore_errors=True)
+        with uninterrupted():
+            shutil.rmtree(part, ignore_errors=True)
         raise
 
 
-def _part(path: Path) -> Path:
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C, SIGTERM and the closed terminal until the block has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals interrupt the main thread alone
+        return
+    came: list[int] = []
+    held = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda n, _: came.append(n)) for number in held}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def part_of(path: Path) -> Path:
+    """Return where a file or folder is written until it is complete."""
     return path.with_name(path.name + ".part")
 
 

@@ -14,7 +14,7 @@ from galgen.catalogues.shards import CHUNK, Shards
 from galgen.data.stamp_file import SCHEMA
 from galgen.data.stamp_writing import Sink
 from galgen.data.surveys.photometry import parse_unit
-from galgen.files import folder_made_whole, written_whole
+from galgen.files import folder_made_whole, uninterrupted, written_whole
 
 CARD = 72
 """Characters of a comment in a FITS header."""
@@ -99,8 +99,9 @@ def write_zarr(path: Path, catalogue: Catalogue, shards: Shards) -> None:
                 attributes=described(catalogue, name),
             )
         for first, shard in shards.read():
-            for name in shards.row.names:
-                group[name][first : first + len(shard)] = shard[name]
+            with uninterrupted():  # Zarr's threads would go on writing
+                for name in shards.row.names:
+                    group[name][first : first + len(shard)] = shard[name]
 
 
 FORMATS = {".fits": write_fits, ".h5": write_hdf5, ".hdf5": write_hdf5, ".zarr": write_zarr}

@@ -11,7 +11,15 @@ from filelock import FileLock, Timeout
 
 from galgen.catalogues.rows import Catalogue
 from galgen.errors import GalgenError
-from galgen.files import check_space, reading, write_text, written_whole
+from galgen.files import (
+    check_space,
+    part_of,
+    reading,
+    remove,
+    uninterrupted,
+    write_text,
+    written_whole,
+)
 
 SHARD_BYTES = 2**24
 """Size of a shard, about."""
@@ -54,17 +62,16 @@ class Shards:
             lock.acquire()
         except Timeout:
             raise GalgenError(f"{self.out} is being written by another process") from None
+        complete = False
         try:
             self._claim()
             yield
-        except BaseException:
-            if not any(self.folder.glob("*.npy")):
-                shutil.rmtree(self.folder)
-            raise
-        else:
-            shutil.rmtree(self.folder)
+            complete = True
         finally:
-            lock.release()
+            with uninterrupted():
+                if complete or not any(self.folder.glob("*.npy")):
+                    shutil.rmtree(self.folder)
+                lock.release()
 
     def missing(self) -> list[range]:
         """List the rows of each shard that is not there, or is damaged.
@@ -107,7 +114,9 @@ class Shards:
             yield rows.start, shard
 
     def _claim(self) -> None:
-        """Say whose galaxies are in the folder; delete those of another catalogue."""
+        """Say whose galaxies are in the folder; delete those of another catalogue, and parts."""
+        for part in (part_of(self.out), *self.folder.glob("*.part")):
+            remove(part)  # of a process that was killed
         note, identity = self.folder / "identity.json", self.catalogue.identity()
         with contextlib.suppress(FileNotFoundError, ValueError), reading(note):
             if json.loads(note.read_text()) == identity:

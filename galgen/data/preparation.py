@@ -23,7 +23,7 @@ from galgen.data.stamp_file import StampFile, read_left_out, shard_identity
 from galgen.data.stamp_writing import join_stamps, write_stamps
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError, Unreadable
-from galgen.files import check_space, reading, write_text
+from galgen.files import check_space, reading, uninterrupted, write_text
 
 log = logging.getLogger(__name__)
 _source: Source | None = None
@@ -180,11 +180,10 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
             "command goes on, prepare.processes=1 takes less"
         ) from error
     finally:
-        for process in set(multiprocessing.active_children()) - others:
-            process.kill()  # after a failure: a shard takes long to finish
-        try:
+        with uninterrupted():
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()  # after a failure: a shard takes long to finish
             executor.shutdown(cancel_futures=True)
-        finally:
             _delete_parts(pieces[0][0].parent)
 
 
