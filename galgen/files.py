@@ -5,6 +5,8 @@ import hashlib
 import os
 import re
 import shutil
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -187,18 +189,86 @@ def written_whole(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise GalgenError(f"{path}: this is a folder. Give the path of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
+    part.unlink(missing_ok=True)  # of a process that was killed
     try:
         yield part
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
+        _sync(part)
         os.replace(part, path)
     except BaseException as error:
+        if isinstance(error, OSError):
+            _say_where(error, part, path)
         with suppress(OSError):  # the first error is the one to tell
             part.unlink()
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            error.filename = str(path)  # a write does not say where
         raise
+
+
+@contextmanager
+def folder_made_whole(path: Path) -> Iterator[Path]:
+    """Give the path of a temporary folder, which becomes `path` when the block ends well.
+
+    Args:
+        path: the folder; what is there is replaced.
+
+    Yields:
+        The path of the folder to make. After an error or an interruption it is deleted.
+    """
+    part = part_of(path)
+    remove(part)  # of a process that was killed
+    try:
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        remove(path)
+        os.replace(part, path)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            _say_where(error, part, path)
+        with uninterrupted():
+            shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C, SIGTERM and the closed terminal until the block has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals interrupt the main thread alone
+        return
+    came: list[int] = []
+    held = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda n, _: came.append(n)) for number in held}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def part_of(path: Path) -> Path:
+    """Return where a file or folder is written until it is complete."""
+    return path.with_name(path.name + ".part")
+
+
+def _sync(path: Path) -> None:
+    """Have the system put on disk what was written to a file."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _say_where(error: OSError, part: Path, path: Path) -> None:
+    """Note in an error of a full disk which file was being written, since a write does not say."""
+    if error.errno is None and part.is_file():
+        try:  # NumPy keeps the reason to itself, but the next byte fails for the same one
+            with open(part, "ab") as file:
+                file.write(b"\0")
+        except OSError as reason:
+            error.errno, error.strerror = reason.errno, reason.strerror
+    if error.errno in DISK_FULL:
+        error.filename = str(path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -39,7 +39,8 @@ def main(config: DictConfig) -> None:
     out, started = Path(config.out).expanduser(), time.perf_counter()
     side, gigabytes = catalogue.size, 4e-9 * config.n * catalogue.size**2
     print(
-        f"{out}: {config.n} galaxies of {side} x {side} px from prior={prior}, {gigabytes:.2g} GB"
+        f"{out}: {config.n} galaxies of {side} x {side} px from prior={prior}, {gigabytes:.2g} GB, "
+        "and as much again until it is complete"
     )
     write(catalogue, out, config.batch_size)
     print(f"{out} is complete, {time.perf_counter() - started:.1f} s")
@@ -98,22 +99,23 @@ def write(catalogue, out: Path, batch_size: int) -> None:
         if done and missing:
             print(f"resuming from galaxy {catalogue.start + missing[0].start}")
         task, tell = bar.add_task("generating", total=catalogue.n, completed=done), lines(done)
-
-        def blocks(rows: range) -> Iterator[tuple]:
-            nonlocal done
-            block = decode_block(catalogue.run.model.device)
-            together, first = -(-batch_size // block) * block, rows.start
-            while first < rows.stop:
-                number = catalogue.start + first  # blocks end where the model's own do
-                stop = min(first + together - number % block, rows.stop)
-                yield catalogue.block(first, stop)
-                done, first = done + stop - first, stop
-                bar.update(task, completed=done)
-                tell(done, catalogue.n)
-
         for rows in missing:
-            shards.write(rows, blocks(rows))
-        shards.join(FORMATS[out.suffix])
+            shards.write(rows, blocks(catalogue, rows, batch_size))
+            done += len(rows)
+            bar.update(task, completed=done)
+            tell(done, catalogue.n)
+        FORMATS[out.suffix](out, catalogue, shards)
+
+
+def blocks(catalogue, rows: range, batch_size: int) -> Iterator[tuple]:
+    """Generate rows of a catalogue, a batch at a time; batches end where the model's blocks do."""
+    block = decode_block(catalogue.run.model.device)
+    together, first = -(-batch_size // block) * block, rows.start
+    while first < rows.stop:
+        number = catalogue.start + first
+        stop = min(first + together - number % block, rows.stop)
+        yield catalogue.block(first, stop)
+        first = stop
 
 
 def progress_bar() -> Progress:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from filelock import FileLock
 import galgen
 from galgen.catalogues.formats import fits_unit
 from galgen.catalogues.rows import Catalogue, above_edge
+from galgen.catalogues.shards import Shards
 from galgen.data.edges import edge_level
 from galgen.data.stamp_file import StampFile
 from galgen.evaluation.morphology.whole_stamps import half_light_radius
@@ -252,6 +254,67 @@ def test_a_note_that_is_garbage_begins_anew(generate, command, trained, monkeypa
         assert command("generate", *arguments)[0] == 0
     assert made == [0, 16, 32, 48]
     assert digest(Path("cut.h5")) == digest(Path("whole.h5"))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_there_stays_until_the_new_catalogue_is_complete(
+    generate, command, trained, monkeypatch, ending
+):
+    monkeypatch.setattr("galgen.catalogues.shards.SHARD_BYTES", 32 * 32 * 4 * 16)
+    generate(f"whole{ending}", "n=60")
+    generate(f"cut{ending}", "n=5")
+    before, read_shards = digest(Path(f"cut{ending}")), Shards.read
+
+    def interrupted(self):
+        for first, shard in read_shards(self):
+            if first == 32:
+                raise KeyboardInterrupt
+            yield first, shard
+
+    arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60", "overwrite=true"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "read", interrupted)
+        assert command("generate", *arguments)[0] == 130
+    assert digest(Path(f"cut{ending}")) == before
+    assert not list(Path().rglob("*.part"))
+    with cut(60, KeyboardInterrupt()) as made:
+        assert command("generate", *arguments)[0] == 0
+    assert made == []
+    assert digest(Path(f"cut{ending}")) == digest(Path(f"whole{ending}"))
+
+
+@pytest.mark.parametrize("ending", [".fits", ".h5"])
+@pytest.mark.parametrize("limit", [50_000, 100_000])  # less than a shard, less than the catalogue
+def test_a_limit_on_files_is_a_sentence_and_costs_no_galaxy(
+    generate, command, trained, monkeypatch, ending, limit
+):
+    monkeypatch.setattr("galgen.catalogues.shards.SHARD_BYTES", 32 * 32 * 4 * 16)
+    generate(f"whole{ending}", "n=60")
+    arguments = [f"run={trained}", f"out=cut{ending}", "redshift=0.5:2.5", "n=60"]
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, kept[1]))
+    try:
+        code, printed = command("generate", *arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+    assert (code, "(ulimit -f) while writing" in printed) == (1, True), printed
+    assert "Traceback" not in printed
+    assert not list(Path().rglob("*.part"))
+    assert not Path(f"cut{ending}").exists()
+    assert Path(f"cut{ending}.unfinished").exists() == (limit == 100_000)
+    with cut(60, KeyboardInterrupt()) as made:
+        assert command("generate", *arguments)[0] == 0
+    assert made == ([] if limit == 100_000 else [0, 16, 32, 48])
+    assert digest(Path(f"cut{ending}")) == digest(Path(f"whole{ending}"))
+
+
+def test_too_little_room_is_told_before_a_galaxy_is_made(command, trained, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10**6))
+    with cut(0, AssertionError()):
+        code, printed = command("generate", f"run={trained}", "out=m.h5", "redshift=1", "n=200")
+    assert code == 1
+    assert "out=m.h5: its galaxies take about 0.00165 GB, and the disk has 0.001 GB" in printed
+    assert list(Path().iterdir()) == []
 
 
 def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):

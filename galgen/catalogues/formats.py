@@ -13,6 +13,7 @@ from galgen.catalogues.shards import CHUNK, Shards
 from galgen.data.stamp_file import SCHEMA
 from galgen.data.stamp_writing import Sink
 from galgen.data.surveys.photometry import parse_unit
+from galgen.files import folder_made_whole, uninterrupted, written_whole
 
 CARD = 72
 """Characters of a comment in a FITS header."""
@@ -47,22 +48,23 @@ def write_fits(path: Path, catalogue: Catalogue, shards: Shards) -> None:
     """Write a cube of images and a table, in one FITS file.
 
     Args:
-        path: the file; it does not exist yet.
+        path: the file; it appears when it is complete.
         catalogue: what it holds.
         shards: its galaxies.
     """
-    with fits.StreamingHDU(str(path), cube_header(catalogue)) as cube:
-        for _, shard in shards.read():
-            cube.write(shard["image"])
     row = np.dtype([(name, f">{column.kind}") for name, column in catalogue.columns.items()])
-    with fits.StreamingHDU(str(path), table_header(catalogue, row)) as table:
-        for _, shard in shards.read():
-            table.write(shard[list(row.names)].astype(row).view("u1"))
+    with written_whole(path) as part:
+        with fits.StreamingHDU(str(part), cube_header(catalogue)) as cube:
+            for _, shard in shards.read():
+                cube.write(shard["image"])
+        with fits.StreamingHDU(str(part), table_header(catalogue, row)) as table:
+            for _, shard in shards.read():
+                table.write(shard[list(row.names)].astype(row).view("u1"))
 
 
 def write_hdf5(path: Path, catalogue: Catalogue, shards: Shards) -> None:
     """Write a stamp file, which can be trained on; the arguments are those of `write_fits`."""
-    with Sink(path) as sink:
+    with written_whole(path) as part, Sink(part) as sink:
         with h5py.File(sink, "w") as file:
             for name in shards.row.names:
                 kind = shards.row[name]
@@ -83,22 +85,24 @@ def write_zarr(path: Path, catalogue: Catalogue, shards: Shards) -> None:
     """
     import zarr  # of an extra
 
-    group = zarr.open_group(path, mode="w-", zarr_format=3)
-    group.attrs.update({"galgen_schema": SCHEMA, **catalogue.attributes()})
-    for name in shards.row.names:
-        kind = shards.row[name]
-        chunk = CHUNK if name == "image" else min(catalogue.n, TABLE_CHUNK)
-        group.create_array(
-            name,
-            shape=(catalogue.n, *kind.shape),
-            dtype=kind.base,
-            chunks=(chunk, *kind.shape),
-            shards=(shards.size, *kind.shape) if name == "image" else None,
-            attributes=described(catalogue, name),
-        )
-    for first, shard in shards.read():
+    with folder_made_whole(path) as part:
+        group = zarr.open_group(part, mode="w", zarr_format=3)
+        group.attrs.update({"galgen_schema": SCHEMA, **catalogue.attributes()})
         for name in shards.row.names:
-            group[name][first : first + len(shard)] = shard[name]
+            kind = shards.row[name]
+            chunk = CHUNK if name == "image" else min(catalogue.n, TABLE_CHUNK)
+            group.create_array(
+                name,
+                shape=(catalogue.n, *kind.shape),
+                dtype=kind.base,
+                chunks=(chunk, *kind.shape),
+                shards=(shards.size, *kind.shape) if name == "image" else None,
+                attributes=described(catalogue, name),
+            )
+        for first, shard in shards.read():
+            with uninterrupted():  # Zarr's threads would go on writing
+                for name in shards.row.names:
+                    group[name][first : first + len(shard)] = shard[name]
 
 
 FORMATS = {".fits": write_fits, ".h5": write_hdf5, ".hdf5": write_hdf5, ".zarr": write_zarr}

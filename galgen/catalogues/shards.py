@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,15 @@ from filelock import FileLock, Timeout
 
 from galgen.catalogues.rows import Catalogue
 from galgen.errors import GalgenError
-from galgen.files import DISK_FULL, check_space, reading, remove, write_text, written_whole
+from galgen.files import (
+    check_space,
+    part_of,
+    reading,
+    remove,
+    uninterrupted,
+    write_text,
+    written_whole,
+)
 
 SHARD_BYTES = 2**24
 """Size of a shard, about."""
@@ -33,7 +40,7 @@ class Shards:
     """
 
     def __init__(self, out: Path, catalogue: Catalogue):
-        self.out, self.catalogue, self.joined = out, catalogue, False
+        self.out, self.catalogue = out, catalogue
         self.folder = out.with_name(out.name + ".unfinished")
         side = catalogue.size
         self.size = max(1, SHARD_BYTES // (4 * side**2 * CHUNK)) * CHUNK
@@ -44,6 +51,8 @@ class Shards:
     def lock(self) -> Iterator[None]:
         """Keep other processes out of the folder, and delete another catalogue's galaxies in it.
 
+        When the block ends well, the catalogue is complete, and the folder is deleted.
+
         Raises:
             GalgenError: if another process is writing there.
         """
@@ -53,13 +62,16 @@ class Shards:
             lock.acquire()
         except Timeout:
             raise GalgenError(f"{self.out} is being written by another process") from None
+        complete = False
         try:
             self._claim()
             yield
+            complete = True
         finally:
-            if self.joined or not any(self.folder.glob("*.npy")):
-                shutil.rmtree(self.folder)
-            lock.release()
+            with uninterrupted():
+                if complete or not any(self.folder.glob("*.npy")):
+                    shutil.rmtree(self.folder)
+                lock.release()
 
     def missing(self) -> list[range]:
         """List the rows of each shard that is not there, or is damaged.
@@ -101,32 +113,10 @@ class Shards:
                 raise GalgenError(f"{self._path(rows)} is gone. Give the same command again")
             yield rows.start, shard
 
-    def join(self, write: Callable[[Path, Catalogue, "Shards"], None]) -> None:
-        """Write the catalogue and put it into its place; the folder goes with the lock.
-
-        Args:
-            write: one of `galgen.catalogues.formats.FORMATS`.
-        """
-        draft = self.folder / f"catalogue{self.out.suffix}"
-        remove(draft)  # of a process that was killed
-        try:
-            write(draft, self.catalogue, self)
-            for path in (draft, *draft.rglob("*")):
-                if path.is_file():
-                    with open(path, "rb+") as file:
-                        os.fsync(file.fileno())
-        except BaseException as error:
-            remove(draft)
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                error.filename = str(self.out)
-            raise
-        if self.out.is_dir() or draft.is_dir():
-            remove(self.out)
-        os.replace(draft, self.out)
-        self.joined = True
-
     def _claim(self) -> None:
-        """Say whose galaxies are in the folder; delete those of another catalogue."""
+        """Say whose galaxies are in the folder; delete those of another catalogue, and parts."""
+        for part in (part_of(self.out), *self.folder.glob("*.part")):
+            remove(part)  # of a process that was killed
         note, identity = self.folder / "identity.json", self.catalogue.identity()
         with contextlib.suppress(FileNotFoundError, ValueError), reading(note):
             if json.loads(note.read_text()) == identity:

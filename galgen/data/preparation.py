@@ -23,7 +23,7 @@ from galgen.data.stamp_file import StampFile, read_left_out, shard_identity
 from galgen.data.stamp_writing import join_stamps, write_stamps
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError, Unreadable
-from galgen.files import check_space, reading, write_text
+from galgen.files import check_space, reading, uninterrupted, write_text
 
 log = logging.getLogger(__name__)
 _source: Source | None = None
@@ -180,21 +180,18 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
             "command goes on, prepare.processes=1 takes less"
         ) from error
     finally:
-        for process in set(multiprocessing.active_children()) - others:
-            process.kill()  # after a failure: a shard takes long to finish
-        try:
+        with uninterrupted():
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()  # after a failure: a shard takes long to finish
             executor.shutdown(cancel_futures=True)
-        finally:
-            _delete_parts(pieces)
+            _delete_parts(pieces[0][0].parent)
 
 
-def _delete_parts(pieces: list[tuple[Path, range]]) -> None:
+def _delete_parts(folder: Path) -> None:
     """Delete what killed processes left half-written; what others are writing is locked."""
-    for path, _ in pieces:
-        part = Path(f"{path}.part")
-        if part.exists():
-            with suppress(Timeout), FileLock(f"{path}.lock", timeout=0):
-                part.unlink(missing_ok=True)
+    for part in folder.glob("*.h5.part"):
+        with suppress(Timeout), FileLock(part.with_suffix(".lock"), timeout=0):
+            part.unlink(missing_ok=True)
 
 
 def _start_worker(source: Source) -> None:
@@ -250,9 +247,10 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
     if not filled:
         raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}")
     join_stamps(path, filled, source.attrs(), source.tables())
-    for ending in (".h5", ".h5.part", ".h5.lock"):
-        for stray in set(_folder(path).glob(f"*{ending}")) - set(shards):
-            stray.unlink(missing_ok=True)
+    folder = _folder(path)
+    _delete_parts(folder)
+    for stray in {*folder.glob("*.h5"), *folder.glob("*.lock")} - set(shards):
+        stray.unlink(missing_ok=True)
 
 
 def _finished(source: Source, path: Path, numbers: range) -> bool:
