@@ -151,8 +151,13 @@ def test_commands_run_in_the_job_of_a_cluster(within, small, trained, tmp_path, 
     assert ended.returncode == 0, ended.stderr
     assert "best val/loss" in ended.stdout
     assert len(read_metrics(only_run())) == 1
-    words = [sys.executable, "-m", "galgen.fit_prior", f"run={only_run()}", "max_epochs=2"]
-    ended = subprocess.run([*words, "fit=[flow]"], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "galgen.fit_prior", f"run={only_run()}"]
+    ended = subprocess.run(
+        [*words, "prior=flow", "prior.flow.max_epochs=2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
     assert "held-out latents cost" in ended.stdout
 

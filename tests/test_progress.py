@@ -73,7 +73,13 @@ def test_a_bar_shows_the_whole_training(command, small, pulling_the_plug, monkey
 
 def test_a_fit_says_how_far_it_is(command, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "copy")
-    code, printed = command("fit_prior", f"run={run}", "fit=[flow]", "max_epochs=40", "patience=99")
+    code, printed = command(
+        "fit_prior",
+        f"run={run}",
+        "prior=flow",
+        "prior.flow.max_epochs=40",
+        "prior.flow.patience=99",
+    )
     assert code == 0, printed
     lines = [line for line in printed.splitlines() if line.startswith("flow: epoch")]
     assert len(lines) == 2

@@ -530,7 +530,7 @@ def test_a_narrow_cvae2_overfits_64_real_galaxies(command, tmp_path):
         "data.file=64.h5",
         "data.image_size=64",
         "model.width=16",
-        "model.code_channels=8",
+        "network.code_channels=8",
         "data.batch_size=8",
         "optimizer.lr=0.003",
         "lr_schedule=cosine",

@@ -42,13 +42,18 @@ def model_of(reconstruct):
     """A model that reconstructs rows of the survey in a way of its own."""
     done = []
 
-    def rows(image, redshift):
+    def encode(image, redshift):
         done.append(len(image))
         start = sum(done[:-1])
-        return reconstruct(LIGHT[start : start + len(image)])
+        return SimpleNamespace(mean=LIGHT[start : start + len(image)])
 
-    move = {"transfer_batch_to_device": lambda batch, device, index: batch}
-    return SimpleNamespace(device="cpu", conditional=False, reconstruct=rows, **move)
+    return SimpleNamespace(
+        device="cpu",
+        conditional=False,
+        encode=encode,
+        decode=lambda latent, redshift: reconstruct(latent),
+        transfer_batch_to_device=lambda batch, device, index: batch,
+    )
 
 
 def test_the_light_that_reconstructions_account_for():
@@ -172,7 +177,7 @@ def test_a_training_ends_with_a_verdict_which_the_commands_repeat(command, train
         ("plot", "out=pictures"),
         ("generate", "n=2", "redshift=1", "out=m.h5"),
         ("export", "format=torchscript"),
-        ("fit_prior", "fit=[gmm]", "gmm.components=1"),
+        ("fit_prior", "prior=gmm", "prior.gmm.components=1"),
     ):
         code, printed = command(name, f"run={run}", *words)
         assert code == 0, printed

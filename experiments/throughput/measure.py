@@ -26,6 +26,7 @@ from galgen.data.transforms import Peak
 from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
+from galgen.models.networks import Original, Residual
 from galgen.models.vae import VAE, kl_to_standard_normal
 from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, StopOnNonFinite
 from galgen.training.checkpoint_io import AtomicCheckpointIO
@@ -37,19 +38,19 @@ RESIDUAL = {
     "width": 16,
     "norm": "group",
     "output": "softplus",
-    "code_channels": 32,
-    "residual_blocks": 1,
+    "network": Residual(),
     "flux_scale": 3.0,
 }
+WIDE = Original(code_channels=8)
 MODELS = {
-    "vae128": (VAE, {"image_size": 128, "code_kernel": 5}),
+    "vae128": (VAE, {"image_size": 128, "network": Original(code_kernel=5)}),
     "vae158": (VAE, {"image_size": 158}),
     "cvae": (CVAE, {"image_size": 158}),
     "cvae2": (CVAE2, {"image_size": 158}),
     "fancy_cvae": (FancyCVAE, {"image_size": 158}),
     "residual_vae": (VAE, RESIDUAL),
     "residual_cvae": (CVAE2, RESIDUAL),
-    "demo": (CVAE2, {"image_size": 64, "width": 16, "latent_dim": 16, "code_channels": 8}),
+    "demo": (CVAE2, {"image_size": 64, "width": 16, "latent_dim": 16, "network": WIDE}),
 }
 """The models of conf/model, and the demo's, with the arguments that their configs give."""
 WAYS = {
@@ -216,7 +217,9 @@ def flop_of_training(name: str) -> float:
     """Count the floating-point operations of a training step, forward and backward, an image."""
     model, n = make_model(name), 2
     with FlopCounterMode(display=False) as counter:
-        model.loss(random_batch(model, n), 0.1).total.backward()
+        batch = random_batch(model, n)
+        noise = model.noise(batch, model.generator(1, 0, 0))
+        model.loss(batch, 0.1, noise).total.backward()
     return counter.get_total_flops() / n
 
 
