@@ -24,13 +24,16 @@ SURVEY, EPOCHS = "data.image_size=32", "trainer.max_epochs=2"
 SMALL = {
     "prepare": SURVEY,
     "describe": SURVEY,
-    "train": f"{SURVEY} model.width=4 model.latent_dim=4 {EPOCHS} trainer.accelerator=cpu",
+    "train": f"{SURVEY} data.batch_size=16 model.width=4 model.latent_dim=4 {EPOCHS} "
+    "trainer.accelerator=cpu",
     "evaluate": "n=100 seeds=1",
     "generate": "n=20",
 }
 """Overrides that are appended to a command."""
 GALAXIES = "data.galaxies=1200"
 """Appended where the survey is the simulated one."""
+OBJECTIVE = "search.objective=gmm.c2st_latents"
+"""Appended to a search: a score that needs no galaxies that can be measured."""
 
 
 def small(code: str) -> str:
@@ -48,6 +51,8 @@ def _small_line(line: str) -> str:
         words = words.replace(EPOCHS, "")
     if name in ("prepare", "describe", "train") and not re.search(r"\bdata=(?!simulated)", line):
         words += f" {GALAXIES}"
+    if "search.objective=" in line:
+        words += f" {OBJECTIVE}"
     return f"{line} {words}"
 
 
