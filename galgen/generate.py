@@ -90,7 +90,6 @@ def write(catalogue, out: Path, batch_size: int) -> None:
     """
     from galgen.catalogues.formats import FORMATS
     from galgen.catalogues.shards import Shards
-    from galgen.models.blocks import decode_block
 
     shards = Shards(out, catalogue)
     with shards.lock(), progress_bar() as bar:
@@ -109,6 +108,8 @@ def write(catalogue, out: Path, batch_size: int) -> None:
 
 def blocks(catalogue, rows: range, batch_size: int) -> Iterator[tuple]:
     """Generate rows of a catalogue, a batch at a time; batches end where the model's blocks do."""
+    from galgen.models.blocks import decode_block
+
     block = decode_block(catalogue.run.model.device)
     together, first = -(-batch_size // block) * block, rows.start
     while first < rows.stop:
