@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -23,6 +24,8 @@ for number, handler in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
+NO_PICTURES = "callbacks.pictures=null"
+"""Most tests are about something else, and pictures take three quarters of a tiny training."""
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SIZE = 32
 
@@ -73,6 +76,7 @@ def small_training(survey: Path) -> list[str]:
         "trainer.max_epochs=2",
         "trainer.accelerator=cpu",
         "callbacks.progress=null",
+        NO_PICTURES,
     ]
 
 
@@ -86,6 +90,12 @@ def survey(tmp_path) -> Path:
 def small(survey) -> list[str]:
     """Give the overrides of a training on it."""
     return small_training(survey)
+
+
+@pytest.fixture
+def pictured(small) -> list[str]:
+    """Give the overrides of a training that draws its pictures."""
+    return [word for word in small if word != NO_PICTURES]
 
 
 def run_command(name: str, *arguments: str) -> None:
@@ -103,7 +113,7 @@ def train_once(folder: Path, *overrides: str) -> Path:
         patch.chdir(folder)
         arguments = ["run_name=tiny", "model.width=4", "model.latent_dim=3", "callbacks=[default]"]
         arguments += ["data.batch_size=16", f"data.image_size={SIZE}", "trainer.max_epochs=2"]
-        arguments += ["trainer.accelerator=cpu", "callbacks.progress=null", *overrides]
+        arguments += ["trainer.accelerator=cpu", "callbacks.progress=null", NO_PICTURES, *overrides]
         run_command("train", *arguments)
     return folder / "runs" / "tiny"
 
@@ -206,6 +216,15 @@ def composed():
             return compose(name, list(overrides))
 
     return make
+
+
+@pytest.fixture
+def forked_jobs(monkeypatch) -> None:
+    """Fork the jobs of the sweeps that start in this process, rather than start Python anew."""
+    from galgen.sweeps import jobs
+    from tests.processes import Job
+
+    monkeypatch.setattr(jobs, "subprocess", SimpleNamespace(Popen=Job, DEVNULL=0, STDOUT=0))
 
 
 def only_run(root: Path = Path("runs")) -> Path:

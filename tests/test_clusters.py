@@ -1,9 +1,6 @@
 """Clusters, by the variables that they set: who started the processes of a training."""
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from pytorch_lightning.plugins.environments import (
 from galgen.errors import GalgenError
 from galgen.runs.metrics import read_metrics
 from galgen.training.clusters import cluster
+from tests import processes
 from tests.conftest import only_run
 
 SBATCH = {
@@ -146,29 +144,24 @@ def test_another_number_of_processes_is_refused(within, variables, starter):
 def test_commands_run_in_the_job_of_a_cluster(within, small, trained, tmp_path, name):
     """Each command is one process, also as one task of several."""
     within(EVERY[name])
-    words = [sys.executable, "-m", "galgen.train", *small, "trainer.max_epochs=1"]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert "best val/loss" in ended.stdout
+    code, printed = processes.run("train", [*small, "trainer.max_epochs=1"])
+    assert code == 0, printed
+    assert "best val/loss" in printed
     assert len(read_metrics(only_run())) == 1
-    words = [sys.executable, "-m", "galgen.fit_prior", f"run={only_run()}"]
-    ended = subprocess.run(
-        [*words, "prior=flow", "prior.flow.max_epochs=2"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "held-out latents cost" in ended.stdout
+    words = [f"run={only_run()}", "prior=flow", "prior.flow.max_epochs=2"]
+    code, printed = processes.run("fit_prior", words)
+    assert code == 0, printed
+    assert "held-out latents cost" in printed
 
 
 def test_tasks_of_srun_train_one_run_together(small, within):
     within({**SRUN, "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "MASTER_PORT": "29712"})
-    words = [sys.executable, "-m", "galgen.train", *small, "trainer=ddp_cpu", "model.norm=group"]
+    words = [*small, "trainer=ddp_cpu", "model.norm=group", "trainer.max_epochs=2"]
     tasks = []
     for rank in ("0", "1"):
-        variables = {**os.environ, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
-        variables["SLURM_NODELIST"] = "127.0.0.1"
-        tasks.append(subprocess.Popen([*words, "trainer.max_epochs=2"], env=variables))
-    assert [task.wait() for task in tasks] == [0, 0]
+        variables = {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NODELIST": "127.0.0.1"}
+        tasks.append(processes.begin("train", words, printed=rank, **variables))
+    for task in tasks:
+        task.join()
+    assert [task.exitcode for task in tasks] == [0, 0], Path("0").read_text()
     assert len(read_metrics(only_run())) == 2

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from galgen.config.command_line import with_environment
 from galgen.config.explanations import explain
@@ -33,6 +35,7 @@ from galgen.runs.directory import Run
 from galgen.runs.metrics import read_metrics
 from galgen.runs.reading import read_facts
 from galgen.runs.run_config import read_config
+from tests import processes
 from tests.conftest import discs
 from tests.data.test_preparation import Numbers, drawn
 
@@ -171,27 +174,24 @@ def test_a_simulated_survey_in_the_cache_is_kept_while_it_is_open(composed):
     assert survey.file.stat().st_ino == before
 
 
-ENDED = """
-import os, signal, sys
-from matplotlib.figure import Figure
-number = int(sys.argv.pop())
-def savefig(self, part, **options):
-    open(part, "w").write("half a picture")
-    os.kill(os.getpid(), number)
-    raise AssertionError("it goes on")
-Figure.savefig = savefig
-from galgen.describe import main
-main()
-"""
+def end_while_a_picture_is_saved(number: signal.Signals) -> None:
+    """Have this process get a signal when it has written half a picture."""
+
+    def savefig(self, part, **options):
+        Path(part).write_text("half a picture")
+        os.kill(os.getpid(), number)
+        raise AssertionError("it goes on")
+
+    Figure.savefig = savefig
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_that_is_ended_while_it_writes_leaves_no_part(number):
     write_stamps(Path("s.h5"), [{"image": discs(4)}], {})
-    words = [sys.executable, "-c", ENDED, "data.file=s.h5", str(int(number))]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (ended.returncode, "galgen: interrupted" in ended.stderr) == (130, True), ended.stderr
-    assert [path.name for path in Path().iterdir()] == ["s.h5"]
+    first = partial(end_while_a_picture_is_saved, number)
+    code, printed = processes.run("describe", ["data.file=s.h5"], first)
+    assert (code, "galgen: interrupted" in printed) == (130, True), printed
+    assert {path.name for path in Path().iterdir()} == {"s.h5", "printed"}
 
 
 @pytest.mark.parametrize("target", ["there.txt", "not_yet.txt"])

@@ -6,8 +6,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +22,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from filelock import FileLock
 
 import galgen
+from galgen.catalogues import shards
 from galgen.catalogues.formats import fits_unit
 from galgen.catalogues.rows import Catalogue, above_edge
 from galgen.catalogues.shards import Shards
@@ -32,6 +31,7 @@ from galgen.data.stamp_file import StampFile
 from galgen.evaluation.morphology.whole_stamps import half_light_radius
 from galgen.generate import lines
 from galgen.runs.trained_run import TrainedRun
+from tests import processes
 
 ENDINGS = (".fits", ".h5", ".zarr")
 
@@ -317,27 +317,26 @@ def test_too_little_room_is_told_before_a_galaxy_is_made(command, trained, monke
     assert list(Path().iterdir()) == []
 
 
+def killed_once() -> None:
+    """Have this process killed at galaxy 32 of its catalogue, but not a second one."""
+    shards.SHARD_BYTES, block = 32 * 32 * 4 * 16, Catalogue.block
+
+    def killed(self, first, stop):
+        if first == 32 and not Path("again").exists():
+            Path("again").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return block(self, first, stop)
+
+    Catalogue.block = killed
+
+
 def test_a_killed_catalogue_is_absent_until_it_is_gone_on_with(trained):
-    script = (
-        "import os, signal, sys\n"
-        "from galgen.catalogues import rows, shards\n"
-        "shards.SHARD_BYTES = 32 * 32 * 4 * 16\n"
-        "block = rows.Catalogue.block\n"
-        "def killed(self, first, stop):\n"
-        "    if first == 32 and not os.path.exists('again'):\n"
-        "        open('again', 'w').close()\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return block(self, first, stop)\n"
-        "rows.Catalogue.block = killed\n"
-        "from galgen.generate import main\n"
-        "main()\n"
-    )
-    command = [sys.executable, "-c", script, f"run={trained}", "n=60", "redshift=1", "out=m.fits"]
-    command += ["batch_size=16"]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    words = [f"run={trained}", "n=60", "redshift=1", "out=m.fits", "batch_size=16"]
+    assert processes.run("generate", words, killed_once)[0] == -signal.SIGKILL
     assert not Path("m.fits").exists()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "resuming from galaxy 32" in done.stdout
+    code, printed = processes.run("generate", words, killed_once)
+    assert code == 0, printed
+    assert "resuming from galaxy 32" in printed
     images = galgen.load(trained).sample(60, 1.0)
     np.testing.assert_array_equal(read(Path("m.fits"))["image"], images)
 

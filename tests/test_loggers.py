@@ -71,8 +71,8 @@ def captions(records: list, key: str) -> list[str]:
     return [json.loads(caption) for caption in found if caption]
 
 
-def test_an_offline_wandb_run_has_config_metrics_and_pictures(command, small):
-    code, printed = command("train", *wandb_arguments(small))
+def test_an_offline_wandb_run_has_config_metrics_and_pictures(command, pictured):
+    code, printed = command("train", *wandb_arguments(pictured))
     assert code == 0, printed
     (file,) = Path("runs/first").glob("wandb/offline-run-*/*.wandb")
     records = wandb_records(file)
@@ -122,8 +122,8 @@ def test_the_summary_has_the_best_epoch_also_after_a_resume(command, small, pull
 
 
 @pytest.mark.parametrize(("model", "words"), [("cvae2", "columns at redshift"), ("vae", "N(0, 1)")])
-def test_captions_name_epoch_and_redshifts(command, small, model, words):
-    assert command("train", *wandb_arguments(small), f"model={model}")[0] == 0
+def test_captions_name_epoch_and_redshifts(command, pictured, model, words):
+    assert command("train", *wandb_arguments(pictured), f"model={model}")[0] == 0
     (file,) = Path("runs/first").glob("wandb/offline-run-*/*.wandb")
     records = wandb_records(file)
     for name in ("reconstruction", "samples"):
@@ -252,8 +252,8 @@ def texts(events, tag: str) -> list[str]:
     return [event.tensor_proto.string_val[0].decode() for event in found]
 
 
-def test_tensorboard_has_metrics_and_captioned_pictures(command, small):
-    assert command("train", *small, "logger=tensorboard")[0] == 0
+def test_tensorboard_has_metrics_and_captioned_pictures(command, pictured):
+    assert command("train", *pictured, "logger=tensorboard")[0] == 0
     events = events_of(only_run())
     expected = read_metrics(only_run())
     for name in ("train/loss", "epoch"):

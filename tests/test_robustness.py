@@ -4,7 +4,6 @@ And what is evil in a run is refused, and not executed.
 """
 
 import itertools
-import multiprocessing
 import os
 import pickle
 import random
@@ -29,51 +28,13 @@ from galgen.errors import GalgenError
 from galgen.models.checkpoints import read_checkpoint
 from galgen.runs.metrics import read_metrics
 from galgen.runs.reading import find_runs
+from tests import processes
 from tests.conftest import only_run, small_training, write_discs
 from tests.test_config import COMMANDS
 from tests.test_sweeps import records_of
 from tests.test_train import assert_same_training
 
 EPOCHS = 12
-FORKS = multiprocessing.get_context("forkserver")
-"""Makes processes that need not import torch anew."""
-FORKS.set_forkserver_preload(
-    [
-        "galgen.train",
-        "galgen.training.callbacks",
-        "galgen.models.vae",
-        "galgen.data.data_module",
-        "pytest",
-    ]
-)
-
-
-def train(environment: dict, arguments: list[str], first: Callable[[], None], printed: str):
-    """Be a training that prints into a file; something is done in its process first."""
-    os.environ.clear()
-    os.environ.update(environment)
-    output = os.open(printed, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    sys.argv = ["galgen/train.py", *arguments]
-    from galgen.train import main
-
-    first()
-    main()
-
-
-def begin(arguments: list[str], first: Callable[[], None] = int, printed: str = "printed"):
-    """Begin a training in a process of its own."""
-    child = FORKS.Process(target=train, args=(dict(os.environ), arguments, first, printed))
-    child.start()
-    return child
-
-
-def run(arguments: list[str], first: Callable[[], None] = int) -> tuple[int, str]:
-    """Run a training in a process of its own; return its exit code and what it printed."""
-    child = begin(arguments, first)
-    child.join()
-    return child.exitcode, Path("printed").read_text(errors="replace")
 
 
 def at_moments(act: Callable[[int], None], files: bool = True) -> None:
@@ -112,7 +73,6 @@ def whole(tmp_path_factory) -> tuple[list[str], Path, int]:
     arguments = small_training(write_discs(folder / "survey.h5"))
     arguments += [
         f"trainer.max_epochs={EPOCHS}",
-        "callbacks.pictures.times=1",
         "lr_schedule=plateau",
         "lr_schedule.patience=0",
         "lr_schedule.factor=0.7",
@@ -121,7 +81,7 @@ def whole(tmp_path_factory) -> tuple[list[str], Path, int]:
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        code, printed = run(arguments, note_moments)
+        code, printed = processes.run("train", arguments, note_moments)
     assert code == 0, printed
     return arguments, only_run(folder / "runs"), int((folder / "moments").read_text())
 
@@ -130,9 +90,11 @@ def test_killed_twenty_times_a_run_ends_like_an_uninterrupted_one(whole):
     arguments, uninterrupted, moments = whole
     draw, limit = random.Random(0), moments // EPOCHS * 2
     for moment in [draw.randint(1, limit) for _ in range(20)]:
-        code, printed = run(arguments, partial(signal_at, moment, signal.SIGKILL))
+        code, printed = processes.run(
+            "train", arguments, partial(signal_at, moment, signal.SIGKILL)
+        )
         assert code == -signal.SIGKILL, (moment, printed)
-    code, printed = run(arguments)
+    code, printed = processes.run("train", arguments)
     assert code == 0, printed
     assert not list(Path("runs").rglob("*.part"))
     assert_same_training(only_run(), uninterrupted)
@@ -142,11 +104,11 @@ def test_ctrl_c_at_any_moment_says_that_the_run_can_go_on(whole):
     arguments, uninterrupted, moments = whole
     draw = random.Random(1)
     for moment in [draw.randint(1, moments // 6) for _ in range(6)]:
-        code, printed = run(arguments, partial(signal_at, moment, signal.SIGINT))
+        code, printed = processes.run("train", arguments, partial(signal_at, moment, signal.SIGINT))
         assert code == 130, (moment, printed)
         assert "galgen: interrupted. The same command continues from here." in printed
         assert "Traceback" not in printed
-    assert run(arguments)[0] == 0
+    assert processes.run("train", arguments)[0] == 0
     assert_same_training(only_run(), uninterrupted)
 
 
@@ -157,8 +119,10 @@ def wait_in_the_first_step(other_left) -> None:
 
 def test_of_two_processes_that_begin_one_run_at_once_one_trains(whole):
     arguments, uninterrupted, _ = whole
-    first = partial(wait_in_the_first_step, other_left := FORKS.Event())
-    both = {printed: begin(arguments, first, printed) for printed in ("one", "two")}
+    first = partial(wait_in_the_first_step, other_left := processes.FORKS.Event())
+    both = {
+        printed: processes.begin("train", arguments, first, printed) for printed in ("one", "two")
+    }
     wait([child.sentinel for child in both.values()])
     other_left.set()
     for child in both.values():
@@ -179,7 +143,7 @@ def assert_that_it_goes_on(arguments: list[str], uninterrupted: Path) -> None:
     assert not list(Path("runs").rglob("*.part"))
     for path in Path("runs").rglob("*.ckpt"):
         read_checkpoint(path)
-    code, printed = run(arguments)
+    code, printed = processes.run("train", arguments)
     assert code == 0, printed
     assert_same_training(only_run(), uninterrupted)
 
@@ -187,7 +151,7 @@ def assert_that_it_goes_on(arguments: list[str], uninterrupted: Path) -> None:
 @pytest.mark.parametrize(("size", "file"), [(1_000, "config.yaml"), (20_000, "best.ckpt")])
 def test_a_limit_on_files_ends_with_a_sentence(whole, size, file):
     arguments, uninterrupted, _ = whole
-    code, printed = run(arguments, partial(limit_files, size))
+    code, printed = processes.run("train", arguments, partial(limit_files, size))
     assert code == 1
     assert "files may not be so large here (ulimit -f) while writing" in printed
     assert f"/{file}. The same command continues" in printed
@@ -214,7 +178,7 @@ def test_a_full_disk_ends_with_a_sentence(whole, small_disk, pages):
     arguments, uninterrupted, _ = whole
     room = os.statvfs(small_disk)
     Path("filler").write_bytes(bytes((room.f_bavail - pages) * room.f_frsize))
-    code, printed = run(arguments)
+    code, printed = processes.run("train", arguments)
     assert code == 1
     assert "the disk is full while writing" in printed
     assert "Traceback" not in printed
@@ -244,7 +208,7 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = [sys.executable, "-m", "galgen.train", "-m", "launcher=joblib", "seed=0,1", *small]
-    words += ["trainer.max_epochs=40", "callbacks.pictures.times=1"]
+    words += ["trainer.max_epochs=40"]
 
     def begin_sweep() -> tuple[subprocess.Popen, list[int]]:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -282,7 +246,7 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
 def test_trainings_end_with_a_sweep_that_is_killed(small, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = [sys.executable, "-m", "galgen.train", "-m", "launcher=joblib", "seed=0,1", *small]
-    words += ["trainer.max_epochs=40", "callbacks.pictures.times=1"]
+    words += ["trainer.max_epochs=40"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     sweep = subprocess.Popen(words, **streams)
     wait_for(sweep, lambda: len(list(Path("runs").rglob("last.ckpt"))) == 2)

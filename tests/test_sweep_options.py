@@ -76,6 +76,7 @@ def test_every_option_of_hydra_is_tried():
     assert {action.dest for action in get_args_parser()._actions} == IN_A_SWEEP.keys()
 
 
+@pytest.mark.usefixtures("forked_jobs")
 @pytest.mark.parametrize("option", IN_A_SWEEP)
 def test_an_option_means_in_a_sweep_what_it_means_without(command, tiny, option):
     words, said, seeds = IN_A_SWEEP[option]
@@ -109,13 +110,14 @@ def test_every_launcher_trains_what_the_options_say(command, tiny, launcher):
     assert "is already finished" in printed
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_values_of_every_shape_arrive_in_the_job(command, tiny, composed):
     values = [
         """logger.tags=["a,b","c = d","é","it's"]""",
         """++logger.notes='one "two" {three}, four=5 # six: seven'""",
         """++logger.job_type='null'""",
         """+trainer.max_time={hours: 1, minutes: 2}""",
-        "~callbacks.pictures",
+        "~callbacks.learning_rate",
     ]
     arguments = ["data=cosmos", "logger=wandb", *tiny, *values]
     code, printed = command("train", "-m", *arguments)
@@ -128,7 +130,7 @@ def test_values_of_every_shape_arrive_in_the_job(command, tiny, composed):
     assert job.logger.notes == 'one "two" {three}, four=5 # six: seven'
     assert list(job.logger.tags) == ["a,b", "c = d", "é", "it's"]
     assert job.logger.job_type == "null"
-    assert "pictures" not in job.callbacks
+    assert "learning_rate" not in job.callbacks
 
 
 def test_a_job_has_the_environment_the_options_of_python_and_the_folder(tiny, tmp_path):

@@ -29,6 +29,7 @@ def tiny(small, monkeypatch, tmp_path) -> list[str]:
     return ["-m", *small, "trainer.max_epochs=1"]
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_failed_job_is_reported_the_others_go_on_and_what_is_done_is_skipped(command, tiny):
     code, printed = command("train", *tiny, "model.norm=layer,batch")
     assert code == 1
@@ -42,6 +43,7 @@ def test_a_failed_job_is_reported_the_others_go_on_and_what_is_done_is_skipped(c
     assert (run / "metrics.csv").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_jobs_that_would_share_a_directory_are_not_taken_for_done(command, small):
     command("train", *small, "run_name=mine")
     code, printed = command("train", "-m", *small, "run_name=mine", "seed=0,1")
@@ -50,6 +52,7 @@ def test_jobs_that_would_share_a_directory_are_not_taken_for_done(command, small
     assert "seed is 0 there and 1 here); give another run_name" in printed
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_jobs_do_not_overwrite_each_other(command, tiny):
     code, printed = command("train", *tiny, "run_name=mine", "overwrite=true", "seed=0,1")
     assert code == 1
@@ -76,6 +79,7 @@ def test_processes_of_one_training_inside_a_sweep_make_one_directory(command, ti
     assert len(read_metrics(run)) == 1
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_search_proposes_values_and_goes_by_the_loss(command, tiny):
     arguments = [*tiny, "search=optuna", "hydra.sweeper.n_trials=2", "search.objective=val/kl"]
     arguments += ["beta_schedule.beta=tag(log, interval(0.01, 1))"]

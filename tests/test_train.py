@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -19,28 +20,26 @@ import galgen
 from galgen.config.targets import instantiate
 from galgen.models.losses import Loss
 from galgen.models.vae import VAE
+from galgen.runs.directory import Run
 from galgen.runs.metrics import read_metrics
 from galgen.runs.run_config import read_config
-from tests.conftest import SHARED, discs, only_run
+from tests import processes
+from tests.conftest import NO_PICTURES, SHARED, discs, only_run
 
 SEED_LAYOUT = SHARED / "data" / "seed_layout"
-NARROW = ["model.width=4", "trainer.accelerator=cpu", "callbacks.progress=null"]
+NARROW = ["model.width=4", "trainer.accelerator=cpu", "callbacks.progress=null", NO_PICTURES]
 
 
-def die_at(step: int) -> str:
-    """Python code that kills the process in a training step."""
-    return textwrap.dedent(f"""
-        import os, signal
-        from galgen.models.vae import VAE
-        training_step = VAE.training_step
-        def dying_step(self, batch, batch_idx):
-            if self.global_step == {step}:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return training_step(self, batch, batch_idx)
-        VAE.training_step = dying_step
-        from galgen.train import main
-        main()
-    """)
+def die_at(step: int) -> None:
+    """Have this process killed in a training step."""
+    training_step = VAE.training_step
+
+    def dying_step(self, batch, batch_idx):
+        if self.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return training_step(self, batch, batch_idx)
+
+    VAE.training_step = dying_step
 
 
 def trained_weights(run: Path) -> dict:
@@ -59,8 +58,8 @@ def assert_same_training(one: Path, two: Path) -> None:
         torch.testing.assert_close(tensor, weights[name], rtol=1e-5, atol=1e-6)
 
 
-def test_a_run_directory_is_complete_and_says_what_it_arrived_at(command, small):
-    code, printed = command("train", *small)
+def test_a_run_directory_is_complete_and_says_what_it_arrived_at(command, pictured):
+    code, printed = command("train", *pictured)
     assert code == 0, printed
     run = only_run()
     assert str(run) in printed
@@ -102,20 +101,28 @@ def test_a_finished_run_answers_at_once_without_torch(command, small):
     assert (only_run() / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
 
 
+def test_a_run_that_another_process_finished_meanwhile_is_left_alone(command, small, monkeypatch):
+    command("train", *small)
+    done, result, looks = only_run() / "DONE", Run.result, iter([None])
+    before = done.stat().st_mtime_ns
+    found = property(lambda run: next(looks, result.fget(run)))
+    monkeypatch.setattr(Run, "result", found)
+    code, printed = command("train", *small)
+    assert (code, "another process has just finished this run" in printed) == (1, True), printed
+    assert done.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize("step", [2, 4, 6])
 def test_killed_in_the_middle_a_run_ends_like_an_uninterrupted_one(command, small, step):
     arguments = [*small, "data.augment=true", "lr_schedule=cosine", "beta_schedule=linear"]
-    killed = subprocess.run(
-        [sys.executable, "-c", die_at(step), *arguments], capture_output=True, check=False
-    )
-    assert killed.returncode == -9
-    run = only_run()
-    assert not (run / "DONE").exists()
-    assert (run / "checkpoints" / "last.ckpt").exists() == (step >= 4)
+    assert processes.run("train", arguments, partial(die_at, step))[0] == -signal.SIGKILL
+    resumed = only_run()
+    assert not (resumed / "DONE").exists()
+    assert (resumed / "checkpoints" / "last.ckpt").exists() == (step >= 4)
     assert command("train", *arguments)[0] == 0
     assert command("train", *arguments, "run_root=whole")[0] == 0
-    assert only_run(Path("whole")).name == run.name
-    assert_same_training(run, only_run(Path("whole")))
+    assert only_run(Path("whole")).name == resumed.name
+    assert_same_training(resumed, only_run(Path("whole")))
 
 
 def test_resume_with_moving_average_and_early_stopping(command, small, pulling_the_plug):
@@ -219,8 +226,8 @@ def test_a_damaged_checkpoint_is_replaced_by_the_best(command, small, damage):
     assert "best.ckpt: the checkpoint is damaged" in printed
 
 
-def test_early_stopping_stops_and_draws_the_last_epoch(command, small):
-    arguments = [*small, "callbacks=[default,early_stopping]", "trainer.max_epochs=20"]
+def test_early_stopping_stops_and_draws_the_last_epoch(command, pictured):
+    arguments = [*pictured, "callbacks=[default,early_stopping]", "trainer.max_epochs=20"]
     arguments += [
         "callbacks.early_stopping.patience=1",
         "optimizer.lr=0.0",
@@ -479,18 +486,12 @@ def test_folders_that_cannot_be_made_are_named(command, small, monkeypatch):
     assert "GALGEN_CACHE=<folder> in the environment" in printed
 
 
-def test_full_error_shows_the_traceback(survey, small):
-    environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
-    failed = subprocess.run(
-        [sys.executable, "-m", "galgen.train", *small, "data.batch_size=500"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert failed.returncode == 1
-    assert "Traceback" in failed.stderr
-    assert "larger than the training part" in failed.stderr
+def test_full_error_shows_the_traceback(small, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    code, printed = processes.run("train", [*small, "data.batch_size=500"])
+    assert code == 1
+    assert "Traceback" in printed
+    assert "larger than the training part" in printed
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
@@ -538,7 +539,7 @@ def test_a_narrow_cvae2_overfits_64_real_galaxies(command, tmp_path):
         "trainer.max_epochs=120",
         "trainer.accelerator=cpu",
         "callbacks.progress=null",
-        "callbacks.pictures.times=1",
+        NO_PICTURES,
     )
     assert code == 0
     datamodule = instantiate(read_config(only_run()).data)

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from galgen.config.targets import instantiate
 from galgen.config.trainer_rules import check_shares, seconds
-from galgen.errors import DamagedCheckpoint, GalgenError
+from galgen.errors import DamagedCheckpoint, GalgenError, InUse
 from galgen.files import written_whole
 from galgen.models.checkpoints import load_weights, read_checkpoint
 from galgen.runs import metrics as records
@@ -95,18 +95,24 @@ def make_optimizers(model) -> None:
 
 
 def begin(config: DictConfig, run: Run, datamodule) -> None:
-    """Make the run directory ready, or see that it can be gone on with.
+    """Prepare the run directory, or check that its training can be resumed.
 
     Raises:
-        GalgenError: if it holds another run, or a cut one that is not to be gone on with.
+        InUse: if another process finished it while this one was starting.
+        GalgenError: if it holds another run, or an interrupted one and resume=never.
     """
     if config.overwrite:
         run.clear()
+    if run.result:
+        raise InUse(
+            f"run_dir={run.directory}: another process has just finished this run. "
+            "Give the same command again to see its result."
+        )
     run.check_config()
     if config.resume == "never" and run.last_checkpoint.is_file():
         raise GalgenError(
-            f"{run.directory} holds a training that was cut, and resume=never; give resume=auto "
-            "to go on with it, or overwrite=true to start afresh"
+            f"run_dir={run.directory}: an interrupted training is here and resume=never. Use "
+            "resume=auto to continue it, or overwrite=true to start again."
         )
     if run.result is None:  # damaged, or of fewer epochs
         (run.directory / "DONE").unlink(missing_ok=True)

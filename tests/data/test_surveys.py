@@ -48,6 +48,7 @@ def test_any_stamp_file_is_cropped_where_that_is_asked_for(command, stamps):
     assert galgen.load(only_run()).sample(2).shape == (2, 32, 32)
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_jobs_of_a_sweep_take_the_size_of_the_file(command, stamps):
     sweep = ["-m", "data=file", f"data.file={stamps}", "seed=0,1", *TINY]
     code, printed = command("train", *sweep)
