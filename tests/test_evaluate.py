@@ -37,6 +37,12 @@ def evaluated(fitted) -> tuple[Path, dict]:
     return fitted, json.loads((fitted / "evaluation.json").read_text())
 
 
+@pytest.fixture
+def no_figures(monkeypatch) -> None:
+    """Leave the figures out, which take half the time of a small evaluation."""
+    monkeypatch.setattr("galgen.figures.evaluation_figures.draw_evaluation", lambda *_: {})
+
+
 def test_it_says_what_was_compared_with_what(evaluated):
     _, found = evaluated
     assert found["survey"] == "simulated"
@@ -90,6 +96,7 @@ def test_figures_are_drawn(evaluated):
         assert {f"evaluation_{kind}.png", f"evaluation_{kind}.pdf"} <= names
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_same_command_finds_the_same(evaluated, command, tmp_path):
     run = tmp_path / "again"
     shutil.copytree(evaluated[0], run)
@@ -105,6 +112,7 @@ def test_the_same_command_finds_the_same(evaluated, command, tmp_path):
     assert "simulated" in printed
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_more_galaxies_than_the_test_part_has_are_said(fitted, command, tmp_path):
     run = tmp_path / "more"
     shutil.copytree(fitted, run)

@@ -97,7 +97,9 @@ def test_every_launcher_trains_what_the_options_say(command, tiny, launcher):
     words += [f"launcher={launcher}", "data=cosmos", "seed=1,2"]
     code, printed = command("train", *words, *tiny)
     assert code == 0, printed
+    assert "sweep: 2 done" in printed
     runs = find_runs([Path("runs")])
+    assert ["-s1-" in runs[0].name, "-s2-" in runs[1].name] == [True, True]
     configs = [read_config(run) for run in runs]
     assert sorted((config.seed, config.optimizer.lr) for config in configs) == [
         (1, 0.004),

@@ -536,7 +536,7 @@ def test_a_narrow_cvae2_overfits_64_real_galaxies(command, tmp_path):
         "optimizer.lr=0.003",
         "lr_schedule=cosine",
         "beta_schedule.beta=0.001",
-        "trainer.max_epochs=120",
+        "trainer.max_epochs=80",
         "trainer.accelerator=cpu",
         "callbacks.progress=null",
         NO_PICTURES,
