@@ -55,7 +55,7 @@ class ComparedRun:
         evaluated_on: which galaxies, and how many; None without an evaluation.
 
     Raises:
-        GalgenError: if it is no run, or damaged.
+        GalgenError: if it is not a run, or is damaged.
     """
 
     def __init__(self, directory: Path):
@@ -78,7 +78,7 @@ class ComparedRun:
 
     @property
     def rows(self) -> list[dict]:
-        """What the table says of it, but for its name and config: a row for each prior."""
+        """The run's rows in the table, one for each prior, without its name and config."""
         state = "imported" if self.imported else "done" if self.finished else "not finished"
         row = {"epochs": self.last_epoch, "state": state}
         row |= {name: self.best.get(name) for name in ("val/loss", "val/reconstruction", "val/kl")}

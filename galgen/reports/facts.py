@@ -1,4 +1,4 @@
-"""What the files of a run say of it, in words and tables."""
+"""Facts about a run, read from its files, in words and tables."""
 
 import functools
 import re
@@ -26,7 +26,7 @@ TRANSFORMS = {
 LONGEST = 100
 """Rows shown of a list."""
 COMPUTED = ("fused",)
-"""Arguments that say how something is computed, not what it is."""
+"""Arguments that set how something is computed, without changing the result."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from galgen.reports.comparison import Comparison
 from galgen.reports.facts import text
 
 NAMING = ("run", "prior")
-"""Columns that say what a row is of."""
+"""Columns that identify a row."""
 GAP = 2
 """Characters between columns on the terminal."""
 
