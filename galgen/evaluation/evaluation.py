@@ -82,8 +82,9 @@ class Evaluation:
         usable = self.observation.usable("test")
         if len(usable) < 2 * FEWEST:
             raise GalgenError(
-                f"{run.name} has {len(usable)} galaxies in its test part, which alone is "
-                f"evaluated; it takes {2 * FEWEST} at least (data.split is {run.survey.split})"
+                f"{run.name} has {len(usable)} galaxies in its test part. "
+                f"An evaluation uses only these and needs at least {2 * FEWEST} "
+                f"(data.split={run.survey.split}). Use a larger test part."
             )
         for prior in priors:
             run.priors[prior]  # to fail before the work begins

@@ -181,8 +181,8 @@ def compare(compared: list[ComparedRun]) -> Comparison:
         compared: as `read_runs` gives them.
     """
     differing = _differing(compared)
-    told = [[text(getattr(run, name)) for run in compared] for name in ("survey", "model", "beta")]
-    differing = {key: values for key, values in differing.items() if values not in told}
+    known = [[text(getattr(run, name)) for run in compared] for name in ("survey", "model", "beta")]
+    differing = {key: values for key, values in differing.items() if values not in known}
     shown = list(differing)[:MOST_DIFFERENCES]
     rows = []
     for number, run in enumerate(compared):
@@ -282,8 +282,8 @@ def _ideals() -> str:
     for name, metric in METRICS.items():
         ideals.setdefault(metric.ideal_text, []).append(name)
     ideals.pop("", None)
-    told = "; ".join(f"{ideal} ({', '.join(names)})" for ideal, names in ideals.items())
-    return f"Ideal scores: {told}; 1 (reduced_chi2)."
+    listed = "; ".join(f"{ideal} ({', '.join(names)})" for ideal, names in ideals.items())
+    return f"Ideal scores: {listed}; 1 (reduced_chi2)."
 
 
 def _distance(value: float | None, aim: float) -> float:

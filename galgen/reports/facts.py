@@ -168,7 +168,7 @@ def result(config: DictConfig, facts: dict, rows: list[dict]) -> Table:
     if not str(config.likelihood._target_).endswith(".SquaredError"):
         table.note = (
             f"The squared error of an all-zero prediction is {text(zero)}. This reconstruction "
-            "term is no squared error but a negative log-likelihood, in nats."
+            "term is not a squared error but a negative log-likelihood, in nats."
         )
         return table
     numbers = [text(zero) if name == "reconstruction" else "" for name in shown]
