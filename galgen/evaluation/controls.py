@@ -1,4 +1,4 @@
-"""Galaxies without a prior, whose scores say how good a score can be."""
+"""Control galaxies, made without a prior, whose scores show how good a score can be."""
 
 import numpy as np
 

@@ -32,7 +32,7 @@ CONTROL = 2500
 SHOWN = 64
 """Galaxies of each sample that are kept as images."""
 CODED = 5000
-"""Test galaxies whose latents are told from a prior's."""
+"""Number of test galaxies whose latents are compared with the prior's."""
 ENCODE_BLOCK = 2048
 ROWS, NEIGHBOURS = 6, 6
 """Generated galaxies that are shown beside so many of the training's."""
@@ -69,7 +69,7 @@ class Evaluation:
         n: galaxies that are generated; as many real ones, where the test part has them.
         priors: that latents are drawn from.
         seeds: how often it is done anew.
-        report: is told what is being done.
+        report: called with a description of each step.
 
     Raises:
         GalgenError: if the test part is too small, or a prior was not fitted.
@@ -82,8 +82,9 @@ class Evaluation:
         usable = self.observation.usable("test")
         if len(usable) < 2 * FEWEST:
             raise GalgenError(
-                f"{run.name} has {len(usable)} galaxies in its test part, which alone is "
-                f"evaluated; it takes {2 * FEWEST} at least (data.split is {run.survey.split})"
+                f"{run.name} has {len(usable)} galaxies in its test part. "
+                f"An evaluation uses only these and needs at least {2 * FEWEST} "
+                f"(data.split={run.survey.split}). Use a larger test part."
             )
         for prior in priors:
             run.priors[prior]  # to fail before the work begins
@@ -119,7 +120,7 @@ class Evaluation:
         )
 
     def _score_controls(self) -> None:
-        """Score what says how good, or how bad, a score can be."""
+        """Score the controls, which show how good or bad a score can be."""
         self.report("the controls")
         self._reconstruct()
         self._draw_sersic()

@@ -35,7 +35,7 @@ class Observation:
     Attributes:
         statistics: names of those that are compared.
         core: those of them that the headline is of.
-        what: a sentence that says what is compared with what.
+        what: a sentence that describes the comparison.
         alike: whether both are free of noise, or both have it, so that any feature of the images
             can be compared.
         notes: what else a reader has to know.

@@ -1,4 +1,4 @@
-"""How galaxies follow the redshifts that they were asked for by."""
+"""How well generated galaxies follow the requested redshifts."""
 
 import itertools
 from collections.abc import Sequence

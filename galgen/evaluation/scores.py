@@ -23,7 +23,7 @@ class Compared:
     real: "Sample"
     """The survey's galaxies."""
     generated: "Sample"
-    """Those that are scored, with the redshifts that they were asked for by."""
+    """Scored galaxies, with their requested redshifts."""
     statistics: Sequence[str]
     """Names of the statistics that are compared."""
     headline: Sequence[str]
@@ -86,7 +86,7 @@ class Compared:
 
     @cached_property
     def slope_and_bias(self) -> tuple[float, float]:
-        """Slope and mean offset of the regression's redshifts against those asked for."""
+        """Slope and mean offset of the regression's redshifts against the requested ones."""
         return self.regressor.slope_and_bias(self.generated)
 
     def mean_distance(self, attribute: str) -> float:
@@ -107,9 +107,9 @@ class Metric:
     """Heading of its column on the terminal."""
     function: Callable[[Compared], float]
     needs: str = "tables"
-    """Attribute of `Compared` without which there is no such score."""
+    """Attribute of `Compared` that the score needs."""
     ideal: float | None = None
-    """Score of galaxies that cannot be told from the survey's; None where no score is the best."""
+    """Score of galaxies that match the survey's exactly; None if the score has no ideal value."""
     reached: str | None = None
     """What the ideal is called, where a finite sample does not reach the number."""
     in_table: bool = True

@@ -79,7 +79,7 @@ def _floor(real: np.ndarray, n: int, seed: int) -> float:
 
 
 def c2st(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> float:
-    """Return the held-out accuracy of a classifier that tells real from generated; 0.5 is perfect.
+    """Return the held-out accuracy of a classifier of real against generated; 0.5 is perfect.
 
     Source: Lopez-Paz & Oquab 2017; gradient-boosted trees, cross-validated, equal numbers.
 

@@ -15,7 +15,7 @@ STYLES = {"paper": (PAGE, 200), "talk": (4.2, 340)}
 """Width of figures of galaxies, inches, and their dots per inch: the same letters are larger in a
 figure of a talk, which has as many pixels."""
 DARK = 0.05
-"""Share of the colour scale below which light cannot be told from none."""
+"""Fraction of the colour scale below which light is invisible."""
 LARGEST_PANEL = 1.2
 """Side of a galaxy in a figure of few, inches."""
 SMALL_GAP = 0.04
@@ -24,7 +24,7 @@ MOST_COLUMNS = 16
 NARROWEST = 4.6
 """Width of a figure that its caption fits, inches."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
-"""Of lines; told apart by colour-blind readers (Okabe & Ito 2008, grey for yellow)."""
+"""Line colours that colour-blind readers can distinguish (Okabe & Ito 2008, grey for yellow)."""
 STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -189,7 +189,7 @@ def draw_rows(
         titles: of the columns.
         labels: of the rows.
         display: how galaxies are shown.
-        note: what else the caption says.
+        note: further text of the caption.
     """
     rows, columns = images.shape[:2]
     widest = max(len(line) for label in labels for line in label.split("\n"))

@@ -27,17 +27,17 @@ class Evaluated:
     """An evaluation as its figures need it.
 
     Args:
-        result: what was found.
+        result: the evaluation's result.
         run: the run that was evaluated.
 
     Attributes:
-        result: what was found.
+        result: the evaluation's result.
         run: the run that was evaluated.
         samples: those that are drawn, by name, the survey's, `real`, first.
         labels: of these samples.
         statistics: names of those that were compared.
         units: of statistics.
-        title: what was compared with what.
+        title: a description of the comparison.
     """
 
     def __init__(self, result: Result, run: TrainedRun):
@@ -58,7 +58,7 @@ def draw_evaluation(result: Result, run: TrainedRun) -> dict[str, Figure]:
     """Draw an evaluation.
 
     Args:
-        result: what was found.
+        result: the evaluation's result.
         run: the run that was evaluated.
 
     Returns:

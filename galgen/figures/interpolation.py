@@ -45,7 +45,7 @@ class Interpolation(RunFigure):
         if between is not None and (isinstance(between, int | str) or len(between) != 2):
             raise ValueError(f"between is {between}, it takes two galaxies: between=[12,40]")
         if between is not None and redshift is not None:
-            raise ValueError("between and redshift: the figure goes along one of them")
+            raise ValueError("between and redshift: the figure can vary only one of them")
         self.n, self.galaxies, self.steps = n, galaxies, steps
         self.redshift, self.between = redshift, between
 

@@ -88,10 +88,12 @@ class Latent(RunFigure):
             return np.argsort(latents.kl)[::-1][:LEGIBLE_PAIRS]
         chosen = self.dimensions if isinstance(self.dimensions, list) else [self.dimensions]
         if not chosen:
-            raise GalgenError("dimensions=[]: name one at least, or leave it out")
+            raise GalgenError("dimensions=[]: name at least one, or leave it out")
         bad = [d for d in chosen if type(d) is not int or not 0 <= d < there]
         if bad:
-            raise GalgenError(f"dimensions: {bad[0]} is none of 0 to {there - 1}")
+            raise GalgenError(
+                f"dimensions: {bad[0]} is not available; the latent dimensions are 0 to {there - 1}"
+            )
         return np.array(chosen)
 
 

@@ -85,11 +85,11 @@ class RunFigure:
             return np.sort(order[:n])
         galaxies = galaxies if isinstance(galaxies, Sequence) else [galaxies]
         if not galaxies:
-            raise GalgenError("galaxies=[]: name one at least, or leave it out")
+            raise GalgenError("galaxies=[]: name at least one, or leave it out")
         bad = [g for g in galaxies if type(g) is not int or not 0 <= g < there]
         if bad:
             raise GalgenError(
-                f"galaxy {bad[0]}: there is no such; the part '{self.split}' has galaxies 0 to "
+                f"galaxy {bad[0]}: not available; the part '{self.split}' has galaxies 0 to "
                 f"{there - 1}"
             )
         return np.array(galaxies)

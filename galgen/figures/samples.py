@@ -104,13 +104,13 @@ class Samples(RunFigure):
         """Return the numbers of the galaxies that are generated; n in whole rows, if not chosen.
 
         Raises:
-            GalgenError: if one is no number of a galaxy.
+            GalgenError: if one is not a valid galaxy number.
         """
         if self.galaxies is None:
             return np.arange(n if n < COLUMNS else -(-n // COLUMNS) * COLUMNS)
         chosen = self.galaxies if isinstance(self.galaxies, Sequence) else [self.galaxies]
         if not chosen or any(type(number) is not int or number < 0 for number in chosen):
-            raise GalgenError(f"galaxies={self.galaxies}: numbers of galaxies count from 0")
+            raise GalgenError(f"galaxies={self.galaxies}: galaxy numbers start at 0")
         return np.array(chosen)
 
     def _make(
@@ -151,7 +151,7 @@ def draw_samples(
         display: how galaxies are shown.
         prior: label of what the latents were drawn from.
         numbers: of the galaxies, (rows,) where a row is one latent.
-        asked: other conditions that they were asked for by.
+        asked: the other requested conditions, as text for the title.
     """
     display = display or Display()
     rows, columns = images.shape[:2]

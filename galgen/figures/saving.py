@@ -10,7 +10,7 @@ from galgen.figures.display import STYLE
 from galgen.files import written_whole
 
 FORMATS = (".png", ".pdf")
-logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph in a PDF
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph in a PDF
 
 
 def save_all(figures: dict[str, Figure], folder: Path, suffix: str = "") -> list[Path]:
@@ -19,7 +19,7 @@ def save_all(figures: dict[str, Figure], folder: Path, suffix: str = "") -> list
     Args:
         figures: by name.
         folder: where the files go; it is made.
-        suffix: of the names, which says what the figures were drawn with.
+        suffix: end of the file names, for the settings of the figures.
 
     Raises:
         OSError: if the folder cannot be written to.
@@ -37,7 +37,7 @@ def save(figure: Figure, path: Path) -> None:
 
     Args:
         figure: the figure.
-        path: the file; its ending says the format, its folder is made.
+        path: the file; its extension sets the format; its folder is created.
     """
     with written_whole(path) as part, matplotlib.rc_context(STYLE):
         dots = figure.get_dpi() if figure.get_dpi() > 100 else 200

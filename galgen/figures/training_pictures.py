@@ -75,11 +75,11 @@ class Pictures(Callback):
         for name, (figure, caption) in drawn.items():
             path = self.directory / f"{name}_epoch{epoch:04d}.png"
             save(figure, path)
-            told = f"epoch {epoch}: {caption}"
+            label = f"epoch {epoch}: {caption}"
             for logger in trainer.loggers:  # metrics.csv's takes no pictures
                 if hasattr(logger, "log_picture"):
                     key = f"pictures/{Path(name).name}"
-                    logger.log_picture(key, path, told, epoch, trainer.global_step)
+                    logger.log_picture(key, path, label, epoch, trainer.global_step)
 
 
 def reconstruct_galaxies(model, datamodule):

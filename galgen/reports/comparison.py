@@ -55,7 +55,7 @@ class ComparedRun:
         evaluated_on: which galaxies, and how many; None without an evaluation.
 
     Raises:
-        GalgenError: if it is no run, or damaged.
+        GalgenError: if it is not a run, or is damaged.
     """
 
     def __init__(self, directory: Path):
@@ -78,7 +78,7 @@ class ComparedRun:
 
     @property
     def rows(self) -> list[dict]:
-        """What the table says of it, but for its name and config: a row for each prior."""
+        """The run's rows in the table, one for each prior, without its name and config."""
         state = "imported" if self.imported else "done" if self.finished else "not finished"
         row = {"epochs": self.last_epoch, "state": state}
         row |= {name: self.best.get(name) for name in ("val/loss", "val/reconstruction", "val/kl")}
@@ -181,8 +181,8 @@ def compare(compared: list[ComparedRun]) -> Comparison:
         compared: as `read_runs` gives them.
     """
     differing = _differing(compared)
-    told = [[text(getattr(run, name)) for run in compared] for name in ("survey", "model", "beta")]
-    differing = {key: values for key, values in differing.items() if values not in told}
+    known = [[text(getattr(run, name)) for run in compared] for name in ("survey", "model", "beta")]
+    differing = {key: values for key, values in differing.items() if values not in known}
     shown = list(differing)[:MOST_DIFFERENCES]
     rows = []
     for number, run in enumerate(compared):
@@ -282,8 +282,8 @@ def _ideals() -> str:
     for name, metric in METRICS.items():
         ideals.setdefault(metric.ideal_text, []).append(name)
     ideals.pop("", None)
-    told = "; ".join(f"{ideal} ({', '.join(names)})" for ideal, names in ideals.items())
-    return f"Ideal scores: {told}; 1 (reduced_chi2)."
+    listed = "; ".join(f"{ideal} ({', '.join(names)})" for ideal, names in ideals.items())
+    return f"Ideal scores: {listed}; 1 (reduced_chi2)."
 
 
 def _distance(value: float | None, aim: float) -> float:

@@ -1,4 +1,4 @@
-"""What the files of a run say of it, in words and tables."""
+"""Facts about a run, read from its files, in words and tables."""
 
 import functools
 import re
@@ -26,7 +26,7 @@ TRANSFORMS = {
 LONGEST = 100
 """Rows shown of a list."""
 COMPUTED = ("fused",)
-"""Arguments that say how something is computed, not what it is."""
+"""Arguments that set how something is computed, without changing the result."""
 
 
 @dataclass
@@ -168,7 +168,7 @@ def result(config: DictConfig, facts: dict, rows: list[dict]) -> Table:
     if not str(config.likelihood._target_).endswith(".SquaredError"):
         table.note = (
             f"The squared error of an all-zero prediction is {text(zero)}. This reconstruction "
-            "term is no squared error but a negative log-likelihood, in nats."
+            "term is not a squared error but a negative log-likelihood, in nats."
         )
         return table
     numbers = [text(zero) if name == "reconstruction" else "" for name in shown]

@@ -28,7 +28,7 @@ ABOUT_SWEEP = (
 
 
 class Section:
-    """What the page says of one run.
+    """Section of the page about one run.
 
     Args:
         directory: the run directory.
@@ -39,11 +39,11 @@ class Section:
     Attributes:
         notes: sentences on what is missing.
         result: what the training arrived at; None before its first epoch.
-        tables: what was trained on what.
+        tables: the model and training data of each run.
         shown: the pictures.
 
     Raises:
-        GalgenError: if it is no run, or damaged.
+        GalgenError: if it is not a run, or is damaged.
     """
 
     def __init__(self, directory: Path, device: str | None, data_file: str | None, **how):
@@ -90,10 +90,10 @@ class Section:
 
     @property
     def row(self) -> list[str]:
-        """What a sweep's table says of it, as in SWEEP."""
+        """The run's row in a sweep's table, with the columns of SWEEP."""
         config, best = self.config, facts.best_epoch(self.rows)
         beta, seed = facts.beta_in_short(config.beta_schedule), config.seed
-        if self.imported:  # its config says nothing of its training
+        if self.imported:  # its config does not describe its training
             beta = seed = None
         numbers = [best.get(f"val/{name}") for name in ("loss", "reconstruction", "kl")]
         cells = [self.name, config.model.name, beta, seed, self.epochs, *numbers, self.state]
@@ -139,7 +139,7 @@ class Section:
         return run
 
     def _tables(self, run: TrainedRun | None) -> list[Table]:
-        """Say what was trained on what."""
+        """Describe the model and its training data."""
         weights = sum(weight.numel() for weight in run.model.parameters()) if run else None
         tables = [
             facts.survey_facts(self.config, self.facts, run.pixel_scale if run else None),

@@ -13,7 +13,7 @@ from galgen.reports.comparison import Comparison
 from galgen.reports.facts import text
 
 NAMING = ("run", "prior")
-"""Columns that say what a row is of."""
+"""Columns that identify a row."""
 GAP = 2
 """Characters between columns on the terminal."""
 
@@ -68,8 +68,8 @@ def show(comparison: Comparison) -> None:
             table.add_row(*shown)
         console.print(table, soft_wrap=False)
         console.print()
-    if told := ", ".join(f"{column} {value}" for column, value in same.items() if value):
-        console.print(Text(f"The same in all: {told}."))
+    if shared := ", ".join(f"{column} {value}" for column, value in same.items() if value):
+        console.print(Text(f"The same in all: {shared}."))
     for note in comparison.notes:
         console.print(Text(note))
 

@@ -9,7 +9,7 @@ def compiled(function: Callable) -> Callable:
     """Compile a function when it is first called, and keep the result on disk.
 
     Where no folder can be written, neither beside the file nor in the user's cache, every process
-    compiles by itself. A change of one file does not renew what was compiled of others: compiled
+    compiles by itself. Changing one file does not recompile the others: compiled
     functions call only those of their own file.
 
     Args:
