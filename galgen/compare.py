@@ -27,16 +27,14 @@ def main(config: DictConfig) -> None:
     }
     there = [folder / name for name in texts if (folder / name).exists()]
     if there and not config.overwrite:
-        raise GalgenError(
-            f"{there[0]} is there already. Give overwrite=true to replace it, or out=<folder>"
-        )
+        raise GalgenError(f"{there[0]} exists. Give overwrite=true to replace it, or out=<folder>.")
     try:
         paths = write(texts, panels(compared), folder)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise
         raise GalgenError(
-            f"{folder}: the comparison cannot be written, {error.strerror}; give out=<folder>"
+            f"{folder}: the comparison cannot be written, {error.strerror}. Give out=<folder>."
         ) from error
     side_by_side.show(comparison)
     for path in paths:

@@ -120,7 +120,7 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
         if error.errno in DISK_FULL:
             raise
         raise GalgenError(
-            f"{folder}: the pictures cannot be written, {error.strerror}; give out=<folder>"
+            f"{folder}: the pictures cannot be written, {error.strerror}. Give out=<folder>."
         ) from error
     return list(paths)
 

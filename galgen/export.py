@@ -29,13 +29,13 @@ FORMATS = {
 def main(config: DictConfig) -> None:
     """Write encoder and decoder in a format, each checked against the model."""
     if str(config.format) not in FORMATS:
-        raise GalgenError(f"format={config.format}: there are {', '.join(FORMATS)}")
+        raise GalgenError(f"format={config.format}: there are {', '.join(FORMATS)}.")
     ending, packages = FORMATS[config.format]
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise GalgenError(
             f"format={config.format}: this needs {', '.join(missing)}, not installed here. "
-            "pip install 'galgen[export]'"
+            "pip install 'galgen[export]'."
         )
     folder = Path(str(config.out or f"{config.run}/export"))
     if folder.exists() and not folder.is_dir():
@@ -87,7 +87,7 @@ def export(run, kind: str, paths: dict[str, Path]) -> dict[Path, float]:
             if difference > TOLERANCE:
                 raise GalgenError(
                     f"{paths[name]} is not written: it would differ from the model by "
-                    f"{difference:.2g}, more than {TOLERANCE:g}"
+                    f"{difference:.2g}, more than {TOLERANCE:g}."
                 )
     return differences
 

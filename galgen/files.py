@@ -118,7 +118,7 @@ def check_file(asked: str, path: Path) -> None:
         return
     if path.is_dir():
         raise GalgenError(f"{asked}: this is a folder. Give a file.")
-    raise GalgenError(f"{asked}: there is no file {path}")
+    raise GalgenError(f"{asked}: there is no file {path}.")
 
 
 def refuse_to_replace(folder: Path, paths: Iterable[Path]) -> None:

@@ -55,29 +55,31 @@ def check(config: DictConfig) -> None:
     check_whole_numbers(config, {"n": 1, "start": 0, "seed": 0, "batch_size": 1})
     the_one_prior(config.prior)
     if type(config.overwrite) is not bool:
-        raise GalgenError(f"overwrite={config.overwrite}: it can be true or false")
+        raise GalgenError(f"overwrite={config.overwrite}: it can be true or false.")
     if config.edge not in EDGES:
-        raise GalgenError(f"edge={config.edge}: it can be {' or '.join(EDGES)}")
+        raise GalgenError(f"edge={config.edge}: it can be {' or '.join(EDGES)}.")
     if config.conditions not in (None, "learned"):
-        raise GalgenError(f"conditions={config.conditions}: it can be learned")
+        raise GalgenError(f"conditions={config.conditions}: it can be learned.")
     asked = asked_for(config)
     if config.conditions and asked:
         first = next(iter(asked.values()))
         raise GalgenError(
             f"conditions=learned draws redshift, magnitude and size together. Leave "
-            f"{first.name}={first.text} out, or leave conditions=learned out"
+            f"{first.name}={first.text} out, or leave conditions=learned out."
         )
     out = Path(str(config.out)).expanduser()
     if out.suffix not in ENDINGS:
         raise GalgenError(
-            f"out={config.out}: its ending says the format, it can be one of {', '.join(ENDINGS)}"
+            f"out={config.out}: its ending says the format, it can be one of {', '.join(ENDINGS)}."
         )
     if out.suffix == ".zarr":
         import_module("zarr")  # of an extra, which is missed now rather than in the end
     if out.exists() and not config.overwrite:
-        raise GalgenError(f"{out} is there already; give overwrite=true to replace it")
+        raise GalgenError(f"out={out}: it exists. Give overwrite=true to replace it.")
     if out.is_dir() and not (out / "zarr.json").is_file():
-        raise GalgenError(f"{out} is a folder and no Zarr group, which is not replaced")
+        raise GalgenError(
+            f"out={out}: this folder is not a Zarr group, so it is not replaced. Give another out."
+        )
 
 
 def write(catalogue, out: Path, batch_size: int) -> None:

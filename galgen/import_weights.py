@@ -35,7 +35,8 @@ def main(config: DictConfig) -> None:
     if config.model.image_size != config.data.image_size:
         raise GalgenError(
             f"{config.model.name} is made for {config.model.image_size} px and data.image_size is "
-            f"{config.data.image_size}; choose the survey it was trained on, such as data=deepfield"
+            f"{config.data.image_size}. Choose the survey it was trained on, such as "
+            "data=deepfield."
         )
     check_targets(config)
     state, settings = read_original(file)
@@ -74,20 +75,20 @@ def read_original(file: Path) -> tuple[dict, dict]:
         name = re.search(r"GLOBAL (\S+)|refers to (\S+)", str(error))
         what = f", such as {name[1] or name[2]}" if name else ""
         raise GalgenError(
-            f"{file}: refused, it is damaged or holds more than tensors and plain values{what}"
+            f"{file}: refused, it is damaged or holds more than tensors and plain values{what}."
         ) from error
     except Exception as error:  # damaged pickles raise nearly anything
-        raise GalgenError(f"{file}: not a weight file, or damaged ({error!r})") from error
+        raise GalgenError(f"{file}: not a weight file, or damaged ({error!r}).") from error
     if not (isinstance(content, list | tuple) and len(content) == 2) or not all(
         isinstance(part, dict) for part in content
     ):
-        raise GalgenError(f"{file}: an original weight file is a list [state dict, settings]")
+        raise GalgenError(f"{file}: an original weight file is a list [state dict, settings].")
     import torch
 
     state, settings = content
     strays = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if strays or not state:
-        raise GalgenError(f"{file}: its state dict holds other things than tensors ({strays[:3]})")
+        raise GalgenError(f"{file}: its state dict holds more than tensors ({strays[:3]}).")
     plain = {
         str(name): value.tolist() if isinstance(value, torch.Tensor) else value
         for name, value in settings.items()
@@ -105,7 +106,7 @@ def adopt_sizes(config: DictConfig, state: dict, file: Path) -> None:
         config.model.width = state["encoder.layers.0.weight"].shape[0]
         config.model.latent_dim = state["encoder.linear1.bias"].shape[0]
     except (KeyError, IndexError) as error:
-        raise GalgenError(f"{file}: the weights are of no model that galgen knows") from error
+        raise GalgenError(f"{file}: these weights do not belong to a model of galgen.") from error
 
 
 def check_place(run: Run, digest: str) -> None:

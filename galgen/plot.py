@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
         if error.errno in DISK_FULL:
             raise
         raise GalgenError(
-            f"{folder}: the pictures cannot be written, {error.strerror}; give out=<folder>"
+            f"{folder}: the pictures cannot be written, {error.strerror}. Give out=<folder>."
         ) from error
     for path in paths:
         print(path)
@@ -64,7 +64,7 @@ def out_folder(out: str | None, sources: list[str]) -> Path:
     if out:
         return Path(out).expanduser()
     if len(sources) > 1 or not Path(sources[0]).expanduser().is_dir():
-        raise GalgenError("this figure is of no single run: say where it goes, out=<folder>")
+        raise GalgenError("out: a figure of several runs needs a folder. Give out=<folder>.")
     return Path(sources[0]).expanduser() / "figures"
 
 
@@ -98,9 +98,7 @@ def check_free(folder: Path, name: str, suffix: str) -> None:
         GalgenError: if it does.
     """
     for path in sorted(folder.glob(f"{name}{suffix}.*")):
-        raise GalgenError(
-            f"{path} is there already. Give overwrite=true to replace it, or another out"
-        )
+        raise GalgenError(f"{path} exists. Give overwrite=true to replace it, or another out.")
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ def out_file(out: str | None, folders: list[Path]) -> Path:
         GalgenError: if it is not said, or nothing can be written there.
     """
     if not out and len(folders) > 1:
-        raise GalgenError("a page about several runs needs a place: give out=<file>.html")
+        raise GalgenError("out: a page about several runs needs a file. Give out=<file>.html.")
     path = Path(str(out)).expanduser() if out else folders[0] / "report.html"
     if path.is_dir():
-        raise GalgenError(f"{path} is a folder; give out=<file>.html")
+        raise GalgenError(f"{path} is a folder. Give out=<file>.html.")
     reason = "the folder is not writable"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def out_file(out: str | None, folders: list[Path]) -> Path:
     except OSError as error:
         reason, writable = error.strerror, False
     if not writable:
-        raise GalgenError(f"{path} cannot be written, {reason}; give out=<file>.html")
+        raise GalgenError(f"{path} cannot be written, {reason}. Give out=<file>.html.")
     return path
 
 

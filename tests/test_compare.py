@@ -166,7 +166,7 @@ def test_runs_are_named_once_and_told_apart(make, command):
     assert code == 0, printed
     assert [row["run"] for row in table("o")] == [str(first), str(second)]
     code, printed = command("compare", f"run='{first}'", "out=o")
-    assert (code, "o/comparison.csv is there already" in printed) == (1, True)
+    assert (code, "o/comparison.csv exists" in printed) == (1, True)
     assert [row["run"] for row in table("o")] == [str(first), str(second)]
     command("compare", f"run='{first}'", "out=o", "overwrite=true")
     assert [row["run"] for row in table("o")] == ["same name"]
@@ -192,8 +192,8 @@ def test_a_run_without_an_epoch_is_left_out(make, command):
         ("evaluation.json", "[" * 100_000, "evaluation.json is damaged: "),
         ("evaluation.json", "[1]", "evaluation.json is damaged: "),
         ("evaluation.json", '{"scores": [1]}', "evaluation.json is damaged: "),
-        ("evaluation.json", '{"scores": {"flow": 1}}', "scores.flow is 1, it must hold numbers"),
-        ("evaluation.json", '{"bound": {"kl": "x"}}', "bound.kl is 'x', it must be a number"),
+        ("evaluation.json", '{"scores": {"flow": 1}}', "scores.flow=1: it must hold numbers"),
+        ("evaluation.json", '{"bound": {"kl": "x"}}', "bound.kl=x: it must be a number"),
         ("data.json", '{"survey": "a", "transform": {"name": 1}, "attributes": 3}', "is damaged"),
         ("config.yaml", "model: 3", "config.yaml is damaged"),
         ("metrics.csv", "epoch,val/loss\n1,x\n", "metrics.csv is damaged"),

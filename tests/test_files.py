@@ -258,7 +258,7 @@ def test_pictures_are_not_replaced_unasked(command):
         ("report", ["run=@"], "no", "run={}/no: there is no such run"),
         ("export", ["run=run", "out=@"], "there", "out={}/there: this is a file"),
         ("import_weights", ["file=@"], "no.pt", "file={}/no.pt: there is no such file"),
-        ("generate", ["run=run", "n=1", "out=@"], "there.h5", "{}/there.h5 is there already"),
+        ("generate", ["run=run", "n=1", "out=@"], "there.h5", "{}/out=there.h5: it exists"),
         ("train", ["init_from=@"], "no", "init_from={}/no: this is no run"),
     ],
 )

@@ -517,7 +517,7 @@ def test_an_interrupted_fit_leaves_what_was_there(command, full, tmp_path, monke
         (["prior.flow.batch_size=1"], "prior.flow: batch_size (1)"),
         (["prior.flow.max_epochs=0"], "max_epochs (0)"),
         (["prior.two_stage.patience=0"], "patience (0)"),
-        (["prior.flow.width=wide"], "prior.flow.width is 'wide', it takes a whole number"),
+        (["prior.flow.width=wide"], "prior.flow.width=wide: it takes a whole number"),
         (["+prior.flow.depth=3"], "LatentFlow takes no such argument"),
         (["prior.flow.transforms=0"], "prior.flow: transforms (0)"),
         (["prior.gmm.components=0"], "prior.gmm: components is 0"),

@@ -246,7 +246,7 @@ def test_bad_arguments_are_refused_at_once(peak_run, arguments, said):
 def test_runs_that_galsim_cannot_use_are_refused(peak_run, counts_run, tmp_path):
     with pytest.raises(GalgenError, match="nowhere"):
         objects("nowhere", 1)
-    with pytest.raises(GalgenError, match="knows no redshift"):
+    with pytest.raises(GalgenError, match="does not use redshift"):
         objects(counts_run, 1, REDSHIFT)
     with pytest.raises(GalgenError, match="stamp file"):
         objects(peak_run, 1, "survey")
@@ -271,7 +271,7 @@ def test_a_galaxy_without_light_is_named(counts_run, monkeypatch, light):
         ({"redshift": -1}, "it takes 0 to 9"),
         ({"index": -1}, "count from 0"),
         ({"seed": -1}, "seed is -1"),
-        ({"flux": None}, "peak 1, which have no flux of their own; give one of flux"),
+        ({"flux": None}, "peak 1, which have no flux of their own. Give one of flux"),
         ({"resshift": 1}, "Unexpected attribute resshift"),
     ],
 )
@@ -286,7 +286,7 @@ def test_bad_configurations_are_refused(peak_run, changes, said):
 def test_a_configuration_needs_a_run_and_no_redshift_too_many(peak_run, counts_run):
     with pytest.raises(galsim.GalSimConfigError, match="Attribute run is required"):
         galsim.config.BuildGSObject({"gal": {"type": "GalgenGalaxy"}}, "gal")
-    with pytest.raises(galsim.GalSimConfigError, match="knows no redshift"):
+    with pytest.raises(galsim.GalSimConfigError, match="does not use redshift"):
         build(counts_run, redshift=REDSHIFT)
 
 

@@ -76,7 +76,7 @@ def test_a_signal_ends_a_training_that_goes_on_as_if_nothing_had_been(
         assert "galgen: stopped by a signal. The same command continues" in printed
         assert sum(map(len, seen.values())) < 2 * 64
         code, printed = command("train", *arguments)
-        assert "going on from" in printed
+        assert "resuming from" in printed
     assert code == 0, printed
     assert [len(rows) for rows in seen.values()] == [64, 64]
     assert all(len(set(rows)) == 64 for rows in seen.values())

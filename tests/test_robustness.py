@@ -294,7 +294,7 @@ def test_an_evil_checkpoint_is_refused_and_never_executed(command, copy, name, h
     assert "Traceback" not in printed
 
 
-REFUSALS = {"zip": "refused, it is no checkpoint", "pickle": "the checkpoint is damaged"}
+REFUSALS = {"zip": "refused, it is not a checkpoint", "pickle": "the checkpoint is damaged"}
 
 
 def make_evil(checkpoint: Path, how: str) -> None:

@@ -103,7 +103,7 @@ def test_without_a_gpu_its_trainer_says_so(command, small):
     arguments = [argument for argument in small if "accelerator" not in argument]
     code, printed = command("train", *arguments, "trainer=gpu")
     assert code == 1
-    assert "torch finds no GPU here; choose trainer=default" in printed
+    assert "torch finds no GPU here. Choose trainer=default" in printed
     assert not Path("runs").exists()
 
 

@@ -33,7 +33,7 @@ def tiny(small, monkeypatch, tmp_path) -> list[str]:
 def test_a_failed_job_is_reported_the_others_go_on_and_what_is_done_is_skipped(command, tiny):
     code, printed = command("train", *tiny, "model.norm=layer,batch")
     assert code == 1
-    assert "galgen: job 0 failed: model: norm is 'layer', it can be 'batch' or 'group'" in printed
+    assert "galgen: job 0 failed: model: norm=layer: it can be 'batch' or 'group'" in printed
     assert "1 done, 1 failed; best so far" in printed
     (run,) = find_runs([Path("runs")])
     before = (run / "metrics.csv").stat().st_mtime_ns
@@ -49,7 +49,7 @@ def test_jobs_that_would_share_a_directory_are_not_taken_for_done(command, small
     code, printed = command("train", "-m", *small, "run_name=mine", "seed=0,1")
     assert code == 1
     assert "1 done, 1 failed, 1 of them before" in printed
-    assert "seed is 0 there and 1 here); give another run_name" in printed
+    assert "seed is 0 there and 1 here). Give another run_name" in printed
 
 
 @pytest.mark.usefixtures("forked_jobs")

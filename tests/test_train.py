@@ -134,7 +134,7 @@ def test_resume_with_moving_average_and_early_stopping(command, small, pulling_t
         assert "pulled the plug" in printed
     code, printed = command("train", *arguments)
     assert code == 0
-    assert "going on from" in printed
+    assert "resuming from" in printed
     run = only_run()
     command("train", *arguments, "run_root=whole")
     assert_same_training(run, only_run(Path("whole")))
@@ -186,7 +186,7 @@ def test_a_training_without_a_validation_is_refused(command, small):
     ("content", "message"),
     [
         ([1, 2], "has no state_dict"),
-        ({"state_dict": {}}, "no training to go on with"),
+        ({"state_dict": {}}, "no training to resume"),
         ({"state_dict": {"a": torch.ones(2)}, "loops": {}}, "another model's"),
     ],
 )
@@ -255,7 +255,7 @@ def test_overwrite_starts_afresh_and_never_refuses(command, small):
     Path("runs/mine/config.yaml").unlink()
     code, printed = command("train", *other, "overwrite=true")
     assert code == 1
-    assert "is no run directory" in printed
+    assert "is not a run directory" in printed
     assert Path("runs/mine/metrics.csv").exists()
     assert command("train", *other)[0] == 0
     (Path("runs/mine") / "DONE").unlink()
@@ -394,10 +394,10 @@ def test_ctrl_c_says_that_the_run_can_go_on(command, small, monkeypatch):
         (["data.file=["], "data.file"),
         (["model=_vae"], "is no model"),
         (["+foo.bar=3"], "foo: there is no such key"),
-        (["data.batch_size=abc"], "data.batch_size is 'abc', it takes a whole number"),
-        (["data.batch_size=2.5"], "data.batch_size is 2.5, it takes a whole number"),
-        (["model.width=null"], "model.width is None, it takes a whole number"),
-        (["data.augment=3"], "data.augment is 3, it takes true or false"),
+        (["data.batch_size=abc"], "data.batch_size=abc: it takes a whole number"),
+        (["data.batch_size=2.5"], "data.batch_size=2.5: it takes a whole number"),
+        (["model.width=null"], "model.width=None: it takes a whole number"),
+        (["data.augment=3"], "data.augment=3: it takes true or false"),
         (["data.split=0.8"], "data.split is 0.8"),
         (["seed=null"], "seed is None"),
         (["seed=-1"], "seed is -1"),
@@ -479,7 +479,7 @@ def test_folders_that_cannot_be_made_are_named(command, small, monkeypatch):
     Path("file").touch()
     code, printed = command("train", *small, "run_root=file")
     assert code == 1
-    assert "cannot be made, Not a directory; give another run_root" in printed
+    assert "cannot be made, Not a directory. Give another run_root" in printed
     monkeypatch.setenv("GALGEN_CACHE", str(Path("file").absolute()))
     code, printed = command("train", "-m", *small, "seed=0,1")
     assert code == 1

@@ -75,7 +75,7 @@ def test_a_config_without_a_part_is_damaged(trained, tmp_path, key):
     config = OmegaConf.load(run / "config.yaml")
     del config[key]
     OmegaConf.save(config, run / "config.yaml")
-    with pytest.raises(GalgenError, match=f"damaged: it describes no {key}"):
+    with pytest.raises(GalgenError, match=f"damaged: it has no {key}"):
         TrainedRun(run)
 
 
@@ -157,7 +157,7 @@ def test_redshifts_that_the_model_cannot_know(trained, physical, caplog):
     assert "beyond" not in caplog.text
     run.sample(2, redshift=9)
     assert f"beyond the {low:.3g} to {high:.3g}" in caplog.text
-    with pytest.raises(ValueError, match="knows no redshift"):
+    with pytest.raises(ValueError, match="does not use redshift"):
         galgen.load(physical).sample(2, redshift=0.5)
 
 

@@ -229,7 +229,7 @@ def test_a_finished_run_goes_on_with_more_epochs(command, small, pulling_the_plu
         assert not is_finished(Path("runs/mine"))
     code, printed = command("train", *arguments, "trainer.max_epochs=4")
     assert code == 0, printed
-    assert "going on from" in printed
+    assert "resuming from" in printed
     assert (Path("runs/mine/DONE")).read_text() != before
     assert command("train", *arguments, "trainer.max_epochs=4", "run_root=whole")[0] == 0
     assert rows(Path("runs/mine")) == rows(Path("whole/mine"))

@@ -77,10 +77,10 @@ class Making:
         unknown = set(keys) - set(STREAMS)
         if unknown:
             raise GalgenError(
-                f"{min(unknown)}: there is no such condition, there are {', '.join(STREAMS)}"
+                f"{min(unknown)}: there is no such condition, there are {', '.join(STREAMS)}."
             )
         if edge not in EDGES:
-            raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}")
+            raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}.")
         self.run, self.edge, self.prior = run, edge, run.prior_for(prior, keys)
         self.conditions = ask(run, keys, self.prior)
 
@@ -101,7 +101,7 @@ class Making:
             if flux == 0 or not np.isfinite(flux):
                 raise GalgenError(
                     f"galaxy {number} of seed {seed} has no light: its pixels sum to {flux:g}. "
-                    "Leave this number out"
+                    "Leave this number out."
                 )
             # GalSim's default interpolants and accuracy: other interpolants and a finer one change
             # the image under a PSF of 0.7" by less than 1e-5 of its peak.
@@ -120,7 +120,7 @@ def pixel_scale(run: TrainedRun) -> float:
     if run.pixel_scale is None:
         raise GalgenError(
             f"{run.directory}: the pixel scale of its survey is not known, and GalSim needs it; "
-            'add "pixel_scale" (arcsec) to the "attributes" in its data.json'
+            'add "pixel_scale" (arcsec) to the "attributes" in its data.json.'
         )
     return run.pixel_scale
 
@@ -158,7 +158,7 @@ def build_galaxy(
             if run.unit == PEAK and not any(key in config for key in FLUX_KEYS):
                 raise GalgenError(
                     f"{run.name} makes galaxies of peak 1, which have no flux of their own; "
-                    f"give one of {', '.join(FLUX_KEYS)}"
+                    f"give one of {', '.join(FLUX_KEYS)}."
                 )
             redshift, safe_redshift = _redshift(run, config, base)
             asked = {name: values[name] for name in STREAMS if name in values}
@@ -201,7 +201,7 @@ def _redshift(run: TrainedRun, config: dict, base: dict) -> tuple[float | None, 
     """Return the redshift, and whether it is the same for all objects."""
     if "redshift" not in config and run.model.conditional:
         if not isinstance(config.get("sed"), dict) or "redshift" not in config["sed"]:
-            raise GalgenError(f"{run.name} is a {run.model.name}, which needs the key redshift")
+            raise GalgenError(f"{run.name} is a {run.model.name}, which needs the key redshift.")
         config = config["sed"]  # GalSim moves it there from the galaxy
     return ParseValue(config, "redshift", base, float) if "redshift" in config else (None, True)
 

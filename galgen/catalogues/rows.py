@@ -87,7 +87,7 @@ class Catalogue:
             if not self.drawn:
                 raise GalgenError(
                     f"conditions=learned: neither {run.name} nor prior={prior} knows "
-                    f"{', '.join(learned.names)}. Use a prior that does, or leave conditions out"
+                    f"{', '.join(learned.names)}. Use a prior that does, or leave conditions out."
                 )
             ignored = [name for name in learned.names if name not in known]
             if ignored:

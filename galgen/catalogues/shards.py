@@ -61,7 +61,7 @@ class Shards:
         try:
             lock.acquire()
         except Timeout:
-            raise GalgenError(f"{self.out} is being written by another process") from None
+            raise GalgenError(f"{self.out} is being written by another process.") from None
         complete = False
         try:
             self._claim()
@@ -110,7 +110,7 @@ class Shards:
         for rows in self._rows():
             shard = self._load(rows)
             if shard is None:
-                raise GalgenError(f"{self._path(rows)} is gone. Give the same command again")
+                raise GalgenError(f"{self._path(rows)} is gone. Give the same command again.")
             yield rows.start, shard
 
     def _claim(self) -> None:
@@ -121,7 +121,7 @@ class Shards:
         with contextlib.suppress(FileNotFoundError, ValueError), reading(note):
             if json.loads(note.read_text()) == identity:
                 return
-            print(f"{self.folder} is of another catalogue; it is started afresh")
+            print(f"{self.folder} holds another catalogue and is deleted")
         for path in self.folder.glob("*.npy"):
             path.unlink()
         write_text(note, json.dumps(identity, indent=2))

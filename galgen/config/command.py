@@ -61,7 +61,7 @@ def command(
                     leave(error)
                 # The other jobs of a sweep go on, and Hydra raises this one's error at the end.
                 print(f"galgen: {explain(error)}", file=sys.stderr)
-                raise GalgenError("a job of the sweep failed, for the reason above") from error
+                raise GalgenError("a job of the sweep failed, for the reason above.") from error
 
         @functools.wraps(task)
         def main() -> None:

@@ -26,7 +26,7 @@ def name_words(arguments: list[str], key: str) -> list[str]:
     words = [word for word in read if "=" not in word or Path(word).exists()]
     others = [word for word in arguments if word not in words]
     if words and any(other.startswith(f"{key}=") for other in others):
-        raise GalgenError(f"{words[0]}: give all as {key}=[...], or all as words without {key}=")
+        raise GalgenError(f"{words[0]}: give all as {key}=[...], or all as words without {key}=.")
     quoted = [QuotedString(word, Quote.single).with_quotes() for word in words]
     if len(quoted) == 1:
         return [*others, f"{key}={quoted[0]}"]

@@ -62,7 +62,7 @@ def explain(error: BaseException) -> str:
         if error.errno == errno.EFBIG:
             why = f"files may not be so large here (ulimit -f){place}"
             return f"{why}. The same command continues from here."
-        return f"the disk is full{place}; free some space and give the same command again"
+        return f"the disk is full{place}. Free some space and give the same command again"
     why = reason(error)
     if why:
         place = getattr(error, "filename", None)

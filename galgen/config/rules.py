@@ -52,7 +52,7 @@ def check_rules(config: DictConfig) -> None:
     """
     for group in ("model", "data", "trainer"):
         if "_target_" not in config[group]:
-            raise GalgenError(f"{group}: what was chosen is no {group}; see --help for the options")
+            raise GalgenError(f"{group}: this option is not a {group}. See --help for the options.")
     _check_top_level(config)
     check_trainer(config)
     _check_clipping(config)
@@ -60,28 +60,28 @@ def check_rules(config: DictConfig) -> None:
     if not {"best", "last"} <= config.callbacks.keys():
         raise GalgenError(
             "callbacks: a run needs the checkpoints of callbacks=default; to add to them, give "
-            "callbacks=[default,...]"
+            "callbacks=[default,...]."
         )
     if type(config.seed) is not int or config.seed < 0:
-        raise GalgenError(f"seed is {config.seed}, it must be a whole number from 0")
+        raise GalgenError(f"seed={config.seed}: it must be a whole number from 0.")
     if config.init_from and not is_run(expand(config.init_from)):
-        raise GalgenError(f"init_from={config.init_from}: this is no run. Give a run directory.")
+        raise GalgenError(f"init_from={config.init_from}: this is not a run. Give a run directory.")
     epochs = config.trainer.max_epochs
     if config.resume not in ("auto", "never"):
-        raise GalgenError(f"resume is {config.resume!r}, it can be 'auto' or 'never'")
+        raise GalgenError(f"resume={config.resume}: it can be 'auto' or 'never'.")
     values = config.beta_schedule.get("values")
     if values is not None and not isinstance(values, ListConfig):
-        raise GalgenError(f"beta_schedule.values is {values}, it takes a list such as [0.1,0.2]")
+        raise GalgenError(f"beta_schedule.values={values}: it takes a list such as [0.1,0.2].")
     if values is not None and len(values) != epochs:
         raise GalgenError(
             f"beta_schedule.values has {len(values)} values, it takes one for each of the "
-            f"{epochs} epochs of trainer.max_epochs"
+            f"{epochs} epochs of trainer.max_epochs."
         )
     if config.model.image_size != config.data.image_size:
         raise GalgenError(
             f"{config.model.name} is made for {config.model.image_size} px and data.image_size is "
-            f"{config.data.image_size}; give data.image_size={config.model.image_size} (stamps are "
-            "cropped around their centre), or choose model=vae"
+            f"{config.data.image_size}. Give data.image_size={config.model.image_size} (stamps are "
+            "cropped around their centre), or choose model=vae."
         )
 
 
@@ -94,7 +94,7 @@ def _check_top_level(config: DictConfig) -> None:
         known |= {*content, *(next(iter(group)) for group in groups)}
     for key in config:
         if key not in known:
-            raise GalgenError(f"{key}: there is no such key")
+            raise GalgenError(f"{key}: there is no such key.")
 
 
 def _check_clipping(config: DictConfig) -> None:
@@ -106,14 +106,14 @@ def _check_clipping(config: DictConfig) -> None:
     ):
         raise GalgenError(
             "trainer.gradient_clip_val and a fused optimizer do not go together at "
-            "trainer.precision=16-mixed; give optimizer.fused=false, or precision=bf16-mixed"
+            "trainer.precision=16-mixed. Give optimizer.fused=false, or precision=bf16-mixed."
         )
 
 
 def _check_sweep(config: DictConfig) -> None:
     rooms = config.launcher.get("jobs_per_gpu", 0)
     if type(rooms) is not int or rooms < 0:
-        raise GalgenError(f"launcher.jobs_per_gpu is {rooms}, it must be a whole number from 0")
+        raise GalgenError(f"launcher.jobs_per_gpu={rooms}: it must be a whole number from 0.")
     objective = config.search.objective if config.search else LOSSES[0]
     if objective not in LOSSES and not re.fullmatch(r"\w+\.\w+", str(objective)):
         raise GalgenError(

@@ -45,8 +45,8 @@ def trust(packages: Iterable[str]) -> None:
     for package in packages:
         if not isinstance(package, str) or not package.replace(".", "_").isidentifier():
             raise GalgenError(
-                f"trusted_packages={packages}: {package!r} is no name of a Python package. Give "
-                "names such as trusted_packages=[mypackage]."
+                f"trusted_packages={packages}: {package!r} is not the name of a Python package. "
+                "Give names such as trusted_packages=[mypackage]."
             )
     _trusted.update(packages)
 
@@ -91,7 +91,7 @@ def check_targets(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> Non
         # galgen.config.command.os.system has an allowed name, but is not ours.
         if not inspect.isclass(found) or not inside(found.__module__, ALLOWED + own):
             raise GalgenError(
-                f"{_target(key)}={target}: refused, it is no class that is defined in "
+                f"{_target(key)}={target}: refused, it is not a class defined in "
                 f"{', '.join(allowed + own)}. Name one."
             )
 
@@ -109,7 +109,7 @@ def check_arguments(config: DictConfig) -> None:
             if known is not None and name not in known and name not in SPECIAL:
                 owner = node["_target_"].rsplit(".", 1)[1]
                 raise GalgenError(
-                    f"{key}.{name}: {owner} takes no such argument{did_you_mean(name, known)}"
+                    f"{key}.{name}: {owner} takes no such argument{did_you_mean(name, known)}."
                 )
 
 
@@ -146,7 +146,7 @@ def _target_nodes(node, key: str = "") -> Iterator[tuple[str, DictConfig]]:
         return
     for child in children:
         if OmegaConf.is_missing(node, child):
-            raise GalgenError(f"{key}.{child}".lstrip(".") + " has no value; give it one")
+            raise GalgenError(f"{key}.{child}".lstrip(".") + " has no value. Give it one")
         yield from _target_nodes(node[child], f"{key}.{child}" if key else str(child))
 
 
@@ -182,7 +182,7 @@ def _check_type(key: str, value, annotation) -> None:
     fits = type(value) in kinds or (type(value) is int and float in kinds)
     if not fits:
         wanted = " or ".join(PLAIN[kind] for kind in kinds)
-        raise GalgenError(f"{key} is {value!r}, it takes {wanted}")
+        raise GalgenError(f"{key}={value}: it takes {wanted}.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

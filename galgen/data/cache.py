@@ -43,7 +43,7 @@ class Cache:
         if not filled.isfinite().all():
             raise GalgenError(
                 "data.cache_dtype=float16: pixels of the survey are too bright for it, "
-                f"{stamps.max():.3g} times the noise. Use data.cache_dtype=float32"
+                f"{stamps.max():.3g} times the noise. Use data.cache_dtype=float32."
             )
 
     def holds(self, positions: Tensor) -> bool:

@@ -92,13 +92,13 @@ class SurveyDataModule(LightningDataModule):
             ("cache_dtype", cache_dtype, CACHE_DTYPES),
         ):
             if value not in known:
-                raise ValueError(f"data.{key} is {value!r}, it can be one of {', '.join(known)}")
+                raise ValueError(f"data.{key}={value}: it can be one of {', '.join(known)}.")
         if pixel_scale is not None and not pixel_scale > 0:
-            raise ValueError(f"data.pixel_scale is {pixel_scale}, it must be positive")
+            raise ValueError(f"data.pixel_scale={pixel_scale}: it must be positive.")
         if max_shift < 0:
-            raise ValueError(f"data.max_shift is {max_shift}, it must not be negative")
+            raise ValueError(f"data.max_shift={max_shift}: it must not be negative.")
         if batch_size < 1:
-            raise ValueError(f"data.batch_size is {batch_size}, it must be positive")
+            raise ValueError(f"data.batch_size={batch_size}: it must be positive.")
         if (
             isinstance(split, float | int)
             or len(split) != 3
@@ -107,8 +107,8 @@ class SurveyDataModule(LightningDataModule):
             or min(split[:2]) == 0
         ):
             raise ValueError(
-                f"data.split is {split}, it takes three shares (train, val, test) that sum "
-                "to 1, the first two positive"
+                f"data.split={split}: it takes three shares (train, val, test) that sum "
+                "to 1, the first two positive."
             )
         self.name, self.image_size, self.transform = name, image_size, transform
         self.file = expand(file) if file else self.default_file()
@@ -250,7 +250,7 @@ class SurveyDataModule(LightningDataModule):
         if self.image_size > self.stamps.size:
             raise GalgenError(
                 f"{self.file}: stamps of {self.stamps.size} px cannot be cropped to "
-                f"data.image_size={self.image_size}"
+                f"data.image_size={self.image_size}."
             )
         room = (self.stamps.size - self.image_size) // 2
         margin = min(self.max_shift, room) if self.augment else 0
@@ -283,10 +283,10 @@ class SurveyDataModule(LightningDataModule):
         if train < self.batch_size:
             raise GalgenError(
                 f"data.batch_size={self.batch_size} is larger than the training part, which has "
-                f"{train} of the {len(self.stamps)} stamps in {self.file}"
+                f"{train} of the {len(self.stamps)} stamps in {self.file}."
             )
         if not len(self.parts["val"]):
-            raise GalgenError(f"{self.file}: too few galaxies for a validation part")
+            raise GalgenError(f"{self.file}: too few galaxies for a validation part.")
         if "noise_variance" in self.needs:
             rows = np.concatenate([self.parts[part].rows for part in PARTS[:2]])
             check_noise(self.stamps, rows, self.transform, self.first("train", 1))

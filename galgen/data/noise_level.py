@@ -33,7 +33,7 @@ def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> float:
         counted = stamps.read(rows[:LOOKED_AT], size, "weight") > 0
     peaks = images.max(axis=(1, 2), where=counted, initial=0)
     if not (peaks > 0).any():
-        raise GalgenError(f"{stamps.path}: its stamps hold no light, so there is nothing to learn")
+        raise GalgenError(f"{stamps.path}: its stamps hold no light, so there is nothing to learn.")
     faint = FAINT * float(np.median(peaks[peaks > 0]))
     variance = stamps.columns.get("noise_variance", np.full(len(stamps), np.nan))[rows].astype(
         float

@@ -72,8 +72,8 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
     if _missing(source, pieces):
         if source.shard is None:
             raise GalgenError(
-                f"{path}: some of its shards were replaced in the meantime; is another command at "
-                "work on them? Give the same command again"
+                f"{path}: some of its shards were replaced in the meantime. Is another command at "
+                "work on them? Give the same command again."
             )
         return False
     with _lock(path):
@@ -89,7 +89,7 @@ def _is_whole(path: Path) -> bool:
     except Unreadable:
         raise
     except GalgenError as error:
-        log.warning("%s; what is missing is prepared again", error)
+        log.warning("%s; missing shards are prepared again", error)
         return False
     return True
 
@@ -105,7 +105,7 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
         found = _identity(path)[0] if path.exists() else recipe
         if found is None and not overwrite:
             raise GalgenError(
-                f"data.file={path}: this is no stamp file that galgen prepared, or a damaged one. "
+                f"data.file={path}: this is not a stamp file prepared by galgen, or it is damaged. "
                 "Give another data.file, or overwrite=true to replace it."
             )
         others = found != recipe
@@ -176,8 +176,8 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
             shard.result()
     except BrokenProcessPool as error:
         raise GalgenError(
-            "a process that prepares stamps was killed, perhaps for want of memory; the same "
-            "command goes on, prepare.processes=1 takes less"
+            "a process that prepares stamps was killed, perhaps because memory ran out. The same "
+            "command goes on, prepare.processes=1 takes less."
         ) from error
     finally:
         with uninterrupted():
@@ -245,7 +245,7 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
         source.notes.append(f"they are listed in {report}")
     filled = [shard for shard in shards if _identity(shard)[2]]
     if not filled:
-        raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}")
+        raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}.")
     join_stamps(path, filled, source.attrs(), source.tables())
     folder = _folder(path)
     _delete_parts(folder)

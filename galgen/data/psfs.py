@@ -21,7 +21,7 @@ class Psfs:
 
     def __init__(self, stamps: StampFile, rows: np.ndarray):
         if "psf" not in stamps.stacks:
-            raise GalgenError(f"{stamps.path} has no PSFs, which data.psf=true asks for")
+            raise GalgenError(f"{stamps.path} has no PSFs, which data.psf=true asks for.")
         self.stamps = stamps
         index = stamps.columns.get("psf_index", np.arange(len(stamps)))
         self.index = torch.from_numpy(index[rows].astype(np.int64))

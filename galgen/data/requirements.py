@@ -18,8 +18,8 @@ def with_redshift(stamps: StampFile) -> np.ndarray:
     redshift = stamps.columns.get("redshift")
     if redshift is None:
         raise GalgenError(
-            f"{stamps.path} has no redshifts, which a conditional model needs; choose model=vae, "
-            "or a file with a 1-D data set of redshifts"
+            f"{stamps.path} has no redshifts, which a conditional model needs. Choose model=vae, "
+            "or a file with a 1-D data set of redshifts."
         )
     known = np.isfinite(known_redshifts(redshift))
     marked = np.isnan(redshift) & (not stamps.peak_normalised)
@@ -27,7 +27,7 @@ def with_redshift(stamps: StampFile) -> np.ndarray:
         raise GalgenError(
             f"{stamps.path}: {(~known).sum()} of {len(redshift)} redshifts are NaN or outside 0 "
             f"to {LARGEST_REDSHIFT}, the first in row {np.flatnonzero(~known)[0]} (counted "
-            "from 0); remove these galaxies, or choose model=vae"
+            "from 0). Remove these galaxies, or choose model=vae."
         )
     return known
 
@@ -50,8 +50,8 @@ def check_noise(
     if finished.noise_variance is None:
         raise GalgenError(
             f"likelihood=noise_aware needs the noise variance of every stamp, and {stamps.path} "
-            f"has none after the transform '{type(transform).__name__.lower()}'; choose "
-            "a survey with noise_variance, and transform=none or peak"
+            f"has none after the transform '{type(transform).__name__.lower()}'. Choose "
+            "a survey with noise_variance, and transform=none or peak."
         )
     variance = stamps.columns["noise_variance"][rows]
     bad = np.sort(rows[~(np.isfinite(variance) & (variance > 0))])
@@ -59,5 +59,5 @@ def check_noise(
         raise GalgenError(
             f"{stamps.path}: {len(bad)} of {len(rows)} noise variances are not positive "
             f"numbers, the first in row {bad[0]} (counted from 0), and likelihood=noise_aware "
-            "needs them all; remove these galaxies, or choose another likelihood"
+            "needs them all. Remove these galaxies, or choose another likelihood."
         )

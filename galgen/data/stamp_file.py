@@ -47,14 +47,14 @@ class StampFile:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         if not is_file(self.path):
-            raise GalgenError(f"{self.path}: there is no such file")
+            raise GalgenError(f"{self.path}: there is no such file.")
         try:
             with reading(self.path), h5py.File(self.path) as file:
                 self._read_header(file)
         except OSError as error:
             raise GalgenError(
                 f"{self.path}: cannot be read as HDF5, it is damaged, truncated or of another "
-                f"format ({error})"
+                f"format ({error})."
             ) from error
         self._file, self._owner = None, None
 
@@ -97,7 +97,7 @@ class StampFile:
             numbers = np.arange(self.stacks[name][0])[rows][bad]
             raise GalgenError(
                 f"{self.path}: {len(numbers)} stamps have NaN or infinite pixels, the first is row "
-                f"{numbers[0]} of '{name}' (counted from 0); remove them from the file"
+                f"{numbers[0]} of '{name}' (counted from 0). Remove them from the file."
             )
         return stamps
 
@@ -143,11 +143,11 @@ class StampFile:
         self.attrs = {name: _plain(value) for name, value in file.attrs.items()}
         version = self.attrs.get("galgen_schema")
         if version is not None and not isinstance(version, int):
-            raise GalgenError(f"{self.path}: its galgen_schema is {version!r}, not a number")
+            raise GalgenError(f"{self.path}: its galgen_schema is {version!r}, not a number.")
         if version is not None and version > SCHEMA:
             raise GalgenError(
                 f"{self.path}: written with schema {version}, this galgen reads up to {SCHEMA}; "
-                "install a newer galgen"
+                "install a newer galgen."
             )
         self.peak_normalised = version is None
         if self.peak_normalised:
@@ -157,7 +157,7 @@ class StampFile:
         if len(stacks) != 1:
             raise GalgenError(
                 f"{self.path}: a stamp file has one data set of images, of rank 3 "
-                f"(galaxies, height, width); this one has {len(stacks) or 'none'}"
+                f"(galaxies, height, width); this one has {len(stacks) or 'none'}."
             )
         self._image_name = stacks[0]
         image = datasets.pop(stacks[0])
@@ -166,15 +166,15 @@ class StampFile:
         self.shards = _check_shards(self.path, file)
         self._n, height, width = image.shape
         if not np.issubdtype(image.dtype, np.number):
-            raise GalgenError(f"{self.path}: data set '{image.name}' does not hold numbers")
+            raise GalgenError(f"{self.path}: data set '{image.name}' does not hold numbers.")
         if self._n == 0:
-            raise GalgenError(f"{self.path}: the survey is empty, it has no stamps")
+            raise GalgenError(f"{self.path}: the survey is empty, it has no stamps.")
         if height != width:
-            raise GalgenError(f"{self.path}: stamps must be square, these are {height} x {width}")
+            raise GalgenError(f"{self.path}: stamps must be square, these are {height} x {width}.")
         self.size = height
         for name, shape in self.stacks.items():
             if shape[0] != self._n and name != "psf":
-                raise GalgenError(f"{self.path}: {self._n} stamps but {shape[0]} rows in '{name}'")
+                raise GalgenError(f"{self.path}: {self._n} stamps but {shape[0]} rows in '{name}'.")
         columns = {
             name: item
             for name, item in datasets.items()
@@ -194,7 +194,7 @@ class StampFile:
             column = "redshift" if self.peak_normalised and name in others else name
             if len(item) != self._n:
                 raise GalgenError(
-                    f"{self.path}: {self._n} stamps but {len(item)} values in '{name}'"
+                    f"{self.path}: {self._n} stamps but {len(item)} values in '{name}'."
                 )
             if column in NUMBERS and not np.issubdtype(item.dtype, np.number):
                 found = "text" if item.dtype.kind in "OSU" else str(item.dtype)
@@ -289,18 +289,20 @@ def _check_shards(path: Path, file: h5py.File) -> list[Path]:
 def _check_shard(path: Path, shard: Path, rows: dict[str, int], identity: list | None) -> None:
     if not is_file(shard):
         raise GalgenError(
-            f"{path}: its shard {shard} is missing; keep both together, or prepare it again"
+            f"{path}: its shard {shard} is missing. Keep both together, or prepare it again."
         )
     try:
         with reading(shard), h5py.File(shard) as file:
             found, least = shard_identity(file), min(len(file[name]) - rows[name] for name in rows)
             stamps = min(len(file[name]) for name in rows)
     except (OSError, KeyError) as error:
-        raise GalgenError(f"{shard}: damaged or truncated ({error}); prepare it again") from error
+        raise GalgenError(f"{shard}: damaged or truncated ({error}). Prepare it again.") from error
     if least < 0:
-        raise GalgenError(f"{shard}: has only {stamps} stamps; prepare {path} again")
+        raise GalgenError(f"{shard}: has only {stamps} stamps. Prepare {path} again.")
     if identity is not None and found != identity:
-        raise GalgenError(f"{shard}: is another one than was joined as {path}; prepare that again")
+        raise GalgenError(
+            f"{shard}: this is not the shard that {path} was joined from. Prepare {path} again."
+        )
 
 
 def _plain(value):

@@ -134,5 +134,5 @@ class Asinh(Transform):
 
 def _positive(scale: float | None) -> float | None:
     if scale is not None and not 0 < scale < math.inf:
-        raise ValueError(f"transform.scale={scale}: a scale is positive. Leave it out")
+        raise ValueError(f"transform.scale={scale}: a scale is positive. Leave it out.")
     return scale

@@ -62,16 +62,16 @@ class Display:
     def __post_init__(self):
         if self.cmap not in matplotlib.colormaps:
             raise ValueError(
-                f"cmap is {self.cmap!r}, it takes a colour map of matplotlib, such as hot, gray, "
-                "viridis, cividis"
+                f"cmap={self.cmap}: it takes a colour map of matplotlib, such as hot, gray, "
+                "viridis, cividis."
             )
         if self.stretch not in STRETCHES:
             known = ", ".join(STRETCHES)
-            raise ValueError(f"stretch is {self.stretch!r}, it can be one of {known}")
+            raise ValueError(f"stretch={self.stretch}: it can be one of {known}.")
         if self.style not in STYLES:
-            raise ValueError(f"style is {self.style!r}, it can be one of {', '.join(STYLES)}")
+            raise ValueError(f"style={self.style}: it can be one of {', '.join(STYLES)}.")
         if not self.zoom >= 1:
-            raise ValueError(f"zoom is {self.zoom}, it must be 1 or more")
+            raise ValueError(f"zoom={self.zoom}: it must be 1 or more.")
 
     def middle(self, image: np.ndarray) -> np.ndarray:
         """Return the part of an image (H, W) that is shown."""

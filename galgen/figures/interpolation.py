@@ -43,7 +43,7 @@ class Interpolation(RunFigure):
         super().__init__(**arguments)
         check_positive(n=n, steps=steps)
         if between is not None and (isinstance(between, int | str) or len(between) != 2):
-            raise ValueError(f"between is {between}, it takes two galaxies: between=[12,40]")
+            raise ValueError(f"between={between}: it takes two galaxies: between=[12,40].")
         if between is not None and redshift is not None:
             raise ValueError("between and redshift: the figure can vary only one of them")
         self.n, self.galaxies, self.steps = n, galaxies, steps
@@ -53,7 +53,7 @@ class Interpolation(RunFigure):
         """Return the figure `interpolation`.
 
         Raises:
-            GalgenError: if the run's model knows no redshift to go along.
+            GalgenError: if the run's model does not use redshift.
         """
         from galgen.runs.asked_conditions import ask_redshifts, training_redshifts
 
@@ -61,8 +61,8 @@ class Interpolation(RunFigure):
             return {"interpolation": self._between(run)}
         if not run.model.conditional and self.redshift is None:
             raise GalgenError(
-                f"{run.name} is a {run.model.name}, which knows no redshift to go along; give two "
-                "galaxies, between=[0,1]"
+                f"{run.name} is a {run.model.name}, which does not use redshift. Give two "
+                "galaxies, between=[0,1]."
             )
         asked = ask_redshifts(run, SURVEY if self.redshift is None else self.redshift)
         survey = training_redshifts(run) if asked.values is None else None

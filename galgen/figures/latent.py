@@ -45,7 +45,7 @@ class Latent(RunFigure):
     ):
         super().__init__(**arguments)
         if colour not in (None, "redshift"):
-            raise ValueError(f"colour is {colour!r}, it can be null or redshift")
+            raise ValueError(f"colour={colour}: it can be null or redshift.")
         self.dimensions, self.colour = dimensions, colour
 
     def draw(self, run: "TrainedRun") -> dict[str, Figure]:
@@ -71,7 +71,7 @@ class Latent(RunFigure):
     def _figures(self, latents: "Latents") -> dict[str, Figure]:
         chosen = self._chosen(latents)
         if self.colour and not np.isfinite(latents.redshift).any():
-            raise GalgenError("colour=redshift: the survey has no redshifts")
+            raise GalgenError("colour=redshift: the survey has no redshifts.")
         corner = draw_corner(
             latents.sample[:, chosen],
             [f"latent {dimension}" for dimension in chosen],
@@ -88,11 +88,12 @@ class Latent(RunFigure):
             return np.argsort(latents.kl)[::-1][:LEGIBLE_PAIRS]
         chosen = self.dimensions if isinstance(self.dimensions, list) else [self.dimensions]
         if not chosen:
-            raise GalgenError("dimensions=[]: name at least one, or leave it out")
+            raise GalgenError("dimensions=[]: name at least one, or leave it out.")
         bad = [d for d in chosen if type(d) is not int or not 0 <= d < there]
         if bad:
             raise GalgenError(
-                f"dimensions: {bad[0]} is not available; the latent dimensions are 0 to {there - 1}"
+                f"dimensions: {bad[0]} is not available; the latent dimensions are 0 to "
+                f"{there - 1}."
             )
         return np.array(chosen)
 

@@ -41,7 +41,7 @@ class Losses:
 
     def __init__(self, scale: str = "log"):
         if scale not in ("log", "linear"):
-            raise ValueError(f"scale is {scale!r}, it can be log or linear")
+            raise ValueError(f"scale={scale}: it can be log or linear.")
         self.scale = scale
 
     def write(self, curves: dict[str, list[dict]], folder: Path, suffix: str = "") -> list[Path]:

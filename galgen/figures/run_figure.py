@@ -50,7 +50,7 @@ class RunFigure:
         seed: int = 0,
     ):
         if split not in PARTS:
-            raise ValueError(f"split is {split!r}, it can be one of {', '.join(PARTS)}")
+            raise ValueError(f"split={split}: it can be one of {', '.join(PARTS)}.")
         uniform(seed, CHOICE, 0, 0, 1)
         self.split, self.seed = split, seed
         self.shown = Display(cmap, stretch, zoom, style=style)
@@ -79,18 +79,18 @@ class RunFigure:
         """
         there = len(run.survey.parts[self.split])
         if not there:
-            raise GalgenError(f"split={self.split}: {run.name} has no galaxies in this part")
+            raise GalgenError(f"split={self.split}: {run.name} has no galaxies in this part.")
         if galaxies is None:
             order = np.argsort(uniform(self.seed, CHOICE, 0, there, 1)[:, 0])
             return np.sort(order[:n])
         galaxies = galaxies if isinstance(galaxies, Sequence) else [galaxies]
         if not galaxies:
-            raise GalgenError("galaxies=[]: name at least one, or leave it out")
+            raise GalgenError("galaxies=[]: name at least one, or leave it out.")
         bad = [g for g in galaxies if type(g) is not int or not 0 <= g < there]
         if bad:
             raise GalgenError(
                 f"galaxy {bad[0]}: not available; the part '{self.split}' has galaxies 0 to "
-                f"{there - 1}"
+                f"{there - 1}."
             )
         return np.array(galaxies)
 
@@ -103,4 +103,4 @@ def check_positive(**numbers: float) -> None:
     """
     for name, value in numbers.items():
         if not 0 < value < math.inf:
-            raise ValueError(f"{name} is {value}, it must be positive")
+            raise ValueError(f"{name}={value}: it must be positive.")

@@ -110,7 +110,7 @@ class Samples(RunFigure):
             return np.arange(n if n < COLUMNS else -(-n // COLUMNS) * COLUMNS)
         chosen = self.galaxies if isinstance(self.galaxies, Sequence) else [self.galaxies]
         if not chosen or any(type(number) is not int or number < 0 for number in chosen):
-            raise GalgenError(f"galaxies={self.galaxies}: galaxy numbers start at 0")
+            raise GalgenError(f"galaxies={self.galaxies}: galaxy numbers start at 0.")
         return np.array(chosen)
 
     def _make(

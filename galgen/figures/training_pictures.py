@@ -38,7 +38,7 @@ class Pictures(Callback):
 
     def __init__(self, directory: str, times: int = 4):
         if times < 1:
-            raise ValueError(f"callbacks.pictures.times is {times}, it must be positive")
+            raise ValueError(f"callbacks.pictures.times={times}: it must be positive.")
         self.directory, self.times, self.drawn = Path(directory), times, None
 
     @rank_zero_only

@@ -78,7 +78,7 @@ class Cyclical:
         self.beta = _weight("beta", beta)
         self.start = _weight("start", start)
         if cycles < 1:
-            raise ValueError(f"beta_schedule.cycles is {cycles}, it must be at least 1")
+            raise ValueError(f"beta_schedule.cycles={cycles}: it must be at least 1.")
         self.cycles = cycles
         self.ramp = _share("ramp", ramp)
 
@@ -117,11 +117,11 @@ def _rise(step: float, length: float) -> float:
 
 def _weight(name: str, value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"beta_schedule.{name} is {value}, it must be finite and not negative")
+        raise ValueError(f"beta_schedule.{name}={value}: it must be finite and not negative.")
     return float(value)
 
 
 def _share(name: str, value: float) -> float:
     if not 0 <= value <= 1:
-        raise ValueError(f"beta_schedule.{name} is {value}, it must lie between 0 and 1")
+        raise ValueError(f"beta_schedule.{name}={value}: it must lie between 0 and 1.")
     return float(value)

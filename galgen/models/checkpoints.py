@@ -51,17 +51,17 @@ def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
             io.BytesIO(content), map_location=map_location or "cpu", weights_only=True
         )
     except FileNotFoundError as error:
-        raise GalgenError(f"{path}: there is no such checkpoint") from error
+        raise GalgenError(f"{path}: there is no such checkpoint.") from error
     except (Unreadable, MemoryError):
         raise
     except pickle.UnpicklingError as error:
         raise GalgenError(
-            f"{path}: refused, it is no checkpoint or holds more than tensors and plain values"
+            f"{path}: refused, it is not a checkpoint or holds more than tensors and plain values."
         ) from error
     except Exception as error:  # damaged pickles raise nearly anything
-        raise DamagedCheckpoint(f"{path}: the checkpoint is damaged or truncated") from error
+        raise DamagedCheckpoint(f"{path}: the checkpoint is damaged or truncated.") from error
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
-        raise GalgenError(f"{path}: no checkpoint, it has no state_dict")
+        raise GalgenError(f"{path}: not a checkpoint: it has no state_dict.")
     return checkpoint, hashlib.sha256(content).hexdigest()
 
 
@@ -84,6 +84,6 @@ def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> Non
         raise GalgenError(
             f"{source}: the weights are another model's, {len(different)} of {len(expected)} "
             f"entries differ; {first} is {found.get(first, 'missing')} there and "
-            f"{expected.get(first, 'not known')} in {type(model).__name__}"
+            f"{expected.get(first, 'not known')} in {type(model).__name__}."
         )
     model.load_state_dict(state)

@@ -23,7 +23,7 @@ class FancyCVAE(CVAE):
     def __init__(self, redshift_weight: float = 1000.0, **arguments):
         super().__init__(**arguments)
         if not redshift_weight >= 0:
-            raise ValueError(f"redshift_weight is {redshift_weight}, it must not be negative")
+            raise ValueError(f"redshift_weight={redshift_weight}: it must not be negative.")
         self.redshift_weight = redshift_weight
 
     def predict(self, latent: Tensor, redshift: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ class Gaussian(nn.Module):
     def __init__(self, sigma: float):
         super().__init__()
         if not sigma > 0:
-            raise ValueError(f"likelihood.sigma is {sigma}, it must be positive")
+            raise ValueError(f"likelihood.sigma={sigma}: it must be positive.")
         self.sigma = sigma
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
@@ -55,7 +55,7 @@ class NoiseAware(nn.Module):
         super().__init__()
         if not 0 <= relative_error < math.inf:
             raise ValueError(
-                f"likelihood.relative_error is {relative_error}, it must not be negative"
+                f"likelihood.relative_error={relative_error}: it must not be negative."
             )
         self.relative_error = relative_error
 

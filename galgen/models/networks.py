@@ -47,9 +47,9 @@ def plan(
         ValueError: if a size is out of range.
     """
     if not SMALLEST <= image_size <= LARGEST:
-        raise ValueError(f"image_size is {image_size}, the networks take {SMALLEST} to {LARGEST}")
+        raise ValueError(f"image_size={image_size}: the networks take {SMALLEST} to {LARGEST}.")
     if code_kernel not in (4, 5):
-        raise ValueError(f"code_kernel is {code_kernel}, it can be 4 or 5")
+        raise ValueError(f"code_kernel={code_kernel}: it can be 4 or 5.")
     if min(width, code_channels) < 1:
         raise ValueError(f"width ({width}) and code_channels ({code_channels}) must be positive")
     steps, size, wide = [], image_size, 1
@@ -74,7 +74,7 @@ def normalisation(kind: str, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if kind == "group":
         return nn.GroupNorm(math.gcd(8, channels), channels)
-    raise ValueError(f"norm is {kind!r}, it can be 'batch' or 'group'")
+    raise ValueError(f"norm={kind}: it can be 'batch' or 'group'.")
 
 
 class Encoder(nn.Module):
@@ -276,7 +276,7 @@ class Residual(Original):
 
     def __post_init__(self):
         if self.residual_blocks < 1:
-            raise ValueError(f"residual_blocks is {self.residual_blocks}, it must be positive")
+            raise ValueError(f"residual_blocks={self.residual_blocks}: it must be positive.")
 
 
 def _blocks(number: int, channels: int, norm: str) -> list[ResidualBlock]:

@@ -74,11 +74,11 @@ class VAE(LightningModule):
     ):
         super().__init__()
         if output not in OUTPUTS:
-            raise ValueError(f"output is {output!r}, it can be one of {', '.join(OUTPUTS)}")
+            raise ValueError(f"output={output}: it can be one of {', '.join(OUTPUTS)}.")
         if latent_dim < 1:
-            raise ValueError(f"latent_dim is {latent_dim}, it must be positive")
+            raise ValueError(f"latent_dim={latent_dim}: it must be positive.")
         if flux_scale is not None and not flux_scale > 0:
-            raise ValueError(f"flux_scale is {flux_scale}, it must be positive")
+            raise ValueError(f"flux_scale={flux_scale}: it must be positive.")
         self.latent_dim = latent_dim
         sizes = {"image_size": image_size, "width": width, "norm": norm}
         self.encoder, self.decoder = self.make_networks(network or Original(), sizes)

@@ -85,5 +85,5 @@ def read(directory: Path, name: str) -> tuple[nn.Module, dict]:
         )
     load_weights(module, state, path)
     if not all(values.isfinite().all() for values in module.state_dict().values()):
-        raise GalgenError(f"{path}: its weights are not finite. Fit it again with galgen.fit_prior")
+        raise GalgenError(f"{path}: its weights are not finite. Fit it again.")
     return module.eval().requires_grad_(False), about

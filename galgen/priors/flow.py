@@ -26,7 +26,7 @@ class LatentFlow(TrainedPrior):
     def __init__(self, latent_dim: int, transforms: int = 4, width: int = 128, **arguments):
         super().__init__(latent_dim, **arguments)
         if latent_dim < 2:
-            raise ValueError(f"latent_dim is {latent_dim}, a coupling flow takes 2 or more")
+            raise ValueError(f"latent_dim={latent_dim}: a coupling flow takes 2 or more.")
         if transforms < 1 or width < 1:
             raise ValueError(f"transforms ({transforms}) and width ({width}) must be positive")
         self.flow = zuko.flows.NSF(

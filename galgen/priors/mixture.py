@@ -39,7 +39,7 @@ class GaussianMixture(Prior):
     ):
         super().__init__(latent_dim, conditions, required)
         if components < 1:
-            raise ValueError(f"components is {components}, it must be positive")
+            raise ValueError(f"components={components}: it must be positive.")
         self.components = components
         self.noise_dim = latent_dim + 1
         side = latent_dim + required

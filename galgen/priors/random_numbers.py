@@ -29,9 +29,9 @@ def uniform(seed: int, stream: int, start: int, n: int, width: int) -> np.ndarra
         ValueError: if the seed, the start or the number is out of range.
     """
     if not 0 <= seed <= LARGEST_SEED:
-        raise ValueError(f"seed is {seed}, it must be a whole number from 0 to {LARGEST_SEED}")
+        raise ValueError(f"seed={seed}: it must be a whole number from 0 to {LARGEST_SEED}.")
     if start < 0 or n < 0:
-        raise ValueError(f"galaxies {start} to {start + n - 1}: numbers of galaxies count from 0")
+        raise ValueError(f"galaxies {start} to {start + n - 1}: galaxy numbers start at 0")
     counts = -(-width // 4)  # a count of the Philox counter gives four numbers
     generator = np.random.Philox(key=(stream << 64) + seed, counter=start * counts)
     numbers = generator.random_raw(n * 4 * counts).reshape(n, 4 * counts)[:, :width]

@@ -29,7 +29,7 @@ class TwoStage(TrainedPrior):
     def __init__(self, latent_dim: int, width: int = 256, **arguments):
         super().__init__(latent_dim, **arguments)
         if width < 1:
-            raise ValueError(f"width is {width}, it must be positive")
+            raise ValueError(f"width={width}: it must be positive.")
         self.noise_dim = 2 * latent_dim
         inputs = latent_dim + self.context
         self.encoder = _perceptron(inputs, width, 2 * latent_dim)

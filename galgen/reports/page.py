@@ -112,7 +112,7 @@ class Section:
         except FileNotFoundError:
             return []
         except ValueError as error:
-            self.notes.append(f"{path} is damaged: {error}.")
+            self.notes.append(f"{path} is damaged: {error}")
             return []
 
     def _load(self, device: str | None, data_file: str | None) -> TrainedRun | None:

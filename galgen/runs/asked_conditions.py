@@ -48,7 +48,7 @@ def ask(run: "TrainedRun", keys: Mapping, prior: str) -> Conditions:
     if run.model.conditional and "redshift" not in asked:
         raise GalgenError(
             f"{run.name} is a {run.model.name}, which needs a redshift: redshift=0.5, "
-            "redshift=0.1:2, redshift=[0.1,0.5] or redshift=survey"
+            "redshift=0.1:2, redshift=[0.1,0.5] or redshift=survey."
         )
     ranges = condition_ranges(run, prior)
     for name, condition in asked.items():
@@ -103,8 +103,8 @@ def warn_beyond(run: "TrainedRun", values: Mapping[str, ArrayLike | None], prior
         asked = np.asarray([] if values.get(name) is None else values[name], float)
         if np.any(asked < low) or np.any(asked > high):
             log.warning(
-                "%s: %s of %.3g to %.3g goes beyond the %.3g to %.3g of the training: what the "
-                "model makes there is extrapolated",
+                "%s: %s of %.3g to %.3g goes beyond the %.3g to %.3g of the training: there "
+                "the model extrapolates",
                 *(run.name, name, np.nanmin(asked), np.nanmax(asked), low, high),
             )
 
@@ -118,7 +118,7 @@ def training_redshifts(run: "TrainedRun") -> np.ndarray:
     try:
         return run.survey.training_redshifts()
     except GalgenError as error:
-        raise GalgenError(f"{error}; or say which redshifts: redshift=0.5") from error
+        raise GalgenError(f"{error} Or give redshifts: redshift=0.5.") from error
 
 
 def _ignored(run: "TrainedRun", condition: Condition, prior: str) -> str:
@@ -130,7 +130,7 @@ def _ignored(run: "TrainedRun", condition: Condition, prior: str) -> str:
     if fitted:
         return f"{wish}: prior={prior} does not know it. Use prior={fitted[0]}"
     if condition.name == "redshift":
-        return f"{wish}: {run.name} is a {run.model.name}, which knows no redshift"
+        return f"{wish}: {run.name} is a {run.model.name}, which does not use redshift"
     return (
         f"{wish}: neither {run.name} nor prior={prior} knows it. If the survey has such a "
         f"column, fit a prior that does: python -m galgen.fit_prior run={run.directory}"
@@ -146,14 +146,14 @@ def _training_columns(run: "TrainedRun", names: list[str]) -> dict[str, np.ndarr
     try:
         survey = run.survey
     except GalgenError as error:
-        raise GalgenError(f"{error}; or give numbers: {names[0]}=...") from error
+        raise GalgenError(f"{error} Or give numbers: {names[0]}=...") from error
     rows, table = survey.parts["train"].rows, survey.stamps.columns
     columns = {name: table[name][rows].astype(float) for name in names if name in table}
     if "redshift" in columns:
         columns["redshift"] = known_redshifts(columns["redshift"])
     known = np.isfinite(list(columns.values())).all(axis=0)
     if len(columns) < len(names) or not known.any():
-        raise GalgenError(f"{names[0]}=survey: {survey.file} has no {' and '.join(names)}")
+        raise GalgenError(f"{names[0]}=survey: {survey.file} has no {' and '.join(names)}.")
     return {name: values[known] for name, values in columns.items()}
 
 
@@ -169,6 +169,6 @@ def learned_conditions(run: "TrainedRun") -> "SurveyConditions":
     conditions, _ = read(run.directory, CONDITIONS)
     if run.model.conditional and "redshift" not in conditions.names:
         raise GalgenError(
-            f"{path_of(run.directory, CONDITIONS)} knows no redshift, which {run.name} needs"
+            f"{path_of(run.directory, CONDITIONS)} does not use redshift, which {run.name} needs."
         )
     return conditions.to(run.model.device)

@@ -46,9 +46,9 @@ class Condition:
         self.text = str(asked) if isinstance(asked, float | int | str) else str(list(asked))
         self.values = None if asked == SURVEY else self._numbers(asked)
         if self.is_range and (len(self.values) != 2 or not self.values[0] < self.values[1]):
-            raise GalgenError(f"{name}={asked}: a range is low:high, such as 0.1:2")
+            raise GalgenError(f"{name}={asked}: a range is low:high, such as 0.1:2.")
         if self.values is not None and not len(self.values):
-            raise GalgenError(f"{name}=[]: the list is empty; {FORMS}")
+            raise GalgenError(f"{name}=[]: the list is empty; {FORMS}.")
 
     def steps(self, n: int, survey: np.ndarray | None = None) -> np.ndarray:
         """Return values to show side by side.
@@ -109,13 +109,13 @@ class Condition:
                 raise TypeError
             values = np.array([float(part) for part in parts])
         except (TypeError, ValueError):
-            raise GalgenError(f"{self.name}={asked}: {FORMS}") from None
+            raise GalgenError(f"{self.name}={asked}: {FORMS}.") from None
         low, high = LIMITS[self.name]
         for value in values:
             if not low <= value <= high:
                 raise GalgenError(
                     f"{self.name}={asked}: {value:g} is no {self.name.replace('_', ' ')}, it takes "
-                    f"{low} to {high}"
+                    f"{low} to {high}."
                 )
         return values
 

@@ -45,7 +45,7 @@ class Run:
             config.run_name = content_name(config)
         config.run_name = str(config.run_name)
         if Path(config.run_name).name != config.run_name:
-            raise GalgenError(f"run_name is {config.run_name!r}, it must be a plain folder name")
+            raise GalgenError(f"run_name={config.run_name}: it must be a plain folder name.")
         self.directory = expand(config.run_root) / config.run_name
         config.run_dir = str(self.directory.absolute())
 
@@ -84,8 +84,8 @@ class Run:
             key = different[0]
             raise GalgenError(
                 f"{self.directory} is the run of another config ({len(different)} keys differ: "
-                f"{key} is {stored.get(key)} there and {new.get(key)} here); give another "
-                "run_name, or overwrite=true to start it afresh"
+                f"{key} is {stored.get(key)} there and {new.get(key)} here). Give another "
+                "run_name, or overwrite=true to start it afresh."
             )
 
     def _has_epochs_to_go(self, result: dict) -> bool:
@@ -109,7 +109,7 @@ class Run:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GalgenError(
-                f"{self.directory} cannot be made, {error.strerror}; give another run_root"
+                f"{self.directory} cannot be made, {error.strerror}. Give another run_root."
             ) from error
         lock = FileLock(self.directory / ".lock", timeout=0)
         try:
@@ -117,8 +117,8 @@ class Run:
                 lock.acquire()
         except Timeout:
             raise InUse(
-                f"{self.directory} is in use by another process; wait for it, or give another "
-                "run_name"
+                f"{self.directory} is in use by another process. Wait for it, or give another "
+                "run_name."
             ) from None
         try:
             yield
@@ -152,13 +152,13 @@ class Run:
         """Delete all that the directory holds but its lock.
 
         Raises:
-            GalgenError: if it is no run directory.
+            GalgenError: if it is not a run directory.
         """
         others = [path.name for path in self.directory.iterdir() if path.name != ".lock"]
         if others and not (self.directory / "config.yaml").is_file():
             raise GalgenError(
-                f"{self.directory} is no run directory, it holds {others[0]} and no config.yaml: "
-                "overwrite=true does not delete it"
+                f"{self.directory} is not a run directory: it holds {others[0]} and no config.yaml, "
+                "so overwrite=true does not delete it."
             )
         for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
@@ -180,7 +180,7 @@ class Run:
         if data.is_file() and _survey(read_json(data)) != _survey(facts):
             raise GalgenError(
                 f"{facts['file']} or its split is not what {self.directory} was begun with (see "
-                "data.json there); restore it, or give overwrite=true to start afresh"
+                "data.json there). Restore it, or give overwrite=true to start afresh."
             )
         write_text(data, json.dumps(facts, indent=2))
         write_text(

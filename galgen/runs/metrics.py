@@ -65,7 +65,7 @@ def read_curves(sources: list[str]) -> dict[str, list[dict[str, float]]]:
         name = read_unchecked_config(path).run_name or path.name
         rows = read_metrics(path)
         if not rows:
-            raise GalgenError(f"{path} has no metrics: no epoch of it has ended")
+            raise GalgenError(f"{path} has no metrics: no epoch of it has ended.")
         curves[name if name not in curves else str(path)] = rows
     return curves
 
@@ -81,9 +81,9 @@ def _read_original_losses(path: Path) -> dict[str, list[dict[str, float]]]:
                 curves.setdefault(label, []).append(metrics)
     except (KeyError, ValueError, TypeError) as error:
         raise GalgenError(
-            f"{path}: no record of losses ({error!r}); it takes the columns survey, model, "
-            f"{', '.join(ORIGINAL_LOSSES)}"
+            f"{path}: not a record of losses ({error!r}); it takes the columns survey, model, "
+            f"{', '.join(ORIGINAL_LOSSES)}."
         ) from error
     if not curves:
-        raise GalgenError(f"{path}: holds no losses")
+        raise GalgenError(f"{path}: holds no losses.")
     return curves

@@ -31,7 +31,7 @@ def load_model(config: DictConfig, path: Path):
     """
     if not path.is_file():
         raise GalgenError(
-            f"{path.parent.parent} has no {path.stem} checkpoint yet: {path} is missing"
+            f"{path.parent.parent} has no {path.stem} checkpoint yet: {path} is missing."
         )
     try:
         model = instantiate(config, OF_MODELS)
@@ -42,7 +42,7 @@ def load_model(config: DictConfig, path: Path):
     state, sha256 = read_and_hash(path)
     load_weights(model, state["state_dict"], path)
     if not all(weights.isfinite().all() for weights in model.parameters()):
-        raise GalgenError(f"{path}: its weights are not finite. Train the model again")
+        raise GalgenError(f"{path}: its weights are not finite. Train the model again.")
     return model.eval().requires_grad_(False), sha256, state.get("epoch", -1) + 1
 
 

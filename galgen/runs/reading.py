@@ -23,7 +23,7 @@ def find_runs(folders: list[Path]) -> list[Path]:
         runs = [path for path in ([folder] if is_run(folder) else below) if is_run(path)]
         if not runs:
             raise GalgenError(
-                f"{folder} is no run directory, and no folder of any: a run has a config.yaml"
+                f"{folder} is not a run directory and holds none: a run has a config.yaml."
             )
         for run in runs:
             found.setdefault(run.resolve(), run)
@@ -45,7 +45,7 @@ def read_facts(directory: Path) -> dict:
             facts = json.loads(path.read_text())
         facts["transform"]["name"], facts["survey"]
     except FileNotFoundError as error:
-        raise GalgenError(f"{directory} has no data.json: its training never began") from error
+        raise GalgenError(f"{directory} has no data.json: its training never began.") from error
     except (ValueError, TypeError, KeyError) as error:
         raise GalgenError(f"{path} is damaged: {error!r}") from error
     return facts
@@ -64,7 +64,7 @@ def read_verdict(directory: Path) -> dict | None:
         return json.loads(path.read_text()).get("verdict")
     except (ValueError, AttributeError) as error:
         raise GalgenError(
-            f"{path} is damaged: {error}. Give the training's command again"
+            f"{path} is damaged: {error}. Give the training's command again."
         ) from error
 
 

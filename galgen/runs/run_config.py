@@ -70,7 +70,7 @@ def read_config(directory: Path) -> DictConfig:
         directory: the run directory.
 
     Raises:
-        GalgenError: if it is no run directory, or its config names a class that is not allowed.
+        GalgenError: if it is not a run directory, or its config names a class that is not allowed.
     """
     config = read_unchecked_config(directory)
     check_targets(config)
@@ -84,15 +84,15 @@ def read_unchecked_config(directory: Path) -> DictConfig:
         directory: the run directory.
 
     Raises:
-        GalgenError: if it is no run directory, or its config is damaged.
+        GalgenError: if it is not a run directory, or its config is damaged.
     """
     path = Path(directory) / "config.yaml"
     if not path.is_file():
-        raise GalgenError(f"{directory} is no run directory: it has no config.yaml")
+        raise GalgenError(f"{directory} is not a run directory: it has no config.yaml.")
     config = load_yaml(path)
     for key in PARTS_OF_CONFIG:
         if not isinstance(config.get(key), DictConfig) or "_target_" not in config[key]:
-            raise GalgenError(f"{path} is damaged: it describes no {key}")
+            raise GalgenError(f"{path} is damaged: it has no {key}.")
     config.run_dir = str(directory)
     return config
 
@@ -113,7 +113,7 @@ def keep_scale(config: DictConfig, facts: dict) -> None:
             if type(scale) not in (float, int) or not scale > 0:
                 raise GalgenError(
                     f"data.json: transform.scale={scale} is not a positive number, so the unit of "
-                    "the run's images is not known. Train it again"
+                    "the run's images is not known. Train it again."
                 )
             node.scale = scale
 
@@ -130,7 +130,7 @@ def load_yaml(path: Path) -> DictConfig:
     except Unreadable:
         raise
     except Exception as error:  # of yaml and omegaconf, which have no common base
-        raise GalgenError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+        raise GalgenError(f"{path} is damaged: {' '.join(str(error).split())}.") from error
     if not isinstance(config, DictConfig):
-        raise GalgenError(f"{path} is damaged: it is no mapping")
+        raise GalgenError(f"{path} is damaged: it is not a mapping.")
     return config

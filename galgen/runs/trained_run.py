@@ -86,7 +86,7 @@ class TrainedRun:
         try:
             self.model = model.to(device)
         except (RuntimeError, AssertionError) as error:  # of torch, about the device
-            raise GalgenError(f"device={device}: {str(error).splitlines()[0]}") from error
+            raise GalgenError(f"device={device}: {str(error).splitlines()[0]}.") from error
         self.priors = RunPriors(self.directory, self.model, self.weights_sha256)
         self.transform = instantiate(self.config.transform, OF_TRANSFORMS)
         trained = self.facts.get("redshift") or {"min": 0.0, "max": math.inf}
@@ -118,7 +118,7 @@ class TrainedRun:
         """Side of a pixel, arcsec, where it is known."""
         scale = self.attributes.get("pixel_scale", self.config.data.get("pixel_scale"))
         if scale is not None and not (isinstance(scale, float | int) and scale > 0):
-            raise GalgenError(f"{self.directory}/data.json: its pixel_scale is {scale!r}")
+            raise GalgenError(f"{self.directory}/data.json: its pixel_scale is {scale!r}.")
         return scale
 
     @property
@@ -174,7 +174,7 @@ class TrainedRun:
                 a conditional model gets no redshift.
         """
         if redshift is not None and not self.model.conditional:
-            raise ValueError(f"redshift={redshift}: {self.model.name} knows no redshift")
+            raise ValueError(f"redshift={redshift}: {self.model.name} does not use redshift.")
         asked = {name: value for name, value in conditions.items() if value is not None}
         prior = self.prior_for(prior, asked)
         for name in asked:
@@ -331,7 +331,7 @@ class TrainedRun:
         column = self._column("redshift", redshift, n)
         bad = column[~(column >= 0)]
         if len(bad):
-            raise ValueError(f"redshift is {bad[0]:g}, it must be 0 or more")
+            raise ValueError(f"redshift={bad[0]:g}: it must be 0 or more.")
         return column
 
     @functools.cached_property

@@ -113,12 +113,12 @@ def cautions(verdict: dict | None) -> list[str]:
     found, poor = [], is_poor(verdict)
     if poor and verdict["explained"] <= 0:
         found.append(
-            f"this model failed: {summary(verdict)}; train longer, or with another learning rate"
+            f"this model failed: {summary(verdict)}. Train longer, or with another learning rate"
         )
     elif poor:
         doubt = ", or much of that light is noise, which is not known"
         unsure = doubt if verdict.get("noise") is None else ""
-        found.append(f"this model is poor{unsure}: {summary(verdict)}; train longer")
+        found.append(f"this model is poor{unsure}: {summary(verdict)}. Train longer")
     if verdict.get("checkerboard", 0) > CHECKERED:
         found.append(
             "images of this model have a checkerboard pattern: their power at a period of two "

@@ -59,8 +59,8 @@ def new_folder() -> Path:
         folder.mkdir(parents=True)
     except OSError as error:
         raise GalgenError(
-            f"{folder} cannot be made, {error.strerror}; say where records of sweeps and prepared "
-            "surveys may lie: GALGEN_CACHE=<folder> in the environment"
+            f"{folder} cannot be made, {error.strerror}. Set GALGEN_CACHE=<folder> in the "
+            "environment: records of sweeps and prepared surveys are kept there."
         ) from error
     flags = subprocess._args_from_interpreter_flags()  # as multiprocessing asks for them
     write_text(folder / "python.txt", "\n".join(flags))

@@ -133,8 +133,8 @@ def _check_alone(record: JobRecord, folder: Path) -> None:
     for other in read_records(folder):
         if other.number != record.number and other.run == record.run:
             raise GalgenError(
-                f"{record.run} is the directory of job {other.number} of this sweep too; the jobs "
-                "must differ, and run_name, if it is given, with them"
+                f"{record.run} is the directory of job {other.number} of this sweep too. Vary "
+                "the config from job to job, and run_name with it if you give one."
             )
 
 

@@ -52,7 +52,7 @@ def objective(config: DictConfig, run: Run) -> float:
         known = ", ".join(facts["scores"].get(prior, {}))
         raise GalgenError(
             f"search.objective={wanted}: there is no such score, or it could not be measured on "
-            f"galaxies of {run.directory}; there are {known}"
+            f"galaxies of {run.directory}; there are {known}."
         )
     return value
 

@@ -110,7 +110,7 @@ class StopOnNonFinite(Callback):
         raise GalgenError(
             f"{place} is {loss.item()}, in the batch of the galaxies in rows {index.tolist()} of "
             "the stamp file; the checkpoints keep the last good epoch. Try a lower optimizer.lr, "
-            "or trainer.gradient_clip_val=1"
+            "or trainer.gradient_clip_val=1."
         )
 
 
@@ -189,8 +189,8 @@ class Accelerate(Callback):
         """
         if not any(map(shutil.which, COMPILERS)):
             raise GalgenError(
-                "callbacks.accelerate: torch compiles networks by way of a C++ compiler, and there "
-                "is none here; install one (g++), or give callbacks.accelerate=null"
+                "callbacks.accelerate: torch needs a C++ compiler to compile networks, and none is "
+                "installed. Install one (g++), or give callbacks.accelerate=null."
             )
         if trainer.strategy.root_device.type == "cuda":
             torch.set_float32_matmul_precision("high")

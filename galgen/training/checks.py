@@ -26,8 +26,8 @@ def check_fit(model, datamodule) -> None:
     if model.flux_scale is not None and high < LEAST_CONTRAST * model.flux_scale:
         linear = type(datamodule.transform).__name__ == "Physical"
         raise GalgenError(
-            f"model.flux_scale={model.flux_scale:g}: the faintest light of interest is not faint, "
-            f"the brightest pixel is {high:.3g} on the model's scale. Use "
+            f"model.flux_scale={model.flux_scale:g}: this is not small beside the brightest pixel, "
+            f"{high:.3g} on the model's scale. Use "
             + ("" if linear else "transform=none, in units of the noise, or ")
             + f"model.flux_scale={0.01 * high:.2g}"
         )
@@ -36,5 +36,5 @@ def check_fit(model, datamodule) -> None:
         transform = type(datamodule.transform).__name__.lower()
         raise GalgenError(
             "model.output=sigmoid makes pixels between 0 and 1, and the survey's are not after "
-            f"the transform '{transform}'; give model.output=softplus or none, or transform=peak"
+            f"the transform '{transform}'. Give model.output=softplus or none, or transform=peak."
         )

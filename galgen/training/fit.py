@@ -138,8 +138,8 @@ def make_trainer(config: DictConfig):
     wanted = config.trainer.accelerator
     if wanted in AVAILABLE and not AVAILABLE[wanted]():
         raise GalgenError(
-            f"trainer.accelerator={wanted}: torch finds no GPU here; choose trainer=default, which "
-            "takes what there is"
+            f"trainer.accelerator={wanted}: torch finds no GPU here. Choose trainer=default, which "
+            "takes what there is."
         )
     nodes = {name: node for name, node in config.callbacks.items() if node}
     if not sys.stdout.isatty():  # a log file gets a line an epoch
@@ -178,7 +178,7 @@ def fit(trainer, model, datamodule, run: Run) -> None:
     if resume and stopped_early(trainer, resume):
         return
     if resume and rank_zero_only.rank == 0:
-        print(f"going on from {resume}")
+        print(f"resuming from {resume}")
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
     except SIGTERMException:
@@ -230,7 +230,7 @@ def resumable(model, run: Run) -> Path | None:
         else:
             path = best
     if "loops" not in checkpoint:
-        raise GalgenError(f"{path}: holds weights, but no training to go on with")
+        raise GalgenError(f"{path}: holds weights, but no training to resume.")
     load_weights(model, checkpoint["state_dict"], path)
     return path
 
@@ -254,7 +254,7 @@ def finish(run: Run, model, datamodule) -> None:
     if not any("val/loss" in row for row in rows):
         raise GalgenError(
             f"{run.directory}: the training ended before its first validation, so it has no "
-            "result; let it take more steps (trainer.max_steps, trainer.max_epochs)"
+            "result. Let it take more steps (trainer.max_steps, trainer.max_epochs)."
         )
     best = min(rows, key=lambda row: row.get("val/loss", float("inf")))
     path = run.last_checkpoint.with_stem("best")

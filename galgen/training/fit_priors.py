@@ -48,7 +48,7 @@ class Fit:
             if not (np.isfinite(latents.mean).all() and np.isfinite(latents.std).all()):
                 raise GalgenError(
                     f"{run.directory}: latents of galaxies of the part '{part}' are not finite. "
-                    "Train the model again, with a lower learning rate"
+                    "Train the model again, with a lower learning rate."
                 )
         columns = {part: self._columns(part) for part in PARTS}
         learnable = [name for name, v in columns["train"].items() if not np.isnan(v).all()]

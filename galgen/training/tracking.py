@@ -181,7 +181,7 @@ def begin(arguments: dict):
     run = wandb.init(**{**arguments, "mode": "offline"}, settings=settings)
     _FALLEN_BACK.add(run.id)
     print(
-        f"W&B cannot be reached ({reason}): the run is recorded offline, to be sent later by: "
+        f"W&B cannot be reached ({reason}): the run is recorded offline. Upload it later with: "
         f"wandb sync {Path(run.dir).parent}",
         flush=True,
     )

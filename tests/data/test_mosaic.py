@@ -555,7 +555,7 @@ BAD_CATALOGUES = {
     "nothing": ("", {}, "c.csv"),
     "not a table": ("\x00\xff\x01", {}, "cannot be read as a table"),
     "no position": ("a,b\n1,2\n", {}, "mosaic.columns.ra=<name>, one of a, b"),
-    "two": ("RA,ra,dec\n1,1,2\n", {}, "RA, ra could each be the ra; give mosaic.columns.ra="),
+    "two": ("RA,ra,dec\n1,1,2\n", {}, "RA, ra could each be the ra. Give mosaic.columns.ra="),
     "redshifts": ("ra,dec,zspec,zphot\n1,2,3,4\n", {}, "zspec, zphot could each be the redshift"),
     "no such column": ("ra,dec\n1,2\n", {"redshift": "w"}, "mosaic.columns.redshift is w.*ra, dec"),
     "not angles": ("ra,dec\nx,y\n", {}, "does not hold angles"),

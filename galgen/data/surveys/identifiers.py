@@ -34,8 +34,8 @@ def identifiers(
     mask = np.ma.getmaskarray(values)
     if values.ndim > 1:
         raise GalgenError(
-            f"{path}: column {column.name} (id) has {values.shape[1:]} values a row; give another "
-            "one by mosaic.columns.id=<name>"
+            f"{path}: column {column.name} (id) has {values.shape[1:]} values a row. Give another "
+            "one by mosaic.columns.id=<name>."
         )
     if values.dtype.kind in "SU" and not mask.all():
         _refuse_rounded(values, column.name, path)
@@ -84,7 +84,7 @@ def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.M
     if known.size and np.abs(known).max() >= EXACT.get(values.dtype.itemsize, 2**53):
         raise GalgenError(
             f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large "
-            "for their last digits to be kept; save them as integers or text, or give another "
-            "column by mosaic.columns.id=<name>"
+            "for their last digits to be kept. Save them as integers or text, or give another "
+            "column by mosaic.columns.id=<name>."
         )
     return np.ma.MaskedArray(np.where(mask, 0, values.data).astype(np.int64), mask)

@@ -208,7 +208,7 @@ def _judge(
             )
     if not found:
         notes.append(
-            "the zero point is unknown, magnitudes are NaN (fluxes stay in the image's unit); give "
+            "the zero point is unknown, magnitudes are NaN (fluxes stay in the image's unit). Give "
             "mosaic.zero_point=<AB magnitude of one unit>"
         )
         return ZeroPoint(None, "", notes)

@@ -29,7 +29,7 @@ class SimulatedDataModule(SurveyDataModule):
         **arguments,
     ):
         if galaxies < 1:
-            raise ValueError(f"data.galaxies is {galaxies}, it must be positive")
+            raise ValueError(f"data.galaxies={galaxies}: it must be positive.")
         self.galaxies, self.survey_seed, self.clumps = galaxies, survey_seed, clumps
         self.processes = processes
         super().__init__(**arguments)

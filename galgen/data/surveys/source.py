@@ -27,11 +27,11 @@ class Source(ABC):
         self, shards: int = SHARDS, shard: int | None = None, processes: int | None = None
     ):
         if shards < 1:
-            raise ValueError(f"prepare.shards is {shards}, it must be positive")
+            raise ValueError(f"prepare.shards={shards}: it must be positive.")
         if shard is not None and not 0 <= shard < shards:
-            raise ValueError(f"prepare.shard is {shard}, there are shards 0 to {shards - 1}")
+            raise ValueError(f"prepare.shard={shard}: there are shards 0 to {shards - 1}.")
         if processes is not None and processes < 1:
-            raise ValueError(f"prepare.processes is {processes}, it must be positive")
+            raise ValueError(f"prepare.processes={processes}: it must be positive.")
         self.shards, self.shard, self.processes = shards, shard, processes
         self.notes: list[str] = []
 

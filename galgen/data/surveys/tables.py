@@ -61,11 +61,11 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
             raise Unreadable(f"mosaic.catalogue={path}: {why}.") from error
         said = (str(error).strip().splitlines() or [repr(error)])[0]
         raise GalgenError(
-            f"mosaic.catalogue: {file} cannot be read as a table; save it as FITS, ECSV, CSV or "
-            f"VOTable ({said})"
+            f"mosaic.catalogue: {file} cannot be read as a table. Save it as FITS, ECSV, CSV or "
+            f"VOTable ({said})."
         ) from error
     if not len(table):
-        raise GalgenError(f"mosaic.catalogue: {file} has no rows")
+        raise GalgenError(f"mosaic.catalogue: {file} has no rows.")
     return table
 
 
@@ -88,7 +88,7 @@ def _read(file: Path, part: str | None, wanted: Callable) -> Table:
     if b"<VOTABLE" in content[:4096].upper() or b"<\0V\0O\0T" in content[:8192]:
         return _read_votable(file, content, part, wanted)
     if part is not None:
-        raise GalgenError(f"mosaic.catalogue={file}[{part}]: {file} has no tables to choose from")
+        raise GalgenError(f"mosaic.catalogue={file}[{part}]: {file} has no tables to choose from.")
     return _read_text(_decode(content), suffixes)
 
 
@@ -108,7 +108,7 @@ def _decode(content: bytes) -> str:
 def _read_text(text: str, suffixes: list[str]) -> Table:
     """Read a table of text; its columns of numbers stay text, so that no digit is lost."""
     if "\0" in text:
-        raise ValueError("it holds bytes that are no text")
+        raise ValueError("it holds bytes that are not text")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n") + "\n"
     form = next((FORMATS[suffix] for suffix in suffixes if suffix in FORMATS), None)
     if lines.startswith("# %ECSV"):
@@ -198,7 +198,7 @@ def _pick(
         f"{number} ({names[number] or 'unnamed'}, {rows[number]} rows)" for number in names
     )
     if not names:
-        raise GalgenError(f"mosaic.catalogue: {file} holds no table")
+        raise GalgenError(f"mosaic.catalogue: {file} holds no table.")
     if part is not None:
         found = [n for n, name in names.items() if name.upper() == part.upper()]
         found = found or [n for n in names if part == str(n)]

@@ -98,7 +98,7 @@ def measure(
     if np.ndim(images) != 3 or min(images.shape[1:]) < 3:
         raise ValueError(f"images must be (N, H, W), at least 3 px wide, not {np.shape(images)}")
     if not pixel_scale > 0:
-        raise ValueError(f"pixel_scale is {pixel_scale}, it must be positive")
+        raise ValueError(f"pixel_scale={pixel_scale}: it must be positive.")
     n = len(images)
     given = [
         np.full(n, np.nan) if value is None else np.broadcast_to(np.asarray(value, float), n)

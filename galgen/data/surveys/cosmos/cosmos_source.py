@@ -78,9 +78,9 @@ class CosmosSource(Source):
             ("prepare.exclusion_level", exclusion_level, EXCLUSION_LEVELS),
         ):
             if value not in known:
-                raise ValueError(f"{name} is {value!r}, it can be one of {', '.join(known)}")
+                raise ValueError(f"{name}={value}: it can be one of {', '.join(known)}.")
         if image_size < 1:
-            raise ValueError(f"prepare.image_size is {image_size}, it must be positive")
+            raise ValueError(f"prepare.image_size={image_size}: it must be positive.")
         self.survey, self.recipe, self.image_size = survey, recipe, image_size
         self.folder = expand(release) if release else None
         folder = expand(downloads) if downloads else cache_folder()

@@ -63,7 +63,7 @@ def fetch_release(name: str, folder: Path, record: str, checksum: str | None = N
         url, size, recorded = _look_up(record, archive.name)
         if not (checksum or recorded):
             raise GalgenError(
-                f"{record}: gives no checksum of {archive.name}; give prepare.checksum=md5:..."
+                f"{record}: gives no checksum of {archive.name}. Give prepare.checksum=md5:..."
             )
         shutil.rmtree(_part(release), ignore_errors=True)  # makes room
         _check_space(folder, size, max(_size(archive), _size(_part(archive))))
@@ -88,7 +88,7 @@ def download(url: str, path: Path, size: int | None = None, checksum: str | None
     """
     if checksum and not re.fullmatch("md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", checksum.lower()):
         raise GalgenError(
-            f"checksum '{checksum}': must be md5: and 32 or sha256: and 64 hexadecimal digits"
+            f"checksum '{checksum}': must be md5: and 32 or sha256: and 64 hexadecimal digits."
         )
     part = _part(path)
     if path.exists():
@@ -129,7 +129,7 @@ def unpack(archive: Path, folder: Path) -> None:
         os.replace(entries[0] if len(entries) == 1 and entries[0].is_dir() else part, folder)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise GalgenError(
-            f"{archive}: cannot be unpacked, {error}; delete it, and fetch it again"
+            f"{archive}: cannot be unpacked, {error}. Delete it, and fetch it again."
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -155,10 +155,10 @@ def _look_up(record: str, key: str) -> tuple[str, int, str | None]:
             return file["links"]["self"], int(file["size"]), file.get("checksum")
     except (ValueError, LookupError, TypeError) as error:
         raise GalgenError(
-            f"{record}: does not answer with a record's metadata; give an address such as "
-            "https://zenodo.org/api/records/3242143"
+            f"{record}: does not answer with a record's metadata. Give an address such as "
+            "https://zenodo.org/api/records/3242143."
         ) from error
-    raise GalgenError(f"{record}: holds no {key}, only {', '.join(files) or 'nothing'}")
+    raise GalgenError(f"{record}: holds no {key}, only {', '.join(files) or 'nothing'}.")
 
 
 def _insist(url: str, attempt: Callable, reached: Callable[[], int] = lambda: 0):
@@ -177,8 +177,8 @@ def _insist(url: str, attempt: Callable, reached: Callable[[], int] = lambda: 0)
             failures, best = 0, reached()
         if failures == len(PAUSES):
             raise GalgenError(
-                f"{url}: {reason}; what has come is kept: give the same command again later, or "
-                "without network prepare.release=<folder> of a release that is there already"
+                f"{url}: {reason}. The part that arrived is kept: give the same command again "
+                "later, or use a release that you have, prepare.release=<folder>."
             )
         log.warning("%s: %s; trying again in %g s", url, reason, PAUSES[failures])
         time.sleep(PAUSES[failures])
@@ -195,7 +195,7 @@ def _receive(url: str, part: Path, size: int | None, show: Callable) -> None:
             return
         if status == 416 or (status == 206 and not extent.startswith(f"bytes {had}-")):
             part.unlink(missing_ok=True)
-            raise requests.ConnectionError("the server does not go on where it was asked to")
+            raise requests.ConnectionError("the server does not resume the download")
         _checked(response)
         length = extent.split("/")[-1] if status == 206 else response.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
@@ -217,7 +217,7 @@ def _checked(response: requests.Response) -> requests.Response:
     if response.status_code == 429 or response.status_code >= 500:
         raise requests.HTTPError(answer)
     if response.status_code not in (200, 206):
-        raise GalgenError(f"{response.url}: {answer}; check the address")
+        raise GalgenError(f"{response.url}: {answer}. Check the address.")
     return response
 
 
@@ -234,7 +234,7 @@ def _verify(url: str, part: Path, size: int | None, checksum: str | None) -> Non
         part.unlink()
         raise GalgenError(
             f"{url}: expected {expected}, found {found}; the download is deleted, give the same "
-            "command again"
+            "command again."
         )
 
 
@@ -244,7 +244,7 @@ def _check_space(folder: Path, size: int, present: int) -> None:
     if free < needed:
         raise GalgenError(
             f"{folder}: fetching and unpacking needs {needed / 1e9:.1f} GB, and "
-            f"{free / 1e9:.1f} GB are free; free some space there or choose another folder"
+            f"{free / 1e9:.1f} GB are free. Free some space there or choose another folder."
         )
 
 

@@ -108,7 +108,7 @@ class Release:
             raise GalgenError(
                 f"{self.folder}: none of its {len(chosen)} galaxies is left by exclusion_level="
                 f"{exclusion_level}, min_flux={min_flux}, max_magnitude={max_magnitude} and "
-                f"min_radius={min_radius}; loosen them"
+                f"min_radius={min_radius}. Loosen them."
             )
         notes.append(f"{chosen.sum()} of {len(chosen)} galaxies selected")
         return np.flatnonzero(chosen), notes
@@ -175,10 +175,10 @@ class Release:
         elif words:
             wrong = f"has no numbers in {', '.join(words)}"
         if wrong:
-            raise GalgenError(f"{self.path}: {wrong}; it is no catalogue in GalSim's layout")
+            raise GalgenError(f"{self.path}: {wrong}; it is no catalogue in GalSim's layout.")
         scale = self.column("PIXEL_SCALE")
         if not (scale[0] > 0 and np.allclose(scale, scale[0], rtol=1e-3)):
-            raise GalgenError(f"{self.path}: PIXEL_SCALE is to be one positive number, arcsec")
+            raise GalgenError(f"{self.path}: PIXEL_SCALE is to be one positive number, arcsec.")
 
     def file_sizes(self, column: str, rows: np.ndarray) -> dict[str, int | None]:
         """Look up the files that a column names: their size in bytes, None for missing ones."""
@@ -194,8 +194,8 @@ class Release:
                 cuts = galsim.COSMOSCatalog(str(self.path), exclusion_level=exclusion_level)
             except (OSError, KeyError, ValueError, IndexError) as error:
                 raise GalgenError(
-                    f"{self.selection}: the selection cannot be made ({error}); give "
-                    "prepare.exclusion_level=none to go without it"
+                    f"{self.selection}: the selection cannot be made ({error}). Give "
+                    "prepare.exclusion_level=none to go without it."
                 ) from error
         return cuts.orig_index
 
@@ -206,13 +206,13 @@ class Release:
             GalgenError: if a galaxy is missing in them.
         """
         if "IDENT" not in fitted.dtype.names or not len(fitted):
-            raise GalgenError(f"{path}: has no rows, or lacks the column IDENT")
+            raise GalgenError(f"{path}: has no rows, or lacks the column IDENT.")
         wanted = self.column("IDENT")
         if self.selection.is_file() and not np.array_equal(fitted["IDENT"], wanted):
             raise GalgenError(
                 f"{path}: its galaxies are not those of {self.path.name} in the same order, by "
-                f"which GalSim selects; are the files of one release? Without "
-                f"{self.selection.name} they are matched by IDENT"
+                f"which GalSim selects. Are the files of one release? Without "
+                f"{self.selection.name} they are matched by IDENT."
             )
         order = np.argsort(fitted["IDENT"], kind="stable")
         place = np.searchsorted(fitted["IDENT"], wanted, sorter=order).clip(max=len(order) - 1)
@@ -221,7 +221,7 @@ class Release:
             strangers = wanted[aligned["IDENT"] != wanted]
             raise GalgenError(
                 f"{path}: lacks {len(strangers)} galaxies of {self.path.name}, the first has IDENT "
-                f"{strangers[0]}; the files are not of one release"
+                f"{strangers[0]}; the files are not of one release."
             )
         return aligned
 
@@ -233,7 +233,7 @@ def _find_catalogue(folder: Path) -> Path:
         GalgenError: if there is none, or several.
     """
     if not folder.is_dir():
-        raise GalgenError(f"{folder}: there is no such folder")
+        raise GalgenError(f"{folder}: there is no such folder.")
     found = [
         path
         for path in sorted(folder.glob("*catalog*.fits"))
@@ -242,7 +242,7 @@ def _find_catalogue(folder: Path) -> Path:
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise GalgenError(
-            f"{folder}: a release has one real_galaxy_catalog_*.fits, this folder has {names}"
+            f"{folder}: a release has one real_galaxy_catalog_*.fits, this folder has {names}."
         )
     return found[0]
 
@@ -257,4 +257,4 @@ def _read(path: Path) -> np.ndarray:
         with fits.open(path, memmap=False) as file:
             return np.array(file[1].data)
     except (OSError, IndexError, TypeError, ValueError, KeyError) as error:
-        raise GalgenError(f"{path}: cannot be read as a FITS table ({error})") from error
+        raise GalgenError(f"{path}: cannot be read as a FITS table ({error}).") from error

@@ -41,12 +41,13 @@ def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList) -> WCS:
         raise GalgenError(f"mosaic.image: the WCS of {path} is invalid: {error}") from error
     if not celestial:
         raise GalgenError(
-            f"mosaic.image: {path} has no celestial WCS (CTYPE1, CRVAL1, ...); add it to the header"
+            f"mosaic.image: {path} has no celestial WCS (CTYPE1, CRVAL1, ...). Add it to its "
+            "header."
         )
     if not any(re.fullmatch(r"CDELT[12]|CD[12]_[12]|PC[12]_[12]", key) for key in header):
         raise GalgenError(
-            f"mosaic.image: the WCS of {path} has no pixel scale; add CDELT1 and CDELT2, or the "
-            "matrix CD1_1, CD1_2, CD2_1, CD2_2, to the header"
+            f"mosaic.image: the WCS of {path} has no pixel scale. Add CDELT1 and CDELT2, or the "
+            "matrix CD1_1, CD1_2, CD2_1, CD2_2, to the header."
         )
     return wcs
 
@@ -70,7 +71,7 @@ def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, li
     if not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
         raise GalgenError(
             f"mosaic.image: the WCS of {path} gives no position for the centre of the image; "
-            "correct CRVAL, CRPIX and the matrix of the header"
+            "correct CRVAL, CRPIX and the matrix of the header."
         )
     longest, shortest = np.linalg.svd(matrix, compute_uv=False)
     scale = float(np.sqrt(longest * shortest))

@@ -102,18 +102,18 @@ class Mosaic:
         positive = {"match_radius": match_radius, "threshold": threshold, "min_pixels": min_pixels}
         for name, value in positive.items():
             if not value > 0:
-                raise ValueError(f"mosaic.{name} is {value}, it must be positive")
+                raise ValueError(f"mosaic.{name}={value}: it must be positive.")
         for name, value, allowed in (
             ("neighbours", neighbours, NEIGHBOURS),
             ("zeros", zeros, ZEROS),
         ):
             if value not in allowed:
-                raise ValueError(f"mosaic.{name} is {value}, not one of {', '.join(allowed)}")
+                raise ValueError(f"mosaic.{name}={value}: not one of {', '.join(allowed)}.")
         for name in columns or {}:
             if name not in NAMES:
                 raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(NAMES)}")
         if rms is not None and weight is not None:
-            raise GalgenError("mosaic.rms and mosaic.weight are both given; give one of them")
+            raise GalgenError("mosaic.rms and mosaic.weight are both given. Give one of them.")
         paths = {"image": image, "rms": rms, "weight": weight, "mask": mask}
         self.images = {
             role: file_and_part(path) for role, path in paths.items() if path is not None
@@ -143,7 +143,7 @@ class Mosaic:
                 (height, width), (rows, columns) = plane.shape, image.shape
                 raise GalgenError(
                     f"mosaic.{role}: {plane.path} has {width} x {height} px, the image "
-                    f"{columns} x {rows}; give the map of the same pixels"
+                    f"{columns} x {rows}. Give the map of the same pixels."
                 )
             other = role_of(plane.name)
             if other == "variances" and role in ("rms", "weight"):

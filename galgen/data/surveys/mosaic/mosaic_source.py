@@ -49,7 +49,7 @@ class MosaicSource(Source):
     def __init__(self, mosaic: Mosaic, image_size: int, **arguments):
         super().__init__(**arguments)
         if image_size < 1:
-            raise ValueError(f"prepare.image_size is {image_size}, it must be positive")
+            raise ValueError(f"prepare.image_size={image_size}: it must be positive.")
         self.mosaic, self.image_size = mosaic, image_size
         self._cached: tuple[int, tuple] | None = None
 
@@ -69,7 +69,7 @@ class MosaicSource(Source):
         if self.image_size > min(facts.shape):
             raise GalgenError(
                 f"data.image_size is {self.image_size}, but the mosaic has only "
-                f"{facts.shape[1]} x {facts.shape[0]} px"
+                f"{facts.shape[1]} x {facts.shape[0]} px."
             )
         self.notes = list(facts.notes)
         catalogue, rows, places = None, None, np.empty((2, 0), int)
@@ -136,8 +136,8 @@ class MosaicSource(Source):
         if not found:
             raise GalgenError(
                 f"mosaic.image: no source of {path} has {mosaic.min_pixels} pixels above "
-                f"{mosaic.threshold} times the noise ({said}); lower mosaic.threshold or "
-                "mosaic.min_pixels, or check the maps"
+                f"{mosaic.threshold} times the noise ({said}). Lower mosaic.threshold or "
+                "mosaic.min_pixels, or check the maps."
             )
         scale = float(np.median(scales))
         if {"rms", "weight"} & set(mosaic.images) and abs(scale - 1) > 0.2:
@@ -198,8 +198,8 @@ class MosaicSource(Source):
             raise GalgenError(
                 f"mosaic.catalogue: none of the {len(catalogue.ra)} galaxies of {mosaic.catalogue} "
                 f"is within {mosaic.match_radius} arcsec of a source ({len(rows)} of them are in "
-                f"the image, which has a source at RA, Dec = {place}); check the catalogue's "
-                "columns and the WCS, or raise mosaic.match_radius"
+                f"the image, which has a source at RA, Dec = {place}). Check the catalogue's "
+                "columns and the WCS, or raise mosaic.match_radius."
             )
         missed = np.delete(np.arange(len(rows)), entry)
         self.notes.append(

@@ -107,8 +107,8 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> SourceTable:
     for what in ("ra", "dec"):
         if chosen[what] is None:
             raise GalgenError(
-                f"{path}: which column holds {what} cannot be told; give "
-                f"mosaic.columns.{what}=<name>, one of {', '.join(table.colnames)}"
+                f"{path}: which column holds {what} cannot be told. Give "
+                f"mosaic.columns.{what}=<name>, one of {', '.join(table.colnames)}."
             )
     found = {what: plain(table[name]) for what, name in chosen.items() if name}
     ra, dec = (_degrees(found[what], what, path) for what in ("ra", "dec"))
@@ -177,7 +177,7 @@ def _choose(columns: TableColumns, what: str, given: str | None, path: str | Pat
         if given not in columns:
             raise GalgenError(
                 f"mosaic.columns.{what} is {given}, {path} has no such column, it has "
-                f"{', '.join(columns)}"
+                f"{', '.join(columns)}."
             )
         return given
     ranks = [rank.split("|") for rank in NAMES[what].split()]
@@ -191,8 +191,8 @@ def _choose(columns: TableColumns, what: str, given: str | None, path: str | Pat
     found = next((group for group in groups if group), [])
     if len(found) > 1:
         raise GalgenError(
-            f"{path}: {', '.join(found)} could each be the {what}; give "
-            f"mosaic.columns.{what}=<one of them>"
+            f"{path}: {', '.join(found)} could each be the {what}. Give "
+            f"mosaic.columns.{what}=<one of them>."
         )
     return found[0] if found else None
 
@@ -228,20 +228,20 @@ def _redshifts(column: Column, path: str | Path) -> np.ndarray:
     unit = str(column.unit or "").strip()
     if unit and isinstance(column.unit, u.UnitBase) and column.unit.is_equivalent(u.m / u.s):
         raise GalgenError(
-            f"{path}: column {column.name} (redshift) holds velocities in {unit}; give another "
-            "one by mosaic.columns.redshift=<name>"
+            f"{path}: column {column.name} (redshift) holds velocities in {unit}. Give another "
+            "one by mosaic.columns.redshift=<name>."
         )
     try:
         numbers = _floats(column)
     except (TypeError, ValueError) as error:
         raise GalgenError(
-            f"{path}: column {column.name} (redshift) does not hold numbers ({error}); give "
-            "another one by mosaic.columns.redshift=<name>"
+            f"{path}: column {column.name} (redshift) does not hold numbers ({error}). Give "
+            "another one by mosaic.columns.redshift=<name>."
         ) from error
     if numbers.ndim != 1:
         raise GalgenError(
-            f"{path}: column {column.name} (redshift) has {numbers.shape[1:]} values a row; give "
-            "another one by mosaic.columns.redshift=<name>"
+            f"{path}: column {column.name} (redshift) has {numbers.shape[1:]} values a row. Give "
+            "another one by mosaic.columns.redshift=<name>."
         )
     return numbers
 
@@ -257,8 +257,8 @@ def _degrees(column: Column, what: str, path: str | Path) -> np.ndarray:
             degrees = _sexagesimal(column, what, unit)
     except (TypeError, ValueError) as error:
         raise GalgenError(
-            f"{path}: column {column.name} ({what}, unit {column.unit}) does not hold angles; give "
-            f"its unit in the table, or another column by mosaic.columns.{what}=<name> ({error})"
+            f"{path}: column {column.name} ({what}, unit {column.unit}) does not hold angles. Give "
+            f"its unit in the table, or another column by mosaic.columns.{what}=<name> ({error})."
         ) from error
     low, high = (-180, 360) if what == "ra" else (-90, 90)
     finite = np.isfinite(degrees)
@@ -266,7 +266,7 @@ def _degrees(column: Column, what: str, path: str | Path) -> np.ndarray:
     if degrees.ndim != 1 or valid.sum() <= finite.sum() / 2:
         raise GalgenError(
             f"{path}: column {column.name} ({what}) does not hold angles of {low} to {high} deg; "
-            f"give its unit in the table, or another column by mosaic.columns.{what}=<name>"
+            f"give its unit in the table, or another column by mosaic.columns.{what}=<name>."
         )
     return np.where(valid, degrees, np.nan)
 
