@@ -23,7 +23,7 @@ def load(run, checkpoint=None, device="cpu", trusted_packages=()):
         take and return images in the survey's unit; its `model` is the LightningModule.
 
     Raises:
-        GalgenError: if the directory is no run, has no checkpoint yet, or names a class
+        GalgenError: if the directory is not a run, has no checkpoint yet, or names a class
             that galgen does not ship.
     """
     from galgen.config.targets import trust
@@ -51,10 +51,10 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior=None, edge="kee
 
     Returns:
         Iterator of `galsim.InterpolatedImage`; the flux is the sum of the stamp in the run's unit,
-        counts/s or the galaxy's peak, and `redshift` the galaxy's, where one was asked for.
+        counts/s or the galaxy's peak, and `redshift` the galaxy's, if one was requested.
 
     Raises:
-        GalgenError: if the directory is no run, its pixel scale is not known, a condition is not
+        GalgenError: if the directory is not a run, its pixel scale is not known, a condition is not
             what model or prior takes, the prior has not been fitted, or, later, if a galaxy has no
             light.
         ValueError: if the seed, the start or the number is out of range.

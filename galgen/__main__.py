@@ -6,7 +6,7 @@ import sys
 
 COMMANDS = {
     "prepare": "make a survey's stamp file, from public data or a mosaic",
-    "describe": "say what a stamp file holds",
+    "describe": "print and draw what a stamp file holds",
     "train": "train a model on a survey, into a run directory",
     "fit_prior": "fit priors, such as a normalizing flow, to the latents of a run",
     "evaluate": "measure how good the galaxies are that a run generates",

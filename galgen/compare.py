@@ -14,7 +14,7 @@ from galgen.runs.reading import find_runs
 
 @command("compare", resumes=False, words="run")
 def main(config: DictConfig) -> None:
-    """Print the table, write it and the figure, and say where they are."""
+    """Print the table, write it and the figure, and print their paths."""
     sources = config.run if isinstance(config.run, ListConfig) else [config.run]
     directories = find_runs([Path(str(source)).expanduser() for source in sources])
     compared, notes = read_runs(directories)

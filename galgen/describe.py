@@ -1,4 +1,4 @@
-"""`python -m galgen.describe`: say what a stamp file holds, and draw it."""
+"""`python -m galgen.describe`: print and draw what a stamp file holds."""
 
 import hashlib
 from pathlib import Path
@@ -23,7 +23,7 @@ COLUMNS = {
     "flux_radius": "flux radius (arcsec)",
     "noise_variance": "noise variance (unit squared)",
 }
-"""Columns that are told, and but for the noise drawn, by their labels."""
+"""Columns that are printed and, except the noise, drawn; by their labels."""
 
 
 @command("describe", resumes=False)
@@ -74,7 +74,7 @@ def describe(stamps: StampFile) -> dict[str, str]:
 
 
 def pictures(stamps: StampFile, folder: Path) -> dict[str, Path]:
-    """Name the files of the pictures by what they show."""
+    """Name the files of the pictures by their content."""
     return {kind: folder / f"{stamps.path.stem}.{kind}.png" for kind in ("stamps", "histograms")}
 
 

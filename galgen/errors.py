@@ -2,14 +2,14 @@
 
 
 class GalgenError(Exception):
-    """Says what was wrong, where, and what to do about it."""
+    """An error that its message explains: where it is, the reason and the remedy."""
 
     exit_code = 1
     """Of a command that it ends."""
 
 
 class DamagedCheckpoint(GalgenError):
-    """A checkpoint is no longer what was written."""
+    """A checkpoint has changed since it was written."""
 
 
 class InUse(GalgenError):

@@ -16,7 +16,7 @@ MOST_SEEDS = 100
 
 @command("evaluate", words="run", resumes=False)
 def main(config: DictConfig) -> None:
-    """Evaluate a run, and say what was found and where it lies."""
+    """Evaluate a run; print the scores and the path of the results."""
     check(config)
     from galgen.evaluation.evaluation import Evaluation  # torch, after the config has been checked
     from galgen.runs.trained_run import TrainedRun
@@ -44,7 +44,7 @@ def check(config: DictConfig) -> None:
 
 
 def draw(run, result) -> dict[str, Path]:
-    """Draw the figures into the run, and say where they are; returns the PNGs by name."""
+    """Draw the figures into the run and print their paths; return the PNGs by name."""
     from galgen.figures.evaluation_figures import draw_evaluation
     from galgen.figures.saving import save_all
 

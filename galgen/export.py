@@ -51,7 +51,7 @@ def main(config: DictConfig) -> None:
 
 
 def export(run, kind: str, paths: dict[str, Path]) -> dict[Path, float]:
-    """Write the networks of a run and check what is read back: all of them, or none.
+    """Write all networks of a run, or none; each is read back and checked.
 
     Args:
         run: `TrainedRun` on the CPU.

@@ -44,7 +44,7 @@ REASONS = {
     errno.ENOTCONN: NETWORK,
     errno.EHOSTDOWN: NETWORK,
 }
-"""What the system says of a file that it does not open, read or write: reason and remedy."""
+"""Reason and remedy for each error of the system about a file."""
 
 
 def expand(path: str | Path) -> Path:
@@ -56,7 +56,7 @@ def reason(error: BaseException) -> str | None:
     """Say why the system did not open, read or write a file.
 
     Args:
-        error: what was raised; HDF5 hides the number of the system's error in its text.
+        error: the error raised; HDF5 hides the number of the system's error in its text.
 
     Returns:
         Reason and remedy; None where the system gave the file, and its content is at fault.
@@ -80,7 +80,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn a refusal of the system into a sentence; other errors pass.
 
     Args:
-        path: what is read in the block.
+        path: the file that is read in the block.
 
     Raises:
         Unreadable: if the system does not give the file, whatever it holds.
@@ -105,7 +105,7 @@ def is_file(path: Path) -> bool:
 
 
 def check_file(asked: str, path: Path) -> None:
-    """Check that what a key names is a file.
+    """Check that the value of a key is a file.
 
     Args:
         asked: the key and its value, `<key>=<value>`.
@@ -139,7 +139,7 @@ def refuse_to_replace(folder: Path, paths: Iterable[Path]) -> None:
 
 
 def check_space(key: str, path: Path, what: str, needed: float) -> int:
-    """Check that the disk has room for what is to be written.
+    """Check that the disk has room for the files to be written.
 
     Args:
         key: the key that names the file.
@@ -208,7 +208,7 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
     """Give the path of a temporary folder, which becomes `path` when the block ends well.
 
     Args:
-        path: the folder; what is there is replaced.
+        path: the folder; an existing one is replaced.
 
     Yields:
         The path of the folder to make. After an error or an interruption it is deleted.
@@ -254,13 +254,13 @@ def part_of(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Have the system put on disk what was written to a file."""
+    """Flush a file to the disk."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
 def _say_where(error: OSError, part: Path, path: Path) -> None:
-    """Note in an error of a full disk which file was being written, since a write does not say."""
+    """Add to an error of a full disk the file that was being written."""
     if error.errno is None and part.is_file():
         try:  # NumPy keeps the reason to itself, but the next byte fails for the same one
             with open(part, "ab") as file:

@@ -10,7 +10,7 @@ from galgen.errors import GalgenError
 
 @command("fit_prior", words="run", resumes=False)
 def main(config: DictConfig) -> None:
-    """Fit the priors that `prior` names, and say how well each describes held-out galaxies."""
+    """Fit the priors that `prior` names, and print how well each describes held-out galaxies."""
     check_whole_numbers(config, {"seed": 0})
     if "normal" in config.prior:
         raise GalgenError("prior=normal: N(0, 1) needs no fit. Name others: prior=[flow,gmm].")

@@ -17,13 +17,13 @@ from galgen.runs.conditions import asked_for
 from galgen.runs.prior_records import the_one_prior
 
 REPORTED_EVERY = 10.0
-"""Seconds between lines about the progress, where nobody watches a bar."""
+"""Seconds between lines about the progress, without a terminal."""
 ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 
 
 @command("generate", words="run")
 def main(config: DictConfig) -> None:
-    """Generate galaxies into a file and say where it is."""
+    """Generate galaxies into a file and print its path."""
     check(config)
     from galgen.catalogues.rows import Catalogue  # torch, after the config has been checked
     from galgen.runs.asked_conditions import ask, learned_conditions
@@ -70,10 +70,10 @@ def check(config: DictConfig) -> None:
     out = Path(str(config.out)).expanduser()
     if out.suffix not in ENDINGS:
         raise GalgenError(
-            f"out={config.out}: its ending says the format, it can be one of {', '.join(ENDINGS)}."
+            f"out={config.out}: its ending sets the format and can be one of {', '.join(ENDINGS)}."
         )
     if out.suffix == ".zarr":
-        import_module("zarr")  # of an extra, which is missed now rather than in the end
+        import_module("zarr")  # of an extra; better missing now than at the end
     if out.exists() and not config.overwrite:
         raise GalgenError(f"out={out}: it exists. Give overwrite=true to replace it.")
     if out.is_dir() and not (out / "zarr.json").is_file():
@@ -128,7 +128,7 @@ def progress_bar() -> Progress:
 
 
 def lines(first: int) -> Callable[[int, int], None]:
-    """Make what prints a line about the progress now and then, where there is no bar.
+    """Return a function that prints a line about the progress now and then, without a terminal.
 
     Args:
         first: galaxies that are written already.

@@ -20,7 +20,7 @@ LONGEST = 100
 
 @command("plot", words="run", resumes=False)
 def main(config: DictConfig) -> None:
-    """Draw what `figure` describes and say where the files are."""
+    """Draw the figure that `figure` describes and print the paths of its files."""
     sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
     check_targets(config)
     check_arguments(config)
@@ -59,7 +59,7 @@ def out_folder(out: str | None, sources: list[str]) -> Path:
     """Return the folder that pictures go to: `out`, or figures/ in the run.
 
     Raises:
-        GalgenError: if there is no one run to put them in.
+        GalgenError: if several runs are drawn and `out` is missing.
     """
     if out:
         return Path(out).expanduser()
@@ -69,7 +69,7 @@ def out_folder(out: str | None, sources: list[str]) -> Path:
 
 
 def suffix_of(config: DictConfig, name: str) -> str:
-    """Return what the names of pictures end with: the options that differ from the defaults.
+    """Return the last part of the pictures' names: the options that differ from the defaults.
 
     Args:
         config: the command's.

@@ -17,7 +17,7 @@ PLAIN_TEXT = re.compile(r"[\w./+-]+", re.ASCII)
 
 @command("prepare")
 def main(config: DictConfig) -> None:
-    """Prepare a survey, or what is missing of it, and say where it lies."""
+    """Prepare a survey, or its missing shards, and print its path."""
     check_targets(config)
     check_arguments(config)
     from galgen.data.preparation import prepare
@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
 
 
 def training_command(survey) -> str:
-    """Write the command that trains a model on a survey, or say why none can.
+    """Return the command that trains a model on a survey, or the reason why none can.
 
     Args:
         survey: data module of the prepared stamp file.

@@ -13,7 +13,7 @@ from galgen.runs.reading import find_runs
 
 @command("report", words="run", resumes=False)
 def main(config: DictConfig) -> None:
-    """Write the page and say where it is."""
+    """Write the page and print its path."""
     sources = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
     folders = [Path(str(source)).expanduser() for source in sources]
     directories = find_runs(folders)

@@ -18,7 +18,7 @@ from galgen.training.one_training import fit_missing_priors, report, train_check
 
 @command("train", watched=watched)
 def main(config: DictConfig) -> float | None:
-    """Train, or go on training, or say what a finished training arrived at."""
+    """Train or resume a training; print the result of a finished one."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return do_job(config)
     fill_in_image_size(config)

@@ -258,8 +258,8 @@ def test_pictures_are_not_replaced_unasked(command):
         ("report", ["run=@"], "no", "run={}/no: there is no such run"),
         ("export", ["run=run", "out=@"], "there", "out={}/there: this is a file"),
         ("import_weights", ["file=@"], "no.pt", "file={}/no.pt: there is no such file"),
-        ("generate", ["run=run", "n=1", "out=@"], "there.h5", "{}/out=there.h5: it exists"),
-        ("train", ["init_from=@"], "no", "init_from={}/no: this is no run"),
+        ("generate", ["run=run", "n=1", "out=@"], "there.h5", "out={}/there.h5: it exists"),
+        ("train", ["init_from=@"], "no", "init_from={}/no: this is not a run"),
     ],
 )
 def test_every_path_may_have_a_home_or_a_variable(

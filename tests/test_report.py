@@ -293,7 +293,7 @@ def test_several_runs_need_a_place(trained, physical, command):
     ("overrides", "sentence"),
     [
         (["run=gone"], "run=gone: there is no such run"),
-        (["run=."], "this folder is no run, and it holds none"),
+        (["run=."], "this folder is not a run and holds none"),
         (["run={run}", "out=file/page.html"], "file/page.html cannot be written, File exists"),
         (["run={run}", "out=."], ". is a folder"),
         (["run={run}", "out=page.html", "device=gpu"], "device=gpu"),

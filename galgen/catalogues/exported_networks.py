@@ -57,7 +57,7 @@ def networks(model) -> dict:
 
 
 def random_inputs(model, network, n: int) -> tuple:
-    """Draw what a network takes, for n galaxies; images are decoded latents, speckled.
+    """Draw inputs of a network for n galaxies; images are decoded latents with speckles.
 
     Noise alone would be no image: far from those of the training, float32 rounds worse.
     """
@@ -80,7 +80,7 @@ def largest_difference(read_back: Callable, original: Callable, inputs: tuple) -
 
 
 def metadata(run, name: str, network) -> dict[str, str]:
-    """Say where a network comes from and what it takes, in texts.
+    """Describe where a network comes from and its inputs, in texts.
 
     `unit` is that of images that `transform` is undone on; the networks know its scale alone.
     """

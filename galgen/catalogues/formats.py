@@ -36,7 +36,7 @@ HEADER = {
     "versions": ("VERSIONS", ""),
     "edge": ("EDGE", "level at the edge of each image"),
     "psf": ("PSF", "that the images are seen through"),
-    "conditions": ("ASKED", "conditions that galaxies were asked for by"),
+    "conditions": ("ASKED", "requested conditions"),
     "band": ("BAND", ""),
     "pixel_scale": ("PIXSCALE", "arcsec"),
     "zero_point": ("MAGZERO", "AB magnitude of one unit"),
@@ -49,7 +49,7 @@ def write_fits(path: Path, catalogue: Catalogue, shards: Shards) -> None:
 
     Args:
         path: the file; it appears when it is complete.
-        catalogue: what it holds.
+        catalogue: its content.
         shards: its galaxies.
     """
     row = np.dtype([(name, f">{column.kind}") for name, column in catalogue.columns.items()])
@@ -100,7 +100,7 @@ def write_zarr(path: Path, catalogue: Catalogue, shards: Shards) -> None:
                 attributes=described(catalogue, name),
             )
         for first, shard in shards.read():
-            with uninterrupted():  # Zarr's threads would go on writing
+            with uninterrupted():  # or Zarr's threads would continue to write
                 for name in shards.row.names:
                     group[name][first : first + len(shard)] = shard[name]
 

@@ -65,7 +65,7 @@ class Making:
 
     Args:
         run: the trained run.
-        keys: what galaxies are asked for by, as `galgen.runs.asked_conditions.ask` takes it.
+        keys: the requested conditions, as `galgen.runs.asked_conditions.ask` takes it.
         prior: what latents are drawn from; the run's default where None.
         edge: `keep`, or `subtract` the level on which each galaxy stands.
 
@@ -145,7 +145,7 @@ def build_galaxy(
 
     Raises:
         galsim.GalSimConfigError: if a key is unknown, the run cannot be used, a number is out of
-            range, or the run knows no fluxes and none is given.
+            range, or the run has no fluxes and none is given.
     """
     SetDefaultIndex(config, NUMBERS)
     keys = {"run": str, "index": int}

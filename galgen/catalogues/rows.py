@@ -47,7 +47,7 @@ class Catalogue:
     Args:
         run: the trained run.
         n: number of galaxies.
-        conditions: what they are asked for by.
+        conditions: the requested conditions.
         seed: whole number from 0.
         start: number of the first galaxy.
         prior: what latents are drawn from.
@@ -149,11 +149,11 @@ class Catalogue:
 
     @property
     def cautions(self) -> list[str]:
-        """What the model's verdict says against the galaxies, in sentences."""
+        """The cautions of the model's verdict, in sentences."""
         return sentences(self.run.verdict)
 
     def attributes(self) -> dict[str, str | int | float]:
-        """Say what the catalogue was made with and what its numbers mean."""
+        """Return the attributes of the catalogue: its origin, and the meaning of its numbers."""
         run, known = self.run, self.run.attributes
         attributes = {
             "survey": str(run.facts["survey"]),
@@ -185,7 +185,7 @@ class Catalogue:
         return attributes
 
     def identity(self) -> dict[str, str | int | float]:
-        """Say what the galaxies follow from, so that no other catalogue is resumed."""
+        """Return everything that the galaxies depend on, so that no other catalogue is resumed."""
         identity = {**self.attributes(), "n": self.n}
         for name, values in self.conditions.survey.items():
             identity[f"{name} of"] = hashlib.sha256(values.tobytes()).hexdigest()
@@ -201,7 +201,7 @@ class Catalogue:
             "seed": Column("i8", "", "seed of the random numbers"),
         }
         for name in self.drawn:
-            told = f"{TOLD[name]} that the galaxy was asked for by"
+            told = f"requested {TOLD[name]} of the galaxy"
             columns[asked_name(name)] = Column("f4", units.get(name, ""), told)
         if self.run.unit != PEAK:
             columns["flux"] = Column("f4", self.unit, "sum of the image's pixels")
@@ -225,7 +225,7 @@ TOLD = {
 
 
 def asked_name(name: str) -> str:
-    """Name the column of a condition that was asked for; what is measured has the plain name."""
+    """Name the column of a requested condition; the measured quantity has the plain name."""
     return name if name == "redshift" else f"asked_{name}"
 
 

@@ -1,1 +1,1 @@
-"""Composing and checking what a command is told, before anything starts."""
+"""Configs: composed, and checked before anything starts."""

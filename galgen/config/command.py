@@ -35,7 +35,7 @@ def command(
     Args:
         config_name: the command's file in conf/, without `.yaml`.
         resumes: whether the command continues where it was interrupted.
-        words: the key that takes the words of the command line that are no `key=value`.
+        words: the key that takes the words of the command line that are not `key=value`.
         watched: makes a context in which the whole of it runs, all jobs of a sweep.
 
     Returns:
@@ -59,7 +59,7 @@ def command(
                     raise
                 if HydraConfig.get().mode != RunMode.MULTIRUN:
                     leave(error)
-                # The other jobs of a sweep go on, and Hydra raises this one's error at the end.
+                # The other jobs of a sweep continue, and Hydra raises this one's error at the end.
                 print(f"galgen: {explain(error)}", file=sys.stderr)
                 raise GalgenError("a job of the sweep failed, for the reason above.") from error
 

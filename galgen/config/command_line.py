@@ -17,7 +17,7 @@ def name_words(arguments: list[str], key: str) -> list[str]:
     Args:
         arguments: the command line. Options and `key=value` stay; a path with an equals sign in it
             is a word where it exists.
-        key: what the words are values of.
+        key: the key whose values the words are.
 
     Raises:
         GalgenError: if the key is given as well.

@@ -47,8 +47,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, InterpolationKeyError) and error.full_key in (*PATHS, "run"):
         name = re.search(r"'(.*?)'", str(error))
         return (
-            f"{error.full_key}: {name[1] if name else 'a variable'} is no environment variable and "
-            "no key of the config. Set it, or write the path out."
+            f"{error.full_key}: {name[1] if name else 'a variable'} is neither an environment "
+            "variable nor a key of the config. Set it, or write the path out."
         )
     if isinstance(error, ModuleNotFoundError):
         package = str(error.name).partition(".")[0]

@@ -86,7 +86,7 @@ def check_rules(config: DictConfig) -> None:
 
 
 def _check_top_level(config: DictConfig) -> None:
-    """Refuse what a `+` added that no command reads."""
+    """Refuse a key that `+` added and no command reads."""
     known = set()
     for name in ("train", "_training", "console"):
         content = OmegaConf.load(CONF / f"{name}.yaml")

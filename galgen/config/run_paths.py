@@ -7,7 +7,7 @@ from galgen.errors import GalgenError
 from galgen.files import expand, is_file, reading
 
 RUNS = Path("runs")
-"""Where trainings put their runs, unless they are told otherwise."""
+"""Default folder of runs."""
 SHOWN = 8
 """Runs that a message names, at most."""
 
@@ -38,7 +38,7 @@ def locate(source: str | Path) -> Path:
     if is_name and is_run(RUNS / path):
         return RUNS / path
     folder = RUNS if is_name or not _runs(path.parent) else path.parent
-    why = "this folder is no run, and it holds none" if path.is_dir() else "there is no such run"
+    why = "this folder is not a run and holds none" if path.is_dir() else "there is no such run"
     if path.suffix == ".csv":
         why = "there is no such file"
     raise GalgenError(f"run={source}: {why}. {_there_are(folder, path.name)}.")

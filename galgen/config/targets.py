@@ -39,7 +39,7 @@ def trust(packages: Iterable[str]) -> None:
         packages: their names.
 
     Raises:
-        GalgenError: if one is no name of a package.
+        GalgenError: if one is not the name of a package.
     """
     packages = [packages] if isinstance(packages, str) else list(packages)
     for package in packages:
@@ -114,7 +114,7 @@ def check_arguments(config: DictConfig) -> None:
 
 
 def locate(key: str, target: str) -> Callable:
-    """Import what a `_target_` names.
+    """Import the class or function that a `_target_` names.
 
     Raises:
         GalgenError: if there is no such thing.

@@ -17,7 +17,7 @@ LEAVE_OUT = "Leave it out"
 
 @dataclass
 class Rule:
-    """What an argument may be, and what is said where it is something else."""
+    """The values allowed for an argument, and the reason to refuse others."""
 
     fits: Callable[[object], bool]
     reason: str
@@ -150,7 +150,7 @@ RULES = {
     ),
     "detect_anomaly": FLAG,
     "barebones": Rule(
-        _one_of(None, False), "a run needs what it leaves away, metrics and checkpoints"
+        _one_of(None, False), "a run needs the metrics and checkpoints that it switches off"
     ),
     "plugins": OF_GALGEN,
     "sync_batchnorm": FLAG,

@@ -29,7 +29,7 @@ CACHE_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 BASELINE_STAMPS = 4096
 """Stamps of a part that its all-zero baseline is measured on, at most."""
 HINT = "Give data.file=<stamp file>"
-"""Where the stamp file comes from, of a survey that says nothing more."""
+"""Default hint about the origin of a stamp file."""
 
 
 class SurveyDataModule(LightningDataModule):
@@ -42,8 +42,8 @@ class SurveyDataModule(LightningDataModule):
             None.
         batch_size: galaxies in a batch, on each device.
         transform: callable that brings a batch to the model's scale.
-        hint: sentence that says where the stamp file comes from, for whom it is missing.
-        pixel_scale: of stamp files that do not say theirs, arcsec.
+        hint: sentence about how to get the stamp file, printed when it is missing.
+        pixel_scale: of stamp files without one of their own, arcsec.
         split: shares of train, val and test, which sum to 1.
         split_seed: seed of the split; not the run's, so that runs are compared on one split.
         seed: seed of shuffling and augmentation.
@@ -122,7 +122,7 @@ class SurveyDataModule(LightningDataModule):
         self.without_redshift = 0
         self.parts: dict[str, Part] = {}
         self.reached = (0, 0)
-        """Epoch that the training is to go on in, and the batches of it that have been seen."""
+        """Epoch to resume in, and the number of its batches that have been seen."""
 
     def default_file(self) -> Path:
         """Return where the survey lies when no file is given."""
@@ -139,11 +139,11 @@ class SurveyDataModule(LightningDataModule):
         return StampFile(self.file)
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the stamp file, split it, and read what is to be cached.
+        """Open the stamp file, split it, and fill the cache.
 
         Raises:
             GalgenError: if the file is missing or bad, the image size does not fit the stamps,
-                the batch size does not fit the split, or galaxies lack what the model needs.
+                the batch size does not fit the split, or the model needs other columns.
         """
         if self.parts:
             return
@@ -225,7 +225,7 @@ class SurveyDataModule(LightningDataModule):
         return self.stamps.columns["redshift"][self.parts["train"].rows]
 
     def _finished(self, batch: Batch, augment: bool = False) -> Batch:
-        """Make of what a part gives what a model sees."""
+        """Turn stamps of a part into a batch for the model."""
         symmetry, shift = None, None
         if augment:
             symmetry, shift = self.augmentation.draw(self.trainer.current_epoch, batch.index)
@@ -257,7 +257,7 @@ class SurveyDataModule(LightningDataModule):
         self.augmentation = Augmentation(self.seed, len(self.stamps), margin)
 
     def _usable(self) -> np.ndarray:
-        """Tell which galaxies have what the model and the batches need, (N,)."""
+        """Return which galaxies have the columns that the model and the batches need, (N,)."""
         usable = np.ones(len(self.stamps), bool)
         if self.psf and "has_psf" in self.stamps.columns:
             usable &= self.stamps.columns["has_psf"] > 0

@@ -1,4 +1,4 @@
-"""What tells a survey and its split from another, as the run's data.json keeps it."""
+"""The identity of a survey and its split, as a run's data.json keeps it."""
 
 import hashlib
 

@@ -33,10 +33,10 @@ BLOCK = 64
 
 
 def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
-    """Write a survey's stamp file, or what is missing of it.
+    """Write a survey's stamp file, or its missing shards.
 
-    Finished shards are kept, so that the same call goes on after a break; several at once, on one
-    machine or a cluster, share the work.
+    Finished shards are kept, so the same call resumes after an interruption. Several calls at once,
+    on one machine or a cluster, share the work.
 
     Args:
         source: where the stamps come from.
@@ -177,7 +177,7 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
     except BrokenProcessPool as error:
         raise GalgenError(
             "a process that prepares stamps was killed, perhaps because memory ran out. The same "
-            "command goes on, prepare.processes=1 takes less."
+            "command resumes; prepare.processes=1 needs less memory."
         ) from error
     finally:
         with uninterrupted():
@@ -188,7 +188,7 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
 
 
 def _delete_parts(folder: Path) -> None:
-    """Delete what killed processes left half-written; what others are writing is locked."""
+    """Delete half-written files of killed processes; files in use are locked."""
     for part in folder.glob("*.h5.part"):
         with suppress(Timeout), FileLock(part.with_suffix(".lock"), timeout=0):
             part.unlink(missing_ok=True)
@@ -202,7 +202,7 @@ def _start_worker(source: Source) -> None:
 
 
 def _follow_parent() -> None:
-    """Stop this process when the one that started it is no more."""
+    """Stop this process when the one that started it ends."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
@@ -210,8 +210,8 @@ def _follow_parent() -> None:
 def _draw_shard(path: Path, numbers: range) -> None:
     """Draw one shard, unless another process has done so in the meantime.
 
-    A process that draws is killed at any moment: what it was writing is deleted by the process
-    that started it or, where that was killed too, by the next preparation.
+    A process that draws may be killed at any moment: its half-written file is deleted by the
+    process that started it or, if that was killed too, by the next preparation.
     """
     lock = Path(f"{path}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def _draw_shard(path: Path, numbers: range) -> None:
             left_out: dict[str, str] = {}
             attrs = {**_source.attrs(), "candidates": _span(numbers)}
             write_stamps(path, _blocks(numbers, left_out), attrs, left_out)
-    lock.unlink(missing_ok=True)  # whoever waits for it finds the shard finished
+    lock.unlink(missing_ok=True)  # a process waiting for it finds the shard finished
 
 
 def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.ndarray]]:
@@ -233,7 +233,7 @@ def _blocks(numbers: range, left_out: dict[str, str]) -> Iterator[dict[str, np.n
 
 
 def _join(source: Source, path: Path, shards: list[Path]) -> None:
-    """Join the shards, list what was left out, and delete all else that lies beside them."""
+    """Join the shards, list the galaxies left out, and delete other files beside them."""
     left_out = {name: why for shard in shards for name, why in read_left_out(shard).items()}
     report = _report(path)
     report.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The galaxies of a survey that have what a model needs to know of each."""
+"""The galaxies of a survey that have the columns a model needs."""
 
 from collections.abc import Callable
 

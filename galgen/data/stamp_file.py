@@ -112,7 +112,7 @@ class StampFile:
         if pixels.dtype.itemsize <= 4:
             return cast
         too_large = np.isfinite(pixels) & ~np.isfinite(cast)
-        # A stray tiny number beside a galaxy's light is no loss; a stamp without light is.
+        # Losing a tiny number beside a galaxy's light is harmless; losing all of its light is not.
         dark = np.abs(cast).max((1, 2), initial=0) < np.finfo(np.float32).tiny
         lost = too_large.any((1, 2)) | (dark & (pixels != 0).any((1, 2)))
         if lost.any():
@@ -210,7 +210,7 @@ def _whole_ids(path: Path, ids: np.ndarray) -> np.ndarray:
     """Bring galaxy ids (N,) to int64, each exactly.
 
     Raises:
-        GalgenError: if one is no whole number, or so large that ids may have become alike.
+        GalgenError: if one is not a whole number, or so large that its last digits may be lost.
     """
     if ids.dtype.kind == "f":
         bad = ~(np.isfinite(ids) & (ids == np.rint(ids)))
@@ -255,7 +255,7 @@ def read_left_out(path: Path) -> dict[str, str]:
 
 
 def shard_identity(shard: h5py.File) -> list:
-    """Say what a shard is: its recipe, its candidates and how many of them have a stamp."""
+    """Return the identity of a shard: its recipe, its candidates and its number of stamps."""
     return [
         shard.attrs.get("recipe"),
         shard.attrs.get("candidates"),

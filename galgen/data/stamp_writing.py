@@ -54,7 +54,7 @@ def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, n
         path: the file.
         shards: stamp files with the same columns, in order.
         attrs: the file's attributes.
-        tables: what is not a row a stamp, such as the PSFs that `psf_index` refers to.
+        tables: data sets without a row for each stamp, such as the PSFs that `psf_index` refers to.
     """
     columns: dict[str, list[np.ndarray]] = {}
     stacks: dict[str, list[h5py.VirtualSource]] = {}
@@ -94,7 +94,7 @@ def _layout(pieces: list[h5py.VirtualSource]) -> h5py.VirtualLayout:
 class Sink(io.FileIO):
     """File for h5py that keeps a write error for `check` instead of raising it.
 
-    HDF5 1.14 writes what is left when it closes a file, and crashes when that fails again, as it
+    HDF5 1.14 writes the rest when it closes a file, and crashes when that fails again, as it
     does on a full disk.
     """
 

@@ -1,4 +1,4 @@
-"""The evaluation of a run: what is measured, scored, and set beside what."""
+"""The evaluation of a run: its samples are measured, scored and compared with controls."""
 
 import functools
 import importlib.metadata
@@ -278,7 +278,7 @@ class Evaluation:
         return encode_part(self.run, "test")
 
     def _reconstruct(self) -> None:
-        """Decode posterior samples of test galaxies: what the decoder itself comes to."""
+        """Decode posterior samples of test galaxies, to score the decoder alone."""
         positions = self.controls
         images = self.run.decode(self.latents.sample[positions], self.latents.redshift[positions])
         seen = self.observation.generated(images, positions, seed=CONTROL)

@@ -16,11 +16,11 @@ RATE = 2e-3
 class FeatureEncoder:
     """A small network that learns to predict measured statistics of galaxies from their images.
 
-    Its features are what it makes of an image before the last linear layer.
+    Its features are the activations before the last linear layer.
 
     Args:
         images: of the training part, (N, H, W), as they are measured.
-        targets: what is predicted, (N, K), NaN where unknown.
+        targets: the quantities to predict, (N, K), NaN where unknown.
         seed: of its weights and the order of the galaxies.
     """
 

@@ -197,7 +197,7 @@ name of a prior follows that of the log-likelihood."""
 
 
 def score(compared: Compared) -> dict[str, float]:
-    """Return the metrics by name, but for those that lack what they need.
+    """Return the metrics by name, except those whose inputs are missing.
 
     Args:
         compared: generated galaxies beside the survey's.

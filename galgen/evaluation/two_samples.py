@@ -28,7 +28,7 @@ SPLITS = 20
 
 @dataclass
 class Score:
-    """A score with the interval that sampling leaves open, and what a perfect model would get."""
+    """A score with its sampling interval, and the value for a perfect model."""
 
     value: float
     low: float

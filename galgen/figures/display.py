@@ -217,7 +217,7 @@ def redshift_title(value: float, axis) -> str:
 
 
 def redshift_note(axis) -> str:
-    """Say in a caption what the numbers above narrow panels are."""
+    """Explain in a caption the numbers above narrow panels."""
     return "; numbers: redshifts" if is_narrow(axis) else ""
 
 

@@ -45,7 +45,7 @@ def draw_power(
         pixels: values of pixels by sample, (n,).
         labels: how the samples are called, in the order of their colours; the first is `real`.
         unit: of the pixels.
-        title: what is compared with what.
+        title: the samples that are compared.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 2.5), layout="constrained")

@@ -56,7 +56,7 @@ def draw_by_redshift(
         edges: of the bins, (bins + 1,).
         names: of the statistics, a row each.
         units: of the statistics.
-        title: what is compared with what.
+        title: the samples that are compared.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 1.6 * len(names) + 0.9), layout="constrained")

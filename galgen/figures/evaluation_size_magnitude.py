@@ -41,7 +41,7 @@ def draw_size_magnitude(
         labels: how the samples are called, in the order of their colours; the first is `real`.
         names: of brightness and size.
         units: of the columns.
-        title: what is compared with what.
+        title: the samples that are compared.
     """
     first, second = names
     kept = {sample: _finite(table, names) for sample, table in samples.items()}

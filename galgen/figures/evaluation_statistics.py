@@ -51,7 +51,7 @@ def draw_statistics(
         labels: how the samples are called, in the order of their colours; the first is `real`.
         units: of the statistics.
         distances: W1 over the survey's scatter, by sample and statistic.
-        title: what is compared with what.
+        title: the samples that are compared.
     """
     names, shown = list(samples["real"]), [s for s in labels if s != "real"]
     with matplotlib.rc_context(STYLE):

@@ -101,7 +101,7 @@ def add_legend(
         figure: to write on.
         samples: names of those that are drawn, the survey's, `real`, first.
         labels: of all samples by name.
-        title: what is compared with what.
+        title: the samples that are compared.
         filled: whether the survey's is drawn as an area.
     """
     colours = [colour_of(sample, labels) for sample in samples]

@@ -21,7 +21,7 @@ class Interpolation(RunFigure):
     Args:
         n: number of galaxies, chosen at random, a row each.
         galaxies: numbers of galaxies in the split, instead.
-        redshift: what they are decoded at: a range, or a list; the middle 90 % of the survey's
+        redshift: of the decoded images, a range or a list; the middle 90 % of the survey's
             where None.
         between: numbers of two galaxies; latent and redshift go from one to the other.
         steps: decoded images in a row.
@@ -106,7 +106,7 @@ def decode_at(
         redshifts: (steps,).
 
     Returns:
-        The galaxies and what is decoded at each redshift, (N, 1 + steps, H, W), and the
+        The galaxies and their images at each redshift, (N, 1 + steps, H, W), and the
         galaxies' own redshifts, (N,).
     """
     batch = run.survey.batch(split, positions)

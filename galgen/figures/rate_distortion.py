@@ -1,4 +1,4 @@
-"""The figure of a beta sweep: what a latent costs, against what it loses."""
+"""The figure of a beta sweep: rate (KL) against distortion (reconstruction error)."""
 
 import itertools
 import textwrap

@@ -59,7 +59,7 @@ class RunFigure:
         """Return the figures by name.
 
         Raises:
-            GalgenError: if the run does not have what is to be drawn.
+            GalgenError: if the run lacks the data to draw.
         """
         raise NotImplementedError
 

@@ -32,12 +32,12 @@ class Samples(RunFigure):
     Args:
         n: number of pictures.
         galaxies: numbers of generated galaxies instead of the first.
-        redshift: a number, a range, a list, or `survey`; what a range or a list holds is put
+        redshift: a number, a range, a list, or `survey`; the values of a range or a list are put
             side by side, for the same latents.
         magnitude: AB, a number for all; of priors that know it.
         flux_radius: half-light radius, arcsec, likewise.
         steps: columns of a range.
-        priors: name of what the latents are drawn from; the run's default where there is none.
+        priors: name of the prior that latents are drawn from; by default the run's own.
         **arguments: as `RunFigure`.
 
     Raises:
@@ -149,7 +149,7 @@ def draw_samples(
             (rows, columns); None where the model knows none.
         peak: brightest pixel of the colour scale; each image's own where None.
         display: how galaxies are shown.
-        prior: label of what the latents were drawn from.
+        prior: label of the prior that the latents were drawn from.
         numbers: of the galaxies, (rows,) where a row is one latent.
         asked: the other requested conditions, as text for the title.
     """

@@ -76,7 +76,7 @@ class Pictures(Callback):
             path = self.directory / f"{name}_epoch{epoch:04d}.png"
             save(figure, path)
             label = f"epoch {epoch}: {caption}"
-            for logger in trainer.loggers:  # metrics.csv's takes no pictures
+            for logger in trainer.loggers:  # the logger of metrics.csv takes no pictures
                 if hasattr(logger, "log_picture"):
                     key = f"pictures/{Path(name).name}"
                     logger.log_picture(key, path, label, epoch, trainer.global_step)

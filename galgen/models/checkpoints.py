@@ -16,7 +16,7 @@ def write_checkpoint(checkpoint: dict, path: Path) -> None:
     """Write a checkpoint of tensors and plain values, whole or not at all.
 
     Args:
-        checkpoint: what it holds.
+        checkpoint: its content.
         path: the file.
     """
     buffer = io.BytesIO()  # torch's own writer hides the reason of a failed write

@@ -1,4 +1,4 @@
-"""Reconstruction terms: what a predicted image costs, summed over the pixels of each galaxy."""
+"""Reconstruction terms, summed over the pixels of each galaxy."""
 
 import math
 

@@ -47,7 +47,7 @@ class EpochMeans:
         return {name: total / galaxies for name, total in zip(self.sums, sums, strict=True)}
 
     def state_dict(self, strategy) -> dict[str, float]:
-        """Return the sums of all processes; nothing where an epoch has not begun."""
+        """Return the sums over all processes; none before the first epoch."""
         if not self.sums:
             return {}
         return dict(zip([*self.sums, "galaxies"], self._total(strategy).tolist(), strict=True))

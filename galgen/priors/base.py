@@ -59,7 +59,7 @@ class Prior(nn.Module):
         Args:
             train: galaxies to learn from.
             val: galaxies that are held out.
-            seed: of what is random in it.
+            seed: of its random numbers.
             trainer: maps (epochs, callbacks) to a Lightning Trainer that shows its progress, for
                 priors that are trained by gradients.
 

@@ -19,8 +19,8 @@ QUANTILES = 1001
 class SurveyConditions(nn.Module):
     """The joint distribution of some columns of a survey.
 
-    Each column is brought to a normal distribution by its quantiles, so that what is drawn never
-    leaves the column's range; a flow learns how the columns depend on each other.
+    Each column is brought to a normal distribution by its quantiles, so that numbers drawn never
+    leave the column's range; a flow learns how the columns depend on each other.
 
     Args:
         names: of the columns.
@@ -70,7 +70,7 @@ class SurveyConditions(nn.Module):
         """Return the normal scores of rows (N, K), float32.
 
         Values that are equal, as in a rounded column, are spread at random over the ranks that
-        they share: a flow cannot learn what has no width.
+        they share: a flow cannot learn a distribution without width.
         """
         chance = np.random.default_rng(0).random(values.shape)
         levels = np.linspace(0, 1, QUANTILES)

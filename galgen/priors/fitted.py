@@ -1,4 +1,4 @@
-"""Where a run keeps what was fitted to its latents: a file for each prior, and its conditions."""
+"""Files of a run's fitted priors, and of its conditions."""
 
 from pathlib import Path
 
@@ -29,12 +29,12 @@ def names_of(directory: Path) -> list[str]:
 
 
 def save(directory: Path, name: str, module: nn.Module, node: dict, about: dict) -> Path:
-    """Write what was fitted to a run, whole or not at all.
+    """Write a fitted prior or the conditions of a run, whole or not at all.
 
     Args:
         directory: the run directory.
         name: of the prior, or `CONDITIONS`.
-        module: what was fitted.
+        module: the fitted module.
         node: `_target_` and arguments that make the module.
         about: plain values: `weights_sha256` of the encoder, and what else a reader may want.
 
@@ -49,14 +49,14 @@ def save(directory: Path, name: str, module: nn.Module, node: dict, about: dict)
 
 
 def read(directory: Path, name: str) -> tuple[nn.Module, dict]:
-    """Read what was fitted to a run.
+    """Read a fitted prior or the conditions of a run.
 
     Args:
         directory: the run directory.
         name: of the prior, or `CONDITIONS`.
 
     Returns:
-        The module, in eval mode, and what the file says of it.
+        The module, in eval mode, and the file's description of it.
 
     Raises:
         GalgenError: if there is none, it is damaged, or its class is not allowed.

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import ndtri
 
 LATENT, REDSHIFT, POSTERIOR, CHOICE, MAGNITUDE, SIZE = range(6)
-"""Streams: what the numbers are drawn for."""
+"""Streams of random numbers, by their use."""
 LARGEST_SEED = 2**63 - 1
 
 
@@ -17,7 +17,7 @@ def uniform(seed: int, stream: int, start: int, n: int, width: int) -> np.ndarra
 
     Args:
         seed: whole number from 0 to 2^63 - 1.
-        stream: what the numbers are for.
+        stream: the use of the numbers.
         start: number of the first galaxy.
         n: number of galaxies.
         width: numbers for each.

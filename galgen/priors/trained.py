@@ -176,7 +176,7 @@ class TrainedPrior(Prior, LightningModule):
         return loss
 
     def _context(self, conditions: Tensor | None, n: int) -> Tensor:
-        """Standardise conditions, with 0 for what is unknown, and which are known, (N, 2 K)."""
+        """Standardise conditions, with 0 where unknown, and append which are known, (N, 2 K)."""
         if conditions is None:
             conditions = self.condition_shift.new_full((n, len(self.conditions)), torch.nan)
         known = ~conditions.isnan()

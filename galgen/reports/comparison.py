@@ -1,4 +1,4 @@
-"""Runs side by side: what each was trained with, what it arrived at, and how it was scored."""
+"""Runs side by side: their settings, results and scores."""
 
 import json
 import math
@@ -31,7 +31,7 @@ INCOMPARABLE = {
     "quantity.",
     "evaluated_on": "The evaluations differ ({}): their scores cannot be compared.",
 }
-"""Attributes of runs, and what is said where they are not the same for all."""
+"""Attributes of runs, and the note for those that differ."""
 ABOUT = (
     "val/loss, val/reconstruction and val/kl are those of the validation part at the epoch of the "
     "lowest loss. The loss holds beta times KL: runs of different beta are compared by the other "
@@ -49,7 +49,7 @@ class ComparedRun:
         verdict: how the training judged its model; None where it did not.
         best: metrics of the epoch with the lowest validation loss; empty before the first.
         epochs: how many have ended, of how many.
-        images: size and transform of what the model is shown.
+        images: size and transform of the model's input.
         scores: by prior, the scores of the galaxies generated from it.
         fit: scores of the reconstructions, and the bound.
         evaluated_on: which galaxies, and how many; None without an evaluation.
@@ -277,7 +277,7 @@ def _best(columns: Iterable[str], rows: list[dict], different: list[str]) -> set
 
 
 def _ideals() -> str:
-    """Say what a perfect model would score."""
+    """Return the score of a perfect model."""
     ideals: dict[str, list[str]] = {}
     for name, metric in METRICS.items():
         ideals.setdefault(metric.ideal_text, []).append(name)

@@ -53,7 +53,7 @@ def text(value) -> str:
 
 
 def words(node: DictConfig | dict | None) -> str:
-    """Say what a config node makes: its class, and the arguments that it is given."""
+    """Describe a config node: its class and its arguments."""
     if not node:
         return "none"
     package, _, name = str(node["_target_"]).rpartition(".")
@@ -68,7 +68,7 @@ def words(node: DictConfig | dict | None) -> str:
 
 
 def beta_in_short(schedule: DictConfig) -> str:
-    """Return the value of a constant beta, or what the schedule is."""
+    """Return the value of a constant beta, or the schedule's description."""
     constant = str(schedule._target_).endswith(".Constant")
     return text(schedule.beta) if constant else words(schedule)
 
@@ -95,7 +95,7 @@ def best_epoch(rows: list[dict]) -> dict:
 
 
 def survey_facts(config: DictConfig, facts: dict, pixel_scale: float | None) -> Table:
-    """Say what a run learned from."""
+    """Describe the survey of a run."""
     attributes = facts.get("attributes", {})
     note = ": simulated galaxies, not observed ones" if is_simulated(facts) else ""
     zero_point = attributes.get("zero_point")
@@ -118,7 +118,7 @@ def survey_facts(config: DictConfig, facts: dict, pixel_scale: float | None) -> 
 
 
 def model_facts(config: DictConfig, conditional: bool, parameters: int | None) -> Table:
-    """Say what a run's model is."""
+    """Describe the model of a run."""
     rows = {
         "Model": f"{config.model.name}: {'' if conditional else 'un'}conditional",
         "Parameters": parameters and f"{parameters / 1e6:.3g} million",
@@ -196,7 +196,7 @@ def differences(configs: dict[str, DictConfig]) -> Table:
 
 
 def tables_of(content, title: str = "") -> list[Table]:
-    """Turn what a JSON file holds into tables, whatever it is.
+    """Turn the content of a JSON file into tables.
 
     Args:
         content: numbers by name, rows as a list of dicts, and any nesting of these.

@@ -25,7 +25,7 @@ DPI = 150
 FRAMES, GALAXIES = 15, 4
 """Redshifts of the slider, and its galaxies."""
 SIDE_BY_SIDE = 6
-"""Redshifts of generated galaxies where the survey's own are not at hand."""
+"""Redshifts of generated galaxies where the survey's own are not available."""
 COMMON_REDSHIFTS = (0.2, 1.5)
 """Of most galaxies in the original surveys, for a model whose training's are not recorded."""
 
@@ -78,11 +78,11 @@ def of_survey(run: TrainedRun, galaxies: str, **how) -> list[Shown | Slider]:
 
     Args:
         run: the trained run.
-        galaxies: what they are called.
+        galaxies: their name in the caption.
         **how: as `RunFigure`.
 
     Raises:
-        GalgenError: if the survey is not at hand.
+        GalgenError: if the survey is not available.
     """
     figure = Reconstruction(**how).draw(run)["reconstruction"]
     unseen = " that the model was not trained on" if "split" in run.facts else ""
@@ -141,7 +141,7 @@ def slider(run: TrainedRun, galaxies: str, **how) -> Slider:
     survey, *frames = map(_webp, draw_strips(images, figure.display(run)))
     return Slider(
         "The same galaxies at another redshift",
-        f"Above, {galaxies} of the validation part. Below, what they are decoded to from the same "
+        f"Above, {galaxies} of the validation part. Below, their reconstructions from the same "
         "latents at the redshift of the slider, over the middle 90 % of the training part's. "
         "The brightness scale of each galaxy stays the same (asinh).",
         [f"no. {n}\nredshift {z:.2f}" for n, z in zip(positions, own, strict=True)],

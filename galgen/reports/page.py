@@ -1,4 +1,4 @@
-"""The page that a report is: what is said and shown of each run, in one HTML file."""
+"""The page of a report: text and pictures of each run, in one HTML file."""
 
 import json
 from datetime import UTC, datetime
@@ -37,8 +37,8 @@ class Section:
         **how: how galaxies are chosen and shown, as `RunFigure`.
 
     Attributes:
-        notes: sentences on what is missing.
-        result: what the training arrived at; None before its first epoch.
+        notes: sentences about missing parts.
+        result: of the training; None before its first epoch.
         tables: the model and training data of each run.
         shown: the pictures.
 
@@ -158,7 +158,7 @@ class Section:
         except GalgenError as error:
             slider = ", the redshift slider" if self.conditional else ""
             self.notes.append(
-                f"The survey is not at hand, so reconstructions{slider} and latents are missing: "
+                f"The survey is not available, so reconstructions{slider} and latents are missing: "
                 f"{error}"
             )
             self.shown.append(gallery.generated(run, **how))

@@ -40,7 +40,7 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def show(comparison: Comparison) -> None:
-    """Print a table; what is the same in all rows is said below it.
+    """Print a table; values that all rows share are printed below it.
 
     Args:
         comparison: the table. What a terminal is too narrow for follows below; a file or a pipe is

@@ -1,4 +1,4 @@
-"""Conditions that galaxies of a run are asked for by, checked against its model and prior."""
+"""Requested conditions of a run's galaxies, checked against its model and prior."""
 
 import logging
 import math
@@ -27,19 +27,19 @@ MAGNITUDE_OF_PEAKS = (
 
 
 def ask(run: "TrainedRun", keys: Mapping, prior: str) -> Conditions:
-    """Check the conditions that galaxies are asked for by.
+    """Check the requested conditions.
 
     Values beyond those of the training are a warning, once.
 
     Args:
         run: the trained run.
         keys: numbers, ranges, lists or `survey` by the name of the condition, as `Condition`
-            takes them; None of what is not asked for.
+            takes them; None for those not requested.
         prior: what latents are drawn from.
 
     Raises:
         GalgenError: if neither model nor prior knows a condition, the model needs a redshift
-            and none is asked for, or the survey is not available.
+            and none is given, or the survey is not available.
     """
     asked, known = asked_for(keys), known_conditions(run, prior)
     for name, condition in asked.items():
@@ -113,7 +113,7 @@ def training_redshifts(run: "TrainedRun") -> np.ndarray:
     """Return the redshifts of the training part, (N,).
 
     Raises:
-        GalgenError: if the survey is not at hand.
+        GalgenError: if the survey is not available.
     """
     try:
         return run.survey.training_redshifts()

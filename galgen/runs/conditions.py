@@ -1,4 +1,4 @@
-"""What galaxies are asked for by: redshift, magnitude and size, each as a number, range or list."""
+"""Requested conditions: redshift, magnitude and size, each as a number, range or list."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +31,7 @@ class Condition:
 
     Attributes:
         name: of the condition.
-        text: how it was asked for, as text.
+        text: the request as text.
         values: the numbers of a list, or the one number; the bounds of a range; None of the
             survey's.
         is_range: whether `values` are the bounds of a range.
@@ -98,7 +98,7 @@ class Condition:
             return None
         return (
             f"{self.name}={self.text} goes beyond the {low:.3g} to {high:.3g} of the training: "
-            "what the model makes there is extrapolated"
+            "there the model extrapolates"
         )
 
     def _numbers(self, asked) -> np.ndarray:
@@ -114,8 +114,8 @@ class Condition:
         for value in values:
             if not low <= value <= high:
                 raise GalgenError(
-                    f"{self.name}={asked}: {value:g} is no {self.name.replace('_', ' ')}, it takes "
-                    f"{low} to {high}."
+                    f"{self.name}={asked}: {value:g} is not a {self.name.replace('_', ' ')}. It "
+                    f"takes {low} to {high}."
                 )
         return values
 
@@ -141,7 +141,7 @@ class Conditions:
 
     @property
     def text(self) -> str:
-        """How they were asked for."""
+        """The requests as text."""
         return ", ".join(f"{name}={condition.text}" for name, condition in self.asked.items())
 
 
@@ -149,9 +149,9 @@ def asked_for(keys: Mapping) -> dict[str, Condition]:
     """Read the conditions among the keys of a command, in their order.
 
     Args:
-        keys: values by name; None of what is not asked for.
+        keys: values by name; None for those not requested.
 
     Raises:
-        GalgenError: if a value is no such condition.
+        GalgenError: if a value is not possible for the condition.
     """
     return {name: Condition(name, keys[name]) for name in STREAMS if keys.get(name) is not None}

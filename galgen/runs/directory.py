@@ -1,4 +1,4 @@
-"""The run directory: its name, its lock, what it remembers, and whether it is done."""
+"""The run directory: its name, its lock, its facts, and whether it is done."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ class Run:
         command: the words that environment.json keeps.
 
     Raises:
-        GalgenError: if `run_name` is no plain folder name.
+        GalgenError: if `run_name` is not a plain folder name.
     """
 
     def __init__(self, config: DictConfig):
@@ -66,7 +66,7 @@ class Run:
         return self.directory / "checkpoints" / "last.ckpt"
 
     def check_config(self) -> None:
-        """Check that what the directory holds, if anything, is this run.
+        """Check that the directory is empty or holds this run.
 
         Raises:
             GalgenError: if its config is another.
@@ -128,10 +128,10 @@ class Run:
                 shutil.rmtree(self.directory, ignore_errors=True)
 
     def wait(self, before: Callable[[], None] = lambda: None) -> bool:
-        """Wait until no other process trains in the directory; say whether one did.
+        """Wait until no other process trains in the directory; return whether one did.
 
         Args:
-            before: what is done before the wait.
+            before: a function to call before the wait.
         """
         path = self.directory / ".lock"
         if not path.exists():
@@ -157,8 +157,8 @@ class Run:
         others = [path.name for path in self.directory.iterdir() if path.name != ".lock"]
         if others and not (self.directory / "config.yaml").is_file():
             raise GalgenError(
-                f"{self.directory} is not a run directory: it holds {others[0]} and no config.yaml, "
-                "so overwrite=true does not delete it."
+                f"{self.directory} is not a run directory: it holds {others[0]} but no config.yaml, so "
+                "overwrite=true does not delete it."
             )
         for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
@@ -173,14 +173,14 @@ class Run:
             facts: what data.json keeps.
 
         Raises:
-            GalgenError: if the run has begun on other data.
+            GalgenError: if the run was started with other data.
         """
         data = self.directory / "data.json"
         facts = json.loads(json.dumps(facts))
         if data.is_file() and _survey(read_json(data)) != _survey(facts):
             raise GalgenError(
-                f"{facts['file']} or its split is not what {self.directory} was begun with (see "
-                "data.json there). Restore it, or give overwrite=true to start afresh."
+                f"{facts['file']} or its split differs from that of {self.directory} (see its "
+                "data.json). Restore it, or give overwrite=true to start again."
             )
         write_text(data, json.dumps(facts, indent=2))
         write_text(

@@ -1,4 +1,4 @@
-"""Where and with what a training runs."""
+"""The environment of a training."""
 
 import importlib.metadata
 import os
@@ -11,7 +11,7 @@ REPORTED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "h
 
 
 def environment(command: list[str]) -> dict:
-    """Describe where and with what a training runs, by which command."""
+    """Describe the machine, versions and command of a training."""
     return {
         "galgen": importlib.metadata.version("galgen"),
         "python": platform.python_version(),

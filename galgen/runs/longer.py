@@ -1,11 +1,11 @@
-"""Runs that go on with more epochs than they were begun for."""
+"""Runs that are continued for more epochs than they were started with."""
 
 from pathlib import Path
 
 from galgen.errors import GalgenError
 
 OF_THE_LENGTH = ("trainer.max_epochs", "lr_schedule.T_max", "beta_schedule.values")
-"""Ends of keys that may differ in a run that goes on with more epochs."""
+"""Last parts of keys that may differ in a run that is continued for more epochs."""
 ANY_LENGTH = (".Constant", ".ReduceLROnPlateau", ".StepLR", ".MultiStepLR", ".ExponentialLR")
 """Schedules that are the same in the first epochs, however many there will be."""
 
@@ -39,7 +39,7 @@ def check_longer(directory: Path, stored: dict, new: dict) -> None:
         target = new.get(f"{group}._target_")
         if target is not None and not target.endswith(ANY_LENGTH):
             raise GalgenError(
-                f"trainer.max_epochs={new['trainer.max_epochs']}: {directory} was begun for "
+                f"trainer.max_epochs={new['trainer.max_epochs']}: {directory} was started for "
                 f"{stored['trainer.max_epochs']} epochs, and its {group} depends on their number, "
                 "so they are not the beginning of a longer training. Give another run_name, and "
                 f"init_from={directory} to start from its weights."

@@ -1,4 +1,4 @@
-"""The model of a run with its weights, and what it decodes."""
+"""The model of a run with its weights, and its decoder."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from galgen.files import write_text
 from galgen.runs.reading import read_json
 
 FITTED = Path("priors") / "fitted.json"
-"""File that says with which arguments the priors of a run were fitted."""
+"""File with the arguments that the priors of a run were fitted with."""
 
 
 def the_one_prior(names: Iterable[str]) -> str | None:

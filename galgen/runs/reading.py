@@ -31,7 +31,7 @@ def find_runs(folders: list[Path]) -> list[Path]:
 
 
 def read_facts(directory: Path) -> dict:
-    """Read what a run keeps of its survey, transform and split.
+    """Read a run's facts about its survey, transform and split.
 
     Args:
         directory: the run directory.

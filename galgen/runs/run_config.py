@@ -18,11 +18,11 @@ NOT_CONTENT = (
     # When a training pauses changes nothing of it.
     *("trainer.max_time", "data.hint"),
 )
-"""Keys that say where and how a run is made, kept and tracked, not what it is."""
+"""Keys about where and how a run is made, kept and tracked, which do not identify it."""
 
 
 def content_name(config: DictConfig) -> str:
-    """Name a run by what it is: survey, model, latent size, beta, seed and a hash of the rest."""
+    """Name a run by its content: survey, model, latent size, beta, seed and a hash of the rest."""
     choices = OmegaConf.to_container(stored_form(config))
     content = json.dumps(content_of(choices), sort_keys=True).encode()
     beta = config.beta_schedule.get("beta", "table")
@@ -40,7 +40,7 @@ def stored_form(config: DictConfig) -> DictConfig:
 
 
 def content_of(config: dict | DictConfig) -> dict:
-    """Return the part of a config that says what a run is."""
+    """Return the part of a config that identifies a run."""
     content = {key: value for key, value in config.items() if key not in NOT_CONTENT}
     for group in ("trainer", "data"):
         content[group] = {

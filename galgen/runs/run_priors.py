@@ -1,4 +1,4 @@
-"""The priors of a trained run: which are fitted, which is the best for what is asked."""
+"""The priors of a trained run: which are fitted, and which is the best for a request."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ NORMAL = "normal"
 
 
 class RunPriors(Mapping):
-    """The priors of a run by name, N(0, 1) first; those that were fitted are read when asked for.
+    """The priors of a run by name, N(0, 1) first; fitted ones are read when used.
 
     Args:
         directory: the run directory.

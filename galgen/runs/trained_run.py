@@ -35,7 +35,7 @@ OF_TRANSFORMS = ("galgen.data.transforms",)
 PEAK = "peak"
 """Unit of images that are scaled to their brightest pixel."""
 UNKNOWN = "unknown"
-"""Unit of images whose stamp file does not say theirs."""
+"""Unit of images whose stamp file has none."""
 
 
 class TrainedRun:
@@ -59,7 +59,7 @@ class TrainedRun:
             did not.
 
     Raises:
-        GalgenError: if it is no run, has no checkpoint yet, or one that is damaged.
+        GalgenError: if it is not a run, or its checkpoint is missing or damaged.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class TrainedRun:
 
     @property
     def config_sha256(self) -> str:
-        """Hash of the run's config, which says how the model was made."""
+        """Hash of the run's config, which the model was built from."""
         return hashlib.sha256((self.directory / "config.yaml").read_bytes()).hexdigest()
 
     @property
@@ -158,7 +158,7 @@ class TrainedRun:
         Args:
             n: number of galaxies.
             redshift: one number for all, or (n,); conditional models need it.
-            prior: what the latents are drawn from: `normal`, or one that was fitted; as
+            prior: the prior that latents are drawn from: `normal`, or a fitted one; as
                 `prior_for` chooses where None.
             seed: whole number from 0.
             start: number of the first galaxy.
@@ -180,7 +180,7 @@ class TrainedRun:
         for name in asked:
             if name not in self.priors[prior].conditions:
                 known = ", ".join(self.priors[prior].conditions) or "none"
-                raise ValueError(f"{name}: prior={prior} knows no such condition, it has {known}")
+                raise ValueError(f"{name}: prior={prior} does not have it. It has {known}.")
         values = {**asked, "redshift": redshift}
         images = self.make(n, values, prior, seed, start)
         warn_beyond(self, values, prior)
@@ -284,18 +284,18 @@ class TrainedRun:
         return self.physical(decode(self.model, latent, self._redshifts(redshift, len(latent))))
 
     def prior_for(self, prior: str | None, keys: Mapping) -> str:
-        """Return the prior that galaxies are drawn from, and warn once if it is no good choice.
+        """Return the prior that galaxies are drawn from, and warn once if it is a poor choice.
 
         Args:
-            prior: as it is asked for; where None, the cheapest fitted one that knows the
+            prior: the requested one; by default the cheapest fitted one that knows the
                 conditions, if it is better than N(0, 1).
-            keys: what galaxies are asked for by; None of what is not.
+            keys: the requested conditions; None for those not requested.
         """
         if prior is None:
             prior = self.priors.choose(
                 {n for n in STREAMS if keys.get(n) is not None} - {"redshift"}
             )
-        self.priors[prior]  # says if it was not fitted
+        self.priors[prior]  # raises if it was not fitted
         self.warn_once(self.priors.note(prior))
         return prior
 

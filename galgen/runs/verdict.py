@@ -103,7 +103,7 @@ def sentences(verdict: dict | None) -> list[str]:
 
 
 def cautions(verdict: dict | None) -> list[str]:
-    """Say what a user of the model must know; nothing of a good model.
+    """Return what a user of the model must know; nothing for a good model.
 
     Args:
         verdict: of `judge`; None where the run has none.

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 CORES_OF_A_JOB = 4
-"""Where there is no GPU; but there are two jobs at least."""
+"""Jobs at once without a GPU."""
 PAUSE = 0.5
 """Between two looks for a free GPU, seconds."""
 

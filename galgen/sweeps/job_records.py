@@ -15,7 +15,7 @@ from galgen.errors import GalgenError
 from galgen.files import cache_folder, write_text
 
 FOLDER = "GALGEN_SWEEP"
-"""Environment variable that tells the jobs of a sweep where their records lie."""
+"""Environment variable with the folder of a sweep's records."""
 RUN_DIR = "@galgen-run-dir@"
 """Stands for the run directory while all else in a config is resolved."""
 
@@ -69,7 +69,7 @@ def new_folder() -> Path:
 
 
 def read_records(folder: Path) -> list[JobRecord]:
-    """Read the records of the jobs that have begun, in order."""
+    """Read the records of the jobs that have started, in order."""
     return [JobRecord(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
 
 
@@ -80,7 +80,7 @@ def python() -> list[str]:
 
 
 def write_job(record: JobRecord, folder: Path, config: DictConfig, hydra: DictConfig) -> None:
-    """Write what a job's process needs of what Hydra composed for it.
+    """Write the part of Hydra's composed config that a job's process needs.
 
     A command line that is built anew would have to repeat every option, search path and override
     of the sweep's; the config holds what all of them came to.

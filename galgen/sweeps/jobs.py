@@ -1,8 +1,8 @@
 """Sweeps: each job of a multirun is a command of its own, in a fresh process.
 
-Hydra's launchers say where and when jobs run. What they call finds out which run a job is, leaves
-it alone if it is done, and else starts a process that trains it; so a job has its own command line,
-which several processes of one training need, and takes nothing with it when it dies.
+Hydra's launchers decide where and when jobs run. They call `do_job`, which finds the job's run and
+starts a process that trains it unless it is done. So a job has its own command line, which several
+processes of one training need, and a crash ends only that job.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from galgen.training.one_training import missing_priors
 from galgen.training.preemption import SIGNALS, Preempted, preemptible
 
 OF_THE_SWEEP = ("launcher", "search")
-"""Groups that say how jobs are chosen and started, not what they are."""
+"""Groups about how jobs are chosen and started, which are not part of a job."""
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl."""
 
@@ -74,7 +74,7 @@ def do_job(config: DictConfig) -> float:
         record.save(folder, state="done", best=objective(config, run))
     except Preempted as error:
         record.save(folder, state="cut", reason=str(error))
-        sys.exit(error.exit_code)  # Hydra would go on to the next job after an Exception
+        sys.exit(error.exit_code)  # after an Exception Hydra would start the next job
     except Exception as error:
         record.save(folder, state="failed", reason=str(error))
         if config.search:
@@ -106,7 +106,7 @@ def _do_once(
 def _done_elsewhere(
     record: JobRecord, folder: Path, config: DictConfig, run: Run, met: bool = False
 ) -> bool:
-    """Wait until no other process trains in a run; say whether it has brought it to its end.
+    """Wait until no other process trains in a run; return whether the run is then finished.
 
     Args:
         record: the job's.
@@ -157,7 +157,7 @@ def _run_process(
     Raises:
         Preempted: if it was told to leave.
         InUse: if another process trains in its run.
-        GalgenError: if it failed; the message is its own, or says what killed it.
+        GalgenError: if it failed; the message is its own, or names the signal that killed it.
     """
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -199,7 +199,7 @@ def _gpus_of(trainer: DictConfig, rooms: int) -> int:
 
 
 def _reason(code: int, log: Path) -> str:
-    """Say why a process failed: what it said last, or the signal that killed it."""
+    """Return why a process failed: its last error, or the signal that killed it."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}; {log} has its output"
     lines = log.read_text(errors="replace").splitlines()

@@ -18,7 +18,7 @@ LOSS = "val/loss"
 OF_THE_BATCHES = ("seed", "batch_size", "cache", "cache_dtype", "cache_gb", "num_workers")
 """Keys of a survey's config that change how it is read, and no galaxy of its validation part."""
 OF_THE_TRAINING = ("augment", "max_shift")
-"""Keys that change what is seen of it in the training alone."""
+"""Keys that change the objective only as the training sees it."""
 SHAPES = ("start", "warmup", "cycles", "ramp")
 """Keys of a beta schedule that leave the beta alone at which it arrives."""
 

@@ -1,4 +1,4 @@
-"""The live table of a sweep, and what is said at its end."""
+"""The live table of a sweep, and its summary."""
 
 import contextlib
 import logging
@@ -35,7 +35,7 @@ STYLES = {"done": "green", "running": "cyan", "waiting": "dim", "failed": "red",
 
 
 class Watch(Callback):
-    """Begin to show the jobs when Hydra begins a sweep, whichever word or file asked for it."""
+    """Show the jobs when Hydra starts a sweep, however it was requested."""
 
     shown: contextlib.ExitStack | None = None
     """What ends with the sweep; None in a command whose jobs are not shown."""
@@ -120,7 +120,7 @@ def _varied(config: DictConfig) -> list[str]:
 
 def _conclude(records: list[JobRecord], console: Console) -> None:
     for record in filter(_here, records):
-        if record.state in ("running", "waiting"):  # and what started it could not say how it ended
+        if record.state in ("running", "waiting"):  # its starter could not record the end
             record.state = "cut"
     console.print(Group(summary(records), table(records, every=True)))
     for record in records:
@@ -141,7 +141,7 @@ def summary(records: list[JobRecord]) -> str:
     if known and comparable(records):
         best = (max if known[0].maximise else min)(known, key=lambda record: record.best)
     end = f"; best so far {best.best:.4g} in {best.run}" if best else ""
-    return f"sweep: {', '.join(said) or 'no job has begun'}{end}"
+    return f"sweep: {', '.join(said) or 'no job has started'}{end}"
 
 
 def comparable(records: list[JobRecord]) -> bool:
@@ -216,7 +216,7 @@ def _print_changes(folder: Path, over: threading.Event) -> None:
 
 
 def kill_alone(process) -> None:
-    """Kill a process that starts jobs, as joblib does, but not the job: it is told, and leaves."""
+    """Kill a process that starts jobs, as joblib does; its job gets SIGTERM and stops."""
     os.kill(process.pid, signal.SIGKILL)
     process.join()
 

@@ -89,11 +89,11 @@ class StopOnNonFinite(Callback):
         self._add("validation", trainer, outputs, batch)
 
     def on_validation_epoch_end(self, trainer, pl_module):
-        """Look at what is left."""
+        """Check the steps that are left."""
         self._look()
 
     def on_train_epoch_end(self, trainer, pl_module):
-        """Look at what is left."""
+        """Check the steps that are left."""
         self._look()
 
     def _add(self, kind: str, trainer, loss: torch.Tensor, batch) -> None:
@@ -117,7 +117,7 @@ class StopOnNonFinite(Callback):
 class SaveOnSignal(Callback):
     """Write a checkpoint between two steps when a signal has come or time is up, then leave.
 
-    A validation that has begun is finished first. Of several processes, all stop at one step, and
+    A validation in progress is finished first. Of several processes, all stop at one step, and
     it is enough if one gets the signal.
 
     Args:

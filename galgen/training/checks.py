@@ -13,7 +13,7 @@ def needs(model) -> tuple[str, ...]:
 
 
 def check_fit(model, datamodule) -> None:
-    """Check that the model can make what the survey holds.
+    """Check that the model can produce the survey's pixels.
 
     Args:
         model: of `galgen.models`.

@@ -17,7 +17,7 @@ from galgen.errors import GalgenError
 
 
 def cluster(devices: int | str | list | None = 1, num_nodes: int = 1) -> list[ClusterEnvironment]:
-    """Return what tells Lightning who has started the processes of a training.
+    """Return the cluster environment that matches who started the processes of a training.
 
     Lightning itself takes any job of SLURM for a training of several processes. A training on one
     device is one process, whatever started it and however many others like it. SLURM itself does
@@ -64,7 +64,7 @@ def _starters() -> list[tuple[str, str, Callable[[], ClusterEnvironment]]]:
 
 
 def _slurm() -> SLURMEnvironment:
-    """Describe srun's step to Lightning, which reads what sbatch was asked for."""
+    """Describe srun's step to Lightning, which reads the request to sbatch."""
     step = {"SLURM_NTASKS": "SLURM_STEP_NUM_TASKS", "SLURM_NNODES": "SLURM_STEP_NUM_NODES"}
     for name, of_step in step.items():
         if of_step in os.environ:

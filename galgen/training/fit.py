@@ -38,7 +38,7 @@ AVAILABLE = {
     "cuda": torch.cuda.is_available,
     "mps": torch.backends.mps.is_available,
 }
-"""Whether there is an accelerator, by what the Trainer calls it."""
+"""Whether an accelerator is available, by the Trainer's name for it."""
 
 
 def train(config: DictConfig, run: Run) -> None:
@@ -183,7 +183,7 @@ def fit(trainer, model, datamodule, run: Run) -> None:
         trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
     except SIGTERMException:
         if not trainer.is_global_zero:
-            sys.exit(0)  # what the first process says and exits with is enough
+            sys.exit(0)  # the first process prints the results and sets the exit code
         why = next(c.why for c in trainer.callbacks if isinstance(c, SaveOnSignal))
         raise Preempted(f"stopped by {why}. The same command continues from here.") from None
     except SystemExit:
@@ -209,7 +209,7 @@ def stopped_early(trainer, resume: Path) -> bool:
 
 
 def resumable(model, run: Run) -> Path | None:
-    """Return the checkpoint to go on from, if any: the last or, where that is damaged, the best.
+    """Return the checkpoint to resume from, if any: the last, or the best if the last is damaged.
 
     Raises:
         GalgenError: if both are damaged, or one is of another model or no training.

@@ -31,7 +31,7 @@ PARTS = ("train", "val")
 
 
 class Fit:
-    """What is fitted to a run, and what it is fitted with.
+    """The fits to a run, and the latents they share.
 
     Args:
         run: the trained run.
@@ -64,7 +64,7 @@ class Fit:
         return text
 
     def prior(self, name: str, node: DictConfig) -> str:
-        """Fit a prior, save it in the run, and say how good it is.
+        """Fit a prior, save it in the run, and return how good it is.
 
         Args:
             name: of the prior.
@@ -106,7 +106,7 @@ class Fit:
         return found
 
     def conditions(self) -> str:
-        """Fit the survey's conditions, save them in the run, and say what they are."""
+        """Fit the survey's conditions, save them in the run, and return which they are."""
         names = [name for name in COLUMNS if name in self.columns["train"]]
         if not names:
             return f"{self.run.name}: its survey has no redshifts, magnitudes or sizes to learn"
@@ -198,7 +198,7 @@ class Fit:
 
 
 def fit_priors(run: TrainedRun, nodes: Mapping[str, DictConfig], seed: int) -> None:
-    """Fit priors to a run, and the distribution of its survey's conditions, and say how good.
+    """Fit priors to a run, and the distribution of its survey's conditions, and print how good.
 
     Args:
         run: the trained run.

@@ -1,4 +1,4 @@
-"""One training of a checked config, and what it arrived at; torch is imported when it begins."""
+"""One training of a checked config, and its result; torch is imported when the training starts."""
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -64,7 +64,7 @@ def fit_missing_priors(config: DictConfig, run: Run) -> None:
 
 
 def report(run: Run) -> None:
-    """Say what a training arrived at and where the result lies.
+    """Print the result of a training and its path.
 
     Args:
         run: the run directory.
@@ -80,7 +80,7 @@ def report(run: Run) -> None:
         )
         print(f"pictures: {run.directory / 'figures'} and {run.directory / 'samples'}")
         verdict = run.result.get("verdict")
-        if verdict and not is_poor(verdict):  # of a poor one, a caution says it
+        if verdict and not is_poor(verdict):  # a poor one has a caution instead
             print(f"verdict: {summary(verdict)}")
         for caution in cautions(verdict):
             print(f"caution: {caution}")

@@ -15,7 +15,7 @@ class Preempted(GalgenError):
     """The process was told to leave, and the same command continues."""
 
     exit_code = os.EX_TEMPFAIL
-    """75, by which a scheduler tells a job that is to be started again."""
+    """75, which schedulers take to mean that the job is to be started again."""
 
 
 def handle(handler: Callable) -> dict:
@@ -36,7 +36,7 @@ def preemptible(before: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Turn the signals into `Preempted` while the block runs.
 
     Args:
-        before: what is done first.
+        before: a function to call first.
     """
 
     def leave(number: int, frame) -> None:

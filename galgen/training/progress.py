@@ -32,7 +32,7 @@ class TrainingProgress(Bar):
     """Show a bar for the whole of a training, its epochs counted from 1, and the time left."""
 
     def on_train_start(self, trainer, pl_module):
-        """Begin where the training goes on."""
+        """Begin at the epoch that the training resumes from."""
         if trainer.is_global_zero:
             self.bar = _bar("epoch {task.fields[epoch]}/{task.fields[epochs]}")
             epochs = trainer.max_epochs
@@ -56,7 +56,7 @@ class FittingProgress(Bar):
     """Show the epochs of a fit: a bar on a terminal, elsewhere a line now and then.
 
     Args:
-        name: of what is fitted.
+        name: of the prior that is fitted.
     """
 
     def __init__(self, name: str):

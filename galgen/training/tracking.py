@@ -18,7 +18,7 @@ from galgen.runs.run_config import NOT_CONTENT, flatten
 INIT_TIMEOUT = 30
 """Seconds that W&B has to answer when a run begins; it takes ten more to give up."""
 FINISH_TIMEOUT = 60
-"""Seconds that W&B has to send what is left when a run ends; the rest stays on disk."""
+"""Seconds that W&B has to upload the rest when a run ends; what it cannot stays on disk."""
 SUMMARIES = {"val/loss": "min", "val/reconstruction": "min", "images_per_second": "max"}
 """What W&B's summary keeps of metrics whose last value is not the one to compare."""
 _FALLEN_BACK: set[str] = set()
@@ -52,7 +52,7 @@ class WandbLogger(loggers.WandbLogger):
         return self._experiment
 
     def log_hyperparams(self, params: dict) -> None:
-        """Log a flat config; what a sweep's agent has set is there already."""
+        """Log a flat config; a sweep's agent has already set its own values."""
         self.experiment.config.setdefaults(params)
 
     def log_metrics(self, metrics: dict, step: int | None = None) -> None:
@@ -79,7 +79,7 @@ class WandbLogger(loggers.WandbLogger):
         self.end()
 
     def end(self, failed: bool = False) -> None:
-        """End W&B's run, if it has begun."""
+        """End W&B's run, if it has started."""
         if self._experiment is not None:
             self._experiment.finish(exit_code=int(failed))
             _FALLEN_BACK.discard(self._experiment.id)
@@ -134,7 +134,7 @@ LOGGERS = {"WandbLogger": WandbLogger, "TensorBoardLogger": TensorBoardLogger}
 
 
 def reopen(directory: Path, node: DictConfig | None) -> WandbLogger | TensorBoardLogger | None:
-    """Return the logger of a finished training, to add to what it has logged.
+    """Return the logger of a finished training, to add to its records.
 
     Args:
         directory: the run directory.

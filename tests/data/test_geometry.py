@@ -105,5 +105,5 @@ def test_images_without_a_place_on_the_sky(types):
 
 
 def test_a_header_without_a_scale_is_refused():
-    with pytest.raises(GalgenError, match="has no pixel scale. Add CDELT1 and CDELT2"):
+    with pytest.raises(GalgenError, match=r"has no pixel scale\. Add CDELT1 and CDELT2"):
         measured(header(None))

@@ -221,7 +221,7 @@ def refuse_twice(planes: dict[str, Plane]) -> None:
 
 
 def _same_pixels(first: Plane, second: Plane) -> bool:
-    """Tell whether two images are equal; images of one value say nothing."""
+    """Return whether two images are equal; images of a single value do not count."""
     values: set[float] = set()
     for (_, one), (_, two) in zip(first.strips(), second.strips(), strict=True):
         if not np.array_equal(one, two, equal_nan=True):

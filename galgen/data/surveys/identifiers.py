@@ -1,4 +1,4 @@
-"""Identifiers of galaxies: every digit is kept, or the user is told."""
+"""Identifiers of galaxies: every digit is kept, or an error says so."""
 
 import re
 from pathlib import Path
@@ -48,13 +48,13 @@ def identifiers(
     if mask.any():
         notes.append(
             f"{mask.sum()} rows of {Path(path).name} have no {column.name} (id): all are numbered, "
-            "catalogue_id holds what the table says"
+            "catalogue_id holds the original ones"
         )
     repeated = len(texts[~mask]) - len(np.unique(texts[~mask]))
     if repeated:
         notes.append(
             f"{repeated} rows of {Path(path).name} repeat the {column.name} of another row: both "
-            "are kept and numbered, catalogue_id holds what the table says"
+            "are kept and numbered, catalogue_id holds the original ones"
         )
     elif not mask.any() and all(re.fullmatch(r"0|-?[1-9]\d*", text) for text in texts):
         integers = [int(text) for text in texts]

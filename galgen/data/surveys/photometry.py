@@ -1,4 +1,4 @@
-"""What a header says of an image's unit and of its zero point."""
+"""An image's unit and zero point by its header."""
 
 import re
 import warnings
@@ -63,10 +63,10 @@ AGREEMENT = 0.05
 
 @dataclass
 class ZeroPoint:
-    """The zero point of an image, as far as its header says."""
+    """The zero point of an image by its header."""
 
     value: float | None
-    """AB magnitude of one unit, None where the header does not say."""
+    """AB magnitude of one unit; None if the header has none."""
     source: str
     """Keyword that it is from, or nothing."""
     notes: list[str]
@@ -196,7 +196,7 @@ def _is_logarithmic(unit: u.UnitBase | u.FunctionUnitBase) -> bool:
 def _judge(
     found: dict[str, float], unit: u.UnitBase | None, header: fits.Header, notes: list[str]
 ) -> ZeroPoint:
-    """Choose among what the keywords give, and say what does not fit."""
+    """Choose among the zero points of the keywords, and note those that disagree."""
     system = next((str(header[key]).strip() for key in SYSTEMS if key in header), "")
     if system.upper().startswith(("VEGA", "ST")):
         dropped = [key for key in found if key in ZERO_POINTS]
@@ -237,7 +237,7 @@ def _judge(
 def _flux_density(
     unit: u.UnitBase, header: fits.Header, pixel_scale: float
 ) -> tuple[float | None, str]:
-    """Return the zero point of a unit of flux density, None for another, and what is wanting."""
+    """Return the zero point of a unit of flux density, None of others, and missing keys."""
     if u.beam in unit.bases:
         return None, f"the area of a beam, of the unit {unit}, is unknown"
     for area in (u.one, u.pix, (pixel_scale * u.arcsec) ** 2):
@@ -271,7 +271,7 @@ def _exposure(header: fits.Header) -> float | None:
 def _photometric_keywords(
     unit: u.UnitBase | None, header: fits.Header
 ) -> tuple[dict[str, float], str]:
-    """Return the zero points by PHOTFLAM and PHOTFNU, and what is wanting."""
+    """Return the zero points by PHOTFLAM and PHOTFNU, and the missing keywords."""
     flam, plam, fnu = (number(header, key) or 0 for key in ("PHOTFLAM", "PHOTPLAM", "PHOTFNU"))
     points = {}
     if flam > 0 and plam > 0:

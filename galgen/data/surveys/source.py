@@ -65,7 +65,7 @@ class Source(ABC):
         return recipe == self.attrs()["recipe"]
 
     def tables(self) -> dict[str, np.ndarray]:
-        """Return what the stamps share: `psf` (M, h, w), if `psf_index` is among the columns."""
+        """Return shared tables: `psf` (M, h, w), if `psf_index` is among the columns."""
         return {}
 
     def start_worker(self) -> None:

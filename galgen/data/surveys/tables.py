@@ -1,4 +1,4 @@
-"""Tables of galaxies in any format, encoding and shape, without a change of what they say."""
+"""Tables of galaxies in any format, encoding and shape, with their values unchanged."""
 
 import bz2
 import gzip
@@ -39,7 +39,7 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
     Args:
         path: the file; `catalogue.fits[NAME]` or `[2]` names one of several tables of a FITS
             file or a VOTable.
-        wanted: tells from the names of its columns whether a table could be meant.
+        wanted: whether a table could be meant, given the names of its columns.
 
     Returns:
         The table; `plain` makes its columns ready for use.
@@ -119,7 +119,7 @@ def _read_text(text: str, suffixes: list[str]) -> Table:
         lines = _headed_words(lines)
         with suppress(InconsistentTableError):
             return Table.read(lines, format="ascii", converters={"*": str})
-        return Table.read(lines, format="ascii")  # formats that say the types of columns
+        return Table.read(lines, format="ascii")  # formats that store the types of columns
     lines = _headed(lines)
     header = lines.split("\n", 1)[0]
     delimiter = next((sign for sign in ",;\t" if sign in header), ",")
@@ -219,7 +219,7 @@ def _pick(
 
 
 def _columns(table: Table) -> Table:
-    """Turn what is no column of numbers or text, as SkyCoord, into some, or leave it out."""
+    """Convert columns such as SkyCoord to numbers or text, or leave them out."""
     for name in table.colnames:
         item = table[name]
         if isinstance(item, SkyCoord):

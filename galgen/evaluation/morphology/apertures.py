@@ -215,7 +215,7 @@ def _spread(growth: np.ndarray, pixels: np.ndarray, apertures: Apertures, step: 
     """Add two images to curves of growth, each pixel spread over the radii that it reaches to.
 
     Args:
-        growth: second differences of the curves, (2, bins + 1); the last takes what is beyond.
+        growth: second differences of the curves, (2, bins + 1); the last has all beyond.
         pixels: (2, h, w).
         apertures: the ellipses, in pixels of these images.
         step: distance of the radii, in such pixels.

@@ -139,7 +139,7 @@ def unit_of(image: np.ndarray) -> float:
 def _measure_block(
     images: np.ndarray, background: np.ndarray, noise_variance: np.ndarray, hsm: bool
 ) -> list[dict[str, float]]:
-    """Measure stamps in units of pixels; NaN stands for what is not given."""
+    """Measure stamps in units of pixels; NaN where an input is not given."""
     with threadpool_limits(1), np.errstate(divide="ignore", invalid="ignore"):
         return [
             _measure_stamp(*stamp, hsm)

@@ -196,7 +196,7 @@ class CosmosSource(Source):
         if self.images[path.name] is None:
             raise GalgenError(f"image file {path.name} is missing")
         if str(path) not in self.galaxies.loaded_files:
-            self.galaxies.close()  # GalSim keeps what it has read
+            self.galaxies.close()  # GalSim caches the files that it has read
         try:
             pixels = self.galaxies.getGalImage(row)
         except UNREADABLE as error:

@@ -1,6 +1,6 @@
 """Fetch a release of GalSim's COSMOS training samples from a public archive, and unpack it.
 
-What a broken connection or Ctrl-C leaves of a download is gone on with; files and folders get
+A download that a broken connection or Ctrl-C interrupted is resumed; files and folders get
 their names when they are complete.
 """
 
@@ -50,7 +50,7 @@ def fetch_release(name: str, folder: Path, record: str, checksum: str | None = N
         The release's folder, folder/name.
 
     Raises:
-        GalgenError: if the record or the archive cannot be had, is not what it should be, or does
+        GalgenError: if the record or the archive cannot be downloaded, is another one, or does
             not fit on the disk.
     """
     release, archive = folder / name, folder / f"{name}.tar.gz"
@@ -75,12 +75,12 @@ def fetch_release(name: str, folder: Path, record: str, checksum: str | None = N
 
 
 def download(url: str, path: Path, size: int | None = None, checksum: str | None = None) -> None:
-    """Download a file, going on with what an earlier attempt left in path + ".part".
+    """Download a file, resuming from what an earlier attempt left in path + ".part".
 
     Args:
         url: where it is.
         path: where it goes; a file that is there already is completed if need be, and checked.
-        size: its size, bytes; what the server says where None.
+        size: its size, bytes; None takes the server's.
         checksum: md5:... or sha256:...; not checked where None.
 
     Raises:
@@ -186,7 +186,7 @@ def _insist(url: str, attempt: Callable, reached: Callable[[], int] = lambda: 0)
 
 
 def _receive(url: str, part: Path, size: int | None, show: Callable) -> None:
-    """Ask once for what a part lacks, and append it."""
+    """Request the missing bytes of a part once, and append them."""
     had = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
@@ -222,7 +222,7 @@ def _checked(response: requests.Response) -> requests.Response:
 
 
 def _verify(url: str, part: Path, size: int | None, checksum: str | None) -> None:
-    """Delete a complete part that is not the expected file, and say so."""
+    """Delete a complete part that is not the expected file, and raise an error."""
     found = f"{_size(part)} bytes"
     expected = found if size is None else f"{size} bytes"
     if checksum and found == expected:

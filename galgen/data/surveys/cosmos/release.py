@@ -70,7 +70,7 @@ class Release:
     def select(
         self, exclusion_level: str, min_flux: float, max_magnitude: float | None, min_radius: float
     ) -> tuple[np.ndarray, list[str]]:
-        """Choose galaxies, by GalSim's own cuts where the release has what they need.
+        """Choose galaxies, by GalSim's own cuts where the release has their columns.
 
         Args:
             exclusion_level: of `galsim.COSMOSCatalog`.
@@ -114,7 +114,7 @@ class Release:
         return np.flatnonzero(chosen), notes
 
     def columns(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return what the release knows of some galaxies.
+        """Return the columns of some galaxies.
 
         Args:
             rows: row numbers, (n,).
@@ -159,7 +159,7 @@ class Release:
         """Check the main catalogue.
 
         Raises:
-            GalgenError: if it has no rows, lacks a column, or one does not hold what it should.
+            GalgenError: if it has no rows, or a column is missing or invalid.
         """
         absent = [name for name in (*NUMBERS, "GAL_FILENAME") if self.column(name) is None]
         words = [
@@ -175,7 +175,7 @@ class Release:
         elif words:
             wrong = f"has no numbers in {', '.join(words)}"
         if wrong:
-            raise GalgenError(f"{self.path}: {wrong}; it is no catalogue in GalSim's layout.")
+            raise GalgenError(f"{self.path}: {wrong}; it is not a catalogue in GalSim's layout.")
         scale = self.column("PIXEL_SCALE")
         if not (scale[0] > 0 and np.allclose(scale, scale[0], rtol=1e-3)):
             raise GalgenError(f"{self.path}: PIXEL_SCALE is to be one positive number, arcsec.")

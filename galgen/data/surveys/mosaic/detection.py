@@ -96,7 +96,7 @@ def detect(
 
     The image is smoothed; the threshold is in units of the noise of the smoothed image, which is
     measured between the sources, so that correlated pixels do not change its meaning. A noise map
-    says where the noise is larger, and gives the errors of the fluxes.
+    marks where the noise is larger, and gives the errors of the fluxes.
 
     Args:
         data: the section (H, W), NaN where there are no data.

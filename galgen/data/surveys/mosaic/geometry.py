@@ -53,7 +53,7 @@ def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList) -> WCS:
 
 
 def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, list[str]]:
-    """Return the side of a pixel, arcsec, and what else is to say of it.
+    """Return the side of a pixel, arcsec, and a note on it.
 
     Args:
         path: of the file, for messages.

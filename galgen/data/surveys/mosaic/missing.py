@@ -235,7 +235,7 @@ class OddPixels:
 
 
 class NoiseMap:
-    """The noise of each pixel by a map; it says where there are no data, too.
+    """The noise of each pixel by a map, which also marks missing data.
 
     Args:
         plane: map of the noise (role `rms`) or of 1 / noise^2 (`weight`).
@@ -255,7 +255,7 @@ class NoiseMap:
         self.largest = OUTLIER * np.percentile(values, 5) if values.size else np.nan
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
-        """Read the noise of a section (H, W), NaN where the map says that there are no data.
+        """Read the noise of a section (H, W), NaN where the map marks missing data.
 
         Raises:
             GalgenError: if the file is damaged.
@@ -271,7 +271,7 @@ class NoiseMap:
 
 
 class Mask:
-    """Where a map of data quality says that there are no data.
+    """Missing data by a map of data quality.
 
     Args:
         plane: the map; keywords MP_<NAME> of its header, as the Rubin pipelines write them, name

@@ -1,4 +1,4 @@
-"""A FITS mosaic: its pixels in sections, its maps, and what its headers say."""
+"""A FITS mosaic: its pixels in sections, its maps and its headers."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ SHIFT = 0.5
 
 @dataclass
 class Facts:
-    """What the headers of a mosaic say."""
+    """Facts from the headers of a mosaic."""
 
     shape: tuple[int, int]
     """Height and width, px."""
@@ -56,7 +56,7 @@ class Mosaic:
     weight is not positive and finite or is beyond OUTLIER times the smallest noise, and in an
     area of zeros (or of another value that fills a corner) at the border of the image. Files are
     given as `file.fits` or `file.fits[NAME]`, with the name or number of the extension; without
-    it, EXTNAME tells (`SCI`, `ERR`, `WHT`, `DQ`, ...).
+    it, EXTNAME decides (`SCI`, `ERR`, `WHT`, `DQ`, ...).
 
     Args:
         image: FITS file, compressed by fpack or gzip or not.
@@ -130,7 +130,7 @@ class Mosaic:
 
     @cached_property
     def facts(self) -> Facts:
-        """What the headers say.
+        """Facts from the headers.
 
         Raises:
             GalgenError: if a file cannot be read or does not hold a two-dimensional image, if two
@@ -195,7 +195,7 @@ class Mosaic:
         return 0.0
 
     def _zero_point(self, header: fits.Header, scale: float, notes: list[str]) -> float | None:
-        """Return the zero point, as given or by the header, and note what is to say of it."""
+        """Return the zero point, as given or by the header, and note how it was found."""
         found = zero_point(header, scale)
         if self.zero_point is None:
             notes += found.notes

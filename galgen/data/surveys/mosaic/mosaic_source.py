@@ -63,7 +63,7 @@ class MosaicSource(Source):
         """Detect the sources tile by tile, and find the catalogue's galaxies among them.
 
         Raises:
-            GalgenError: if a file is not as it should be, or there are no galaxies.
+            GalgenError: if a file cannot be used, or there are no galaxies.
         """
         mosaic, facts = self.mosaic, self.mosaic.facts
         if self.image_size > min(facts.shape):
@@ -255,7 +255,7 @@ class MosaicSource(Source):
         }
 
     def _source_files(self) -> dict[str, str]:
-        """Return the sha256 of each file by its name; two of one name are told by their role."""
+        """Return the sha256 of each file by its name, or by its role where two names are equal."""
         hashes = self.mosaic.hashes
         names = [name for name, _ in set(hashes.values())]
         return {
@@ -271,7 +271,7 @@ class MosaicSource(Source):
 
         Returns:
             `image` (n, H, W), in the mosaic's unit, and with neighbours=mask `weight`, 1 or 0.
-            Columns (n,): `galaxy_id`; `catalogue_id`, where that is no integer; `ra`, `dec` (deg,
+            Columns (n,): `galaxy_id`; `catalogue_id`, if that is not an integer; `ra`, `dec` (deg,
             ICRS); `x`, `y` (px, from 0); `redshift`; `flux` (Kron's), `magnitude` (AB),
             `flux_radius` (half-light, arcsec), `signal_to_noise`; `noise_variance` (unit^2),
             `background` (square root of the noise's power at frequency zero); `flag`, a sum of 1
@@ -291,7 +291,7 @@ class MosaicSource(Source):
         return arrays, reasons
 
     def _stamp(self, number: int) -> dict | str:
-        """Cut a stamp, or say why there is none."""
+        """Cut a stamp, or return why there is none."""
         row = {name: values[number] for name, values in self._columns.items()}
         data, noise, segments = self._tile(row["tile"])
         section = self._tiles[row["tile"]][1]

@@ -30,7 +30,7 @@ MISSING = {
     "redshift": "redshifts, they are unknown (NaN)",
     "id": "identifiers, galaxies are numbered",
 }
-"""What is said where there is no column."""
+"""The note for a missing column."""
 UCDS = {"ra": "pos.eq.ra", "dec": "pos.eq.dec", "redshift": "src.redshift"}
 SPELLINGS = {
     u.deg: "none deg degs degree degrees",
@@ -219,7 +219,7 @@ def _floats(column: Column) -> np.ndarray:
         numbers[known] = values.data[known].astype(float)
     except ValueError:
         for text in values.data[known].astype(str):
-            float(str(text))  # says which one
+            float(str(text))  # names it in its error
         raise
     return numbers
 
