@@ -162,7 +162,7 @@ def described(catalogue: Catalogue, name: str) -> dict[str, str]:
 
 
 def fits_unit(unit: str) -> str:
-    """Write a unit as FITS has it; nothing of one that it does not know."""
+    """Return a unit in FITS notation; empty if FITS does not define it."""
     parsed = parse_unit(re.sub(r"(?i)\bdns?\b", "adu", unit))
     try:
         return "" if parsed is None else parsed.to_string("fits")

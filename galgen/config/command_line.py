@@ -38,7 +38,7 @@ def with_environment(arguments: list[str]) -> list[str]:
 
     Args:
         arguments: the command line. The rest of a path is filled in when the config is composed,
-            but for the folder of a sweep, which Hydra makes before.
+            except the folder of a sweep, which Hydra makes earlier.
     """
     filled = []
     for argument in arguments:

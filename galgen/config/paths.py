@@ -1,4 +1,4 @@
-"""Paths in a config: where the groups lie, and what stands for ~ and $VARIABLE."""
+"""Paths in a config: where the groups are, and how ~ and $VARIABLE are expanded."""
 
 import os
 import re

@@ -192,5 +192,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def inside(name: str, packages: tuple[str, ...]) -> bool:
-    """Say whether a dotted name is one of some packages, or lies in one."""
+    """Return whether a dotted name is one of some packages or inside one."""
     return any(name == package or name.startswith(package + ".") for package in packages)

@@ -179,7 +179,7 @@ def check_trainer(config: DictConfig) -> None:
             raise refusal(key, value, rule.reason, rule.remedy)
     if trainer.get("default_root_dir", config.run_dir) != config.run_dir:
         root = trainer.default_root_dir
-        reason = "all of a run lies in its directory"
+        reason = "a run keeps everything in its directory"
         raise refusal("default_root_dir", root, reason, "Give run_root=<folder>")
     epochs, every = trainer.max_epochs, trainer.get("check_val_every_n_epoch", 1)
     for key in ("min_epochs", "check_val_every_n_epoch"):

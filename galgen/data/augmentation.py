@@ -42,7 +42,7 @@ class Augmentation:
 
 
 def crop(image: Tensor, size: int, shift: Tensor | None = None) -> Tensor:
-    """Cut the middle out of each image, or what lies beside it.
+    """Crop each image around its middle, or beside it.
 
     Args:
         image: (N, H, H).

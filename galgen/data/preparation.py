@@ -266,7 +266,7 @@ def _span(numbers: range) -> str:
 
 
 def _identity(path: Path) -> list:
-    """Read the recipe, the candidates and the number of stamps of a file; nothing of a bad one.
+    """Read the recipe, the candidates and the number of stamps of a file; None for an invalid one.
 
     Raises:
         Unreadable: if the system does not give the file, so that it may be whole.

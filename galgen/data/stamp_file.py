@@ -2,7 +2,7 @@
 
 Three layouts are read: galgen's own, which stamp_writing.py writes, marked by the attribute
 `galgen_schema`; and the original project's two, a 3-D data set of peak-normalised images alone
-or beside a 1-D one of redshifts, told apart by rank. In galgen's own the images may lie in other
+or beside a 1-D one of redshifts, distinguished by rank. In galgen's own the images may lie in other
 files, the shards of a large survey, that an HDF5 virtual data set joins.
 """
 

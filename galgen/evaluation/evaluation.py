@@ -35,7 +35,7 @@ CODED = 5000
 """Number of test galaxies whose latents are compared with the prior's."""
 ENCODE_BLOCK = 2048
 ROWS, NEIGHBOURS = 6, 6
-"""Generated galaxies that are shown beside so many of the training's."""
+"""Number of generated galaxies in the figure of nearest neighbours."""
 VERSIONS = ("galgen", "torch", "numpy", "scipy", "scikit-learn", "galsim")
 REGRESSED = ("magnitude", "snr")
 """Columns that the redshift regression has beside the statistics, where they are measured."""

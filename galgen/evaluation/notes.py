@@ -5,7 +5,7 @@ from galgen.runs.verdict import PEDESTAL, level
 
 
 def note_missing(observation: Observation, has_redshifts: bool, n: int, n_real: int) -> list[str]:
-    """Say what a run or its survey does not have.
+    """Return notes on what a run or its survey lacks.
 
     Args:
         observation: of the run.
@@ -35,7 +35,7 @@ def note_missing(observation: Observation, has_redshifts: bool, n: int, n_real: 
 
 
 def note_pedestals(edges: dict[str, dict[str, float]]) -> list[str]:
-    """Say which generated galaxies stand on a constant level of light.
+    """Return a note on generated galaxies that have a constant level of light.
 
     Args:
         edges: spread of the light of the edges by prior, as `galgen.runs.verdict.spread` gives it.

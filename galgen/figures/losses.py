@@ -22,7 +22,7 @@ QUANTITIES = {  # losses are sums over pixels and latents, averaged over galaxie
 FEW = 20
 """Epochs that are marked each."""
 SPIKE = 10
-"""Losses so many times their 98th percentile leave the panel."""
+"""Losses above this multiple of their 98th percentile leave the panel."""
 PARTS = {"train": "-", "val": "--"}
 NAMES = {"train": "train", "val": "validation"}
 

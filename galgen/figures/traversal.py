@@ -18,7 +18,7 @@ class Traversal(RunFigure):
 
     Args:
         galaxy: number of the galaxy in the split; a random one where None.
-        dimensions: at most so many, those of the largest KL.
+        dimensions: at most this number, those of largest KL.
         limit: the latent goes from -limit to limit.
         steps: images in a row.
         **arguments: as `RunFigure`.

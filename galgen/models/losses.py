@@ -32,7 +32,7 @@ class EpochMeans:
         self.galaxies = 0
 
     def add(self, loss: Loss, beta: float, galaxies: int) -> None:
-        """Add the mean losses of a batch of so many galaxies."""
+        """Add the mean losses of a batch and its number of galaxies."""
         terms = {"loss": loss.total, "reconstruction": loss.reconstruction, "kl": loss.kl}
         if loss.redshift is not None:
             terms["redshift"] = loss.redshift

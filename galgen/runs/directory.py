@@ -51,7 +51,7 @@ class Run:
 
     @property
     def result(self) -> dict | None:
-        """What the finished training arrived at; None before, and where it has epochs to go."""
+        """Result of the finished training; None before, and if more epochs are requested."""
         done = self.directory / "DONE"
         try:
             with reading(done):
@@ -85,7 +85,7 @@ class Run:
             raise GalgenError(
                 f"{self.directory} is the run of another config ({len(different)} keys differ: "
                 f"{key} is {stored.get(key)} there and {new.get(key)} here). Give another "
-                "run_name, or overwrite=true to start it afresh."
+                "run_name, or overwrite=true to start it again."
             )
 
     def _has_epochs_to_go(self, result: dict) -> bool:
@@ -157,8 +157,8 @@ class Run:
         others = [path.name for path in self.directory.iterdir() if path.name != ".lock"]
         if others and not (self.directory / "config.yaml").is_file():
             raise GalgenError(
-                f"{self.directory} is not a run directory: it holds {others[0]} but no config.yaml, so "
-                "overwrite=true does not delete it."
+                f"{self.directory} is not a run directory: it holds {others[0]} but no "
+                "config.yaml, so overwrite=true does not delete it."
             )
         for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():

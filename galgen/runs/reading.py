@@ -95,5 +95,5 @@ def read_json(path: Path) -> dict:
             return dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise GalgenError(
-            f"{path}: the file is damaged. Restore it, or give overwrite=true to start afresh."
+            f"{path}: the file is damaged. Restore it, or give overwrite=true to start again."
         ) from error

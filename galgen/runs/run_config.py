@@ -15,7 +15,7 @@ PARTS_OF_CONFIG = ("model", "data", "transform")
 NOT_CONTENT = (
     *("run_root", "run_name", "run_dir", "resume", "overwrite"),
     *("launcher", "search", "logger", "prior", "trusted_packages"),
-    # When a training pauses changes nothing of it.
+    # The time of a pause does not change the result.
     *("trainer.max_time", "data.hint"),
 )
 """Keys about where and how a run is made, kept and tracked, which do not identify it."""

@@ -106,7 +106,7 @@ def write_job(record: JobRecord, folder: Path, config: DictConfig, hydra: DictCo
 
 
 def read_job(record: JobRecord, folder: Path) -> tuple[DictConfig, list[str]]:
-    """Return the config of a job and the command that a run keeps; log as Hydra was told to."""
+    """Return the config of a job and the command that a run keeps; set up logging like Hydra."""
     job = OmegaConf.load(folder / f"{record.number:04d}.yaml")
     configure_log(job.job_logging, job.verbose)
     return OmegaConf.create(OmegaConf.to_yaml(job.config)), list(job.command)

@@ -155,7 +155,7 @@ def _run_process(
     """Run a process that trains a job; its output goes into a file.
 
     Raises:
-        Preempted: if it was told to leave.
+        Preempted: if it was stopped by a signal.
         InUse: if another process trains in its run.
         GalgenError: if it failed; the message is its own, or names the signal that killed it.
     """

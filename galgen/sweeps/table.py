@@ -30,7 +30,7 @@ from galgen.training.preemption import Preempted, preemptible
 TERMS = ["val/reconstruction", "val/kl"]
 """What is shown of jobs whose losses cannot be compared."""
 PATIENCE = 60.0
-"""How long jobs that were told to leave are waited for, seconds."""
+"""Seconds to wait for jobs to stop after a signal."""
 STYLES = {"done": "green", "running": "cyan", "waiting": "dim", "failed": "red", "cut": "yellow"}
 
 
@@ -68,7 +68,7 @@ def watched() -> Iterator[None]:
     In the end the process exits with 1 if a job failed.
 
     Raises:
-        GalgenError: if a process that starts jobs was killed, or a job told to leave.
+        GalgenError: if a process that starts jobs was killed, or a job was stopped by a signal.
     """
     if get_args_parser().parse_known_args()[0].experimental_rerun is not None:
         raise GalgenError(
@@ -84,7 +84,7 @@ def watched() -> Iterator[None]:
                 if Watch.folder:
                     stop_jobs(Watch.folder)
                 raise
-    except SystemExit as stop:  # of a job that was told to leave
+    except SystemExit as stop:  # of a job that a signal stopped
         if stop.code != Preempted.exit_code or not Watch.folder:
             raise
         raise Preempted("stopped by a signal. The same command continues from here.") from None

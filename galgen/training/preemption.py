@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Preempted(GalgenError):
-    """The process was told to leave, and the same command continues."""
+    """The process was stopped by a signal; the same command continues."""
 
     exit_code = os.EX_TEMPFAIL
     """75, which schedulers take to mean that the job is to be started again."""

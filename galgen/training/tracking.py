@@ -60,7 +60,7 @@ class WandbLogger(loggers.WandbLogger):
         super().log_metrics(counted_from_one(metrics), step)
 
     def log_picture(self, name: str, path: Path, caption: str, epoch: int, step: int) -> None:
-        """Log a picture of an epoch, counted from 1, after so many optimizer steps."""
+        """Log a picture of an epoch, counted from 1, at a number of optimizer steps."""
         import wandb
 
         self.experiment.log({name: wandb.Image(str(path), caption=caption), "epoch": epoch})
@@ -107,7 +107,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         super().log_metrics(counted_from_one(metrics), step)
 
     def log_picture(self, name: str, path: Path, caption: str, epoch: int, step: int) -> None:
-        """Log a picture of an epoch, counted from 1, after so many optimizer steps."""
+        """Log a picture of an epoch, counted from 1, at a number of optimizer steps."""
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
         self.experiment.add_image(name, pixels, step, dataformats="HWC")

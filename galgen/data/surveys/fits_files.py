@@ -112,7 +112,7 @@ def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
     Args:
         role: one of ROLES.
         path: FITS file.
-        wanted: number or name of the extension, `SCI,2` too; told by EXTNAME where None.
+        wanted: number or name of the extension, `SCI,2` too; chosen by EXTNAME where None.
 
     Returns:
         The image.

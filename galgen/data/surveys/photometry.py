@@ -81,7 +81,7 @@ def parse_unit(text: str) -> u.UnitBase | None:
         text: of BUNIT or TUNIT.
 
     Returns:
-        The unit, None where it cannot be told.
+        The unit, None if it is not recognised.
     """
     text = text.strip().strip("'\"[]").strip()
     # Remarks may follow in brackets or after a comma.
@@ -127,7 +127,7 @@ def _word(word: str, text: str) -> str:
 
 
 def canonical(text: str) -> str:
-    """Spell the unit of a header in one way; as it is where it cannot be told."""
+    """Normalise the unit of a header; an unknown one is left as it is."""
     unit = parse_unit(text)
     return " ".join(text.split()) or "unknown" if unit is None else unit.to_string()
 

@@ -97,7 +97,7 @@ class Galaxy:
     def _sky_pairs(self, circles: Apertures) -> np.ndarray:
         """Return where the cutout has sky, and sky opposite, outside the apertures.
 
-        Where that is too little, what lies nearer counts too.
+        If these are too few, nearer ones count too.
         """
         y, x = (np.arange(len(self.sky)) - place for place in (circles.y, circles.x))
         far = self.sky & (np.add.outer(y**2, x**2) > (EXTENT * self.radius) ** 2)

@@ -218,7 +218,7 @@ class OddPixels:
             self.extreme = float(data[inner][beyond][0])
 
     def notes(self, total: int) -> list[str]:
-        """Say it, for an image of so many pixels."""
+        """Describe the missing data of an image of `total` pixels."""
         notes = []
         if self.zeros:
             notes.append(

@@ -70,7 +70,7 @@ class Mosaic:
         zero_point: AB magnitude of one unit; from the header where None.
         band: name of the filter; from the header where None.
         catalogue: table of galaxies; all detected sources are galaxies where None.
-        columns: names of its columns `ra`, `dec`, `redshift`, `id`, where they cannot be told.
+        columns: names of its columns `ra`, `dec`, `redshift`, `id`, if galgen cannot infer them.
         match_radius: largest distance of a galaxy from its detection, arcsec.
         threshold: of detection, in units of the noise.
         min_pixels: connected pixels above it that make a source.

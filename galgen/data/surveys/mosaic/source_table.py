@@ -93,21 +93,21 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> SourceTable:
 
     Args:
         path: FITS, ECSV, CSV, VOTable or other table, compressed by gzip or not.
-        columns: names of the columns `ra`, `dec`, `redshift`, `id`, where they cannot be told.
+        columns: names of the columns `ra`, `dec`, `redshift`, `id`, if galgen cannot infer them.
 
     Returns:
         The galaxies, in the table's order.
 
     Raises:
         GalgenError: if the table cannot be read or has no rows, or if a column or its unit
-            cannot be told.
+            ambiguous.
     """
     table = read_table(path, _has_positions)
     chosen = {what: _choose(table.columns, what, columns.get(what), path) for what in NAMES}
     for what in ("ra", "dec"):
         if chosen[what] is None:
             raise GalgenError(
-                f"{path}: which column holds {what} cannot be told. Give "
+                f"{path}: galgen cannot infer the column of {what}. Give "
                 f"mosaic.columns.{what}=<name>, one of {', '.join(table.colnames)}."
             )
     found = {what: plain(table[name]) for what, name in chosen.items() if name}
