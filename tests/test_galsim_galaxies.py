@@ -231,11 +231,11 @@ def test_a_run_is_loaded_once_and_torch_keeps_its_threads(peak_run):
     ("arguments", "said"),
     [
         ({"redshift": None}, "needs a redshift"),
-        ({"redshift": -0.5}, "it takes 0 to 9"),
+        ({"redshift": -0.5}, "It takes 0 to 9"),
         ({"redshift": "far"}, "give a number"),
-        ({"n": -1}, "count from 0"),
-        ({"start": -1}, "count from 0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"n": -1}, "start at 0"),
+        ({"start": -1}, "start at 0"),
+        ({"seed": -1}, "seed=-1"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(peak_run, arguments, said):
@@ -268,9 +268,9 @@ def test_a_galaxy_without_light_is_named(counts_run, monkeypatch, light):
     [
         ({"run": "nowhere"}, "nowhere"),
         ({"redshift": None}, "needs the key redshift"),
-        ({"redshift": -1}, "it takes 0 to 9"),
-        ({"index": -1}, "count from 0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"redshift": -1}, "It takes 0 to 9"),
+        ({"index": -1}, "start at 0"),
+        ({"seed": -1}, "seed=-1"),
         ({"flux": None}, "peak 1, which have no flux of their own. Give one of flux"),
         ({"resshift": 1}, "Unexpected attribute resshift"),
     ],

@@ -213,7 +213,7 @@ def test_the_beginning_of_another_catalogue_is_not_gone_on_with(
         code, printed = command("generate", *arguments)
     assert (code, "the disk is full" in printed) == (1, True)
     code, printed = command("generate", *arguments, "seed=1")
-    assert (code, "of another catalogue" in printed) == (0, True)
+    assert (code, "holds another catalogue and is deleted" in printed) == (0, True)
     expected = generate("other.h5", "n=60", "seed=1")
     np.testing.assert_array_equal(read(Path("cut.h5"))["image"], expected["image"])
 
@@ -374,10 +374,10 @@ def test_what_is_there_is_kept_unless_told_otherwise(generate, command, trained,
         (["run=null"], "run=None: there is no such run"),
         (["seed=9223372036854775808"], "seed=9223372036854775808"),
         (["start=1000000000000000000000"], "start=1000000000000000000000"),
-        (["redshift=1e40"], "is no redshift"),
+        (["redshift=1e40"], "is not a redshift"),
         (["overwrite=maybe"], "true or false"),
-        (["out=mock.csv"], "its ending says the format"),
-        (["out=mock"], "its ending says the format"),
+        (["out=mock.csv"], "its ending sets the format"),
+        (["out=mock"], "its ending sets the format"),
         (["n=0"], "n=0"),
         (["n=-3"], "n=-3"),
         (["n=1.5"], "n=1.5"),
@@ -386,8 +386,8 @@ def test_what_is_there_is_kept_unless_told_otherwise(generate, command, trained,
         (["batch_size=0"], "batch_size=0"),
         (["prior=flow"], "prior=flow: it is not fitted to"),
         (["redshift=null"], "which needs a redshift"),
-        (["redshift=-1"], "is no redshift"),
-        (["redshift=nan"], "is no redshift"),
+        (["redshift=-1"], "is not a redshift"),
+        (["redshift=nan"], "is not a redshift"),
         (["redshift=2:1"], "a range is low:high"),
         (["redshift=near"], "give a number"),
         (["device=nonsense"], "device=nonsense"),

@@ -184,7 +184,7 @@ def test_unreachable_it_trains_on_and_says_so_once(
     assert code == 0, printed
     assert printed.count("W&B cannot be reached") == 1
     assert reason in printed
-    folder = re.search(r"sent later by: wandb sync (\S+)", printed)[1]
+    folder = re.search(r"later with: wandb sync (\S+)", printed)[1]
     assert Path("runs/first/DONE").is_file()
     (file,) = Path(folder).glob("*.wandb")
     assert sum("train/loss" in row for row in histories(wandb_records(file))) == 2

@@ -198,7 +198,7 @@ def test_an_unconditional_run_with_an_evaluation(physical, copy):
 
 def test_a_survey_that_is_gone(trained):
     page = Page(written(trained, data_file=Path("gone.h5")))
-    assert "The survey is not at hand" in page.text
+    assert "The survey is not available" in page.text
     assert "gone.h5: there is no such stamp file" in page.text
     assert sorted(page.pictures)[0] == "A grid of generated galaxies."
     assert len(page.pictures) == 2
@@ -284,7 +284,7 @@ def test_a_sweep(trained, physical, copy, command):
 def test_several_runs_need_a_place(trained, physical, command):
     code, printed = command("report", f"run=[{trained},{physical}]")
     assert code == 1
-    assert "give out=<file>.html" in printed
+    assert "Give out=<file>.html" in printed
     assert find_runs([trained, physical, trained]) == [trained, physical]
     assert out_file(None, [Path("run")]) == Path("run/report.html")
 
@@ -297,7 +297,7 @@ def test_several_runs_need_a_place(trained, physical, command):
         (["run={run}", "out=file/page.html"], "file/page.html cannot be written, File exists"),
         (["run={run}", "out=."], ". is a folder"),
         (["run={run}", "out=page.html", "device=gpu"], "device=gpu"),
-        (["run={run}", "out=page.html", "seed=-1"], "seed is -1"),
+        (["run={run}", "out=page.html", "seed=-1"], "seed=-1"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(trained, command, overrides, sentence):

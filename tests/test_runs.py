@@ -60,7 +60,7 @@ def test_facts_of_other_data_are_refused_but_a_moved_file_is_not(composed, tmp_p
     with run.lock():
         run.remember({"survey": "a", "stamps": 3, "file": "x"})
         run.remember({"survey": "a", "stamps": 3, "file": "y", "squared_error_of_zero": 1.1})
-        with pytest.raises(GalgenError, match="is not what"):
+        with pytest.raises(GalgenError, match="differs from that of"):
             run.remember({"survey": "a", "stamps": 4, "file": "x"})
     assert json.loads((run.directory / "data.json").read_text())["stamps"] == 3
 

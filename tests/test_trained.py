@@ -151,7 +151,7 @@ def test_samples_from_a_number_on_are_that_slice(trained):
 def test_redshifts_that_the_model_cannot_know(trained, physical, caplog):
     run = galgen.load(trained)
     for bad in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="redshift is"):
+        with pytest.raises(ValueError, match=r"redshift(=.*: it must| is infinite)"):
             run.sample(2, redshift=bad)
     low, high = run.trained_redshifts
     assert "beyond" not in caplog.text

@@ -157,8 +157,8 @@ def build_galaxy(
             run = loaded(Path(values["run"]).absolute())
             if run.unit == PEAK and not any(key in config for key in FLUX_KEYS):
                 raise GalgenError(
-                    f"{run.name} makes galaxies of peak 1, which have no flux of their own; "
-                    f"give one of {', '.join(FLUX_KEYS)}."
+                    f"{run.name} makes galaxies of peak 1, which have no flux of their own. "
+                    f"Give one of {', '.join(FLUX_KEYS)}."
                 )
             redshift, safe_redshift = _redshift(run, config, base)
             asked = {name: values[name] for name in STREAMS if name in values}

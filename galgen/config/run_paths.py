@@ -41,7 +41,7 @@ def locate(source: str | Path) -> Path:
     why = "this folder is not a run and holds none" if path.is_dir() else "there is no such run"
     if path.suffix == ".csv":
         why = "there is no such file"
-    raise GalgenError(f"run={source}: {why}. {_there_are(folder, path.name)}.")
+    raise GalgenError(f"run={source}: {why}. {_there_are(folder, path.name)}")
 
 
 def _there_are(folder: Path, wanted: str) -> str:

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ from galgen.files import check_space, reading, uninterrupted, write_text
 
 log = logging.getLogger(__name__)
 _source: Source | None = None
-"""Where a process that draws takes its stamps from."""
+"""Source of a process that draws stamps."""
 BLOCK = 64
 """Stamps that a process holds at a time."""
 
@@ -172,7 +172,7 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         drawn = [executor.submit(_draw_shard, *piece) for piece in pieces]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        for shard in track(as_completed(drawn), total=len(drawn), description="preparing shards"):
+        for shard in track(_completed(drawn), total=len(drawn), description="preparing shards"):
             shard.result()
     except BrokenProcessPool as error:
         raise GalgenError(
@@ -185,6 +185,18 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
                 process.kill()  # after a failure: a shard takes long to finish
             executor.shutdown(cancel_futures=True)
             _delete_parts(pieces[0][0].parent)
+
+
+def _completed(shards: list[Future]) -> Iterator[Future]:
+    """Yield shards as they are drawn.
+
+    The wait ends every second, because a signal that the system gives to another thread does not
+    wake this one, and only this one can act on it.
+    """
+    pending = set(shards)
+    while pending:
+        done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def _delete_parts(folder: Path) -> None:

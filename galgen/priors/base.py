@@ -48,7 +48,7 @@ class Prior(nn.Module):
     def __init__(self, latent_dim: int, conditions: Sequence[str] = (), required: int = 0):
         super().__init__()
         if not 0 <= required <= len(conditions):
-            raise ValueError(f"required={required}: of {len(conditions)} conditions.")
+            raise ValueError(f"required={required}: there are {len(conditions)} conditions.")
         self.latent_dim, self.conditions = latent_dim, list(conditions)
         self.required, self.noise_dim = required, latent_dim
 

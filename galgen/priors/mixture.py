@@ -55,7 +55,7 @@ class GaussianMixture(Prior):
         """
         latent, conditions = train.sample, train.conditions
         if len(latent) < max(2, self.components):
-            raise ValueError(f"components is {self.components}, too many for {len(latent)} samples")
+            raise ValueError(f"components={self.components}: too many for {len(latent)} samples")
         from sklearn.mixture import GaussianMixture as Fit  # slow to import, needed here alone
 
         joint = torch.cat([latent, conditions[:, : self.required]], dim=1).double()

@@ -299,10 +299,10 @@ def _numbers(name: str, values: dict) -> dict[str, float | None]:
         ValueError: if they are not.
     """
     if not isinstance(values, dict):
-        raise ValueError(f"{name}={values:.40}: it must hold numbers by name.")
+        raise ValueError(f"{name}={values!r:.40}: it must hold numbers by name.")
     for key, value in values.items():
         if type(value) not in (int, float, type(None)):
-            raise ValueError(f"{name}.{key}={value:.40}: it must be a number or null.")
+            raise ValueError(f"{name}.{key}={value!r:.40}: it must be a number or null.")
     return values
 
 

@@ -226,7 +226,7 @@ def resumable(model, run: Run) -> Path | None:
         if rank_zero_only.rank == 0:
             with written_whole(path) as part:
                 shutil.copyfile(best, part)
-            print(f"galgen: {error}; going back to the best epoch", file=sys.stderr)
+            print(f"galgen: {error} Going back to the best epoch.", file=sys.stderr)
         else:
             path = best
     if "loops" not in checkpoint:

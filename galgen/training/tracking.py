@@ -152,7 +152,7 @@ def reopen(directory: Path, node: DictConfig | None) -> WandbLogger | TensorBoar
 
 
 def begin(arguments: dict):
-    """Begin or resume a W&B run; where W&B does not answer, record it to be sent later.
+    """Begin or resume a W&B run; if W&B does not answer, record it offline.
 
     Args:
         arguments: of `wandb.init`.

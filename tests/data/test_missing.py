@@ -150,7 +150,7 @@ def test_zeros_inside_are_data_unless_told(tmp_path):
     assert any("1.14% of the image has no data: 1.14% by zeros" in n for n in source.notes)
     _, missing = opened(tmp_path / "m.fits", np.where(frame(9), 0, SKY), zeros="data")
     assert not missing.any()
-    with pytest.raises(ValueError, match=r"mosaic\.zeros is none, not one of border"):
+    with pytest.raises(ValueError, match=r"mosaic\.zeros=none: it can be border"):
         Mosaic("m.fits", zeros="none")
 
 

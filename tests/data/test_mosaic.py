@@ -503,7 +503,7 @@ BAD_IMAGES = {
     "all zero": (IMAGE * 0, HEADER, r"no data \(100.00% .* empty border \(pixels of 0\)"),
     "constant": (IMAGE * 0 + 3, HEADER, r"no data \(100.00% .* \(pixels of 3\)"),
     "two pixels": (np.where(np.sort(IMAGE, None)[-3] < IMAGE, IMAGE, np.nan), HEADER, "too few"),
-    "noise": (np.random.default_rng(0).normal(size=SHAPE), HEADER, "no source .* lower mosaic"),
+    "noise": (np.random.default_rng(0).normal(size=SHAPE), HEADER, "no source .* Lower mosaic"),
     "smaller than a stamp": (IMAGE[:30], HEADER, "image_size is 32, .* 300 x 30 px"),
 }
 

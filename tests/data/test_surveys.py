@@ -111,5 +111,5 @@ def test_a_hint_is_no_part_of_what_a_run_is(composed):
 
 
 def test_a_pixel_scale_is_positive(composed):
-    with pytest.raises(Exception, match=r"data\.pixel_scale is -1"):
+    with pytest.raises(Exception, match=r"data\.pixel_scale=-1"):
         instantiate(composed("data=cosmos", "data.pixel_scale=-1").data)

@@ -152,5 +152,5 @@ def test_too_few_samples_and_no_components_are_refused():
         mixture = GaussianMixture(2, components=components)
         with pytest.raises(ValueError, match=f"components is {components}, .* {n} samples"):
             fit(mixture, torch.randn(n, 2), torch.empty(n, 0))
-    with pytest.raises(ValueError, match="components is 0"):
+    with pytest.raises(ValueError, match="components=0"):
         GaussianMixture(2, components=0)

@@ -30,5 +30,5 @@ def test_the_latents_of_earlier_versions_are_kept():
 @pytest.mark.parametrize("bad", [(-1, 0, 1), (LARGEST_SEED + 1, 0, 1), (0, -1, 1), (0, 0, -1)])
 def test_numbers_out_of_range(bad):
     seed, start, n = bad
-    with pytest.raises(ValueError, match=r"seed|count from 0"):
+    with pytest.raises(ValueError, match=r"seed|start at 0"):
         uniform(seed, REDSHIFT, start, n, 1)

@@ -132,7 +132,7 @@ def test_it_learns_with_and_without_a_condition():
 @pytest.mark.parametrize("kind", [Linear, LatentFlow, TwoStage])
 @pytest.mark.parametrize("required", [-1, 3])
 def test_more_required_conditions_than_there_are(kind, required):
-    with pytest.raises(ValueError, match=f"required is {required}, of 2"):
+    with pytest.raises(ValueError, match=f"required={required}: there are 2"):
         kind(3, conditions=["a", "b"], required=required)
 
 

@@ -83,5 +83,5 @@ def test_one_dimension_will_do_and_no_width_will_not():
     prior = TwoStage(1, width=4).requires_grad_(False)
     assert prior(torch.randn(3, 2)).shape == (3, 1)
     assert prior.log_prob(torch.randn(3, 1)).shape == (3,)
-    with pytest.raises(ValueError, match="width is 0"):
+    with pytest.raises(ValueError, match="width=0"):
         TwoStage(3, width=0)

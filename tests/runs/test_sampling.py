@@ -115,7 +115,7 @@ def test_a_mixture_uses_the_redshift_alone(cvae2):
     latent = cvae2.draw_latents(4, {"redshift": 0.7}, "gmm")
     assert torch.equal(latent, cvae2.draw_latents(4, {"redshift": 0.7, "magnitude": 9}, "gmm"))
     assert not torch.equal(latent, cvae2.draw_latents(4, {"redshift": 1.7}, "gmm"))
-    with pytest.raises(ValueError, match="magnitude: prior=gmm knows no such condition"):
+    with pytest.raises(ValueError, match="magnitude: prior=gmm does not have it"):
         cvae2.sample(4, 0.7, "gmm", magnitude=22)
 
 
@@ -132,7 +132,7 @@ def test_conditions_that_are_missing_or_too_many(cvae2, kind):
 
 @pytest.mark.parametrize("redshift", [-0.1, math.nan, math.inf])
 def test_redshifts_that_no_galaxy_has(cvae2, redshift):
-    with pytest.raises(ValueError, match="redshift is"):
+    with pytest.raises(ValueError, match=r"redshift(=.*: it must| is infinite)"):
         cvae2.sample(2, redshift, "normal")
 
 

@@ -108,7 +108,7 @@ class Mosaic:
             ("zeros", zeros, ZEROS),
         ):
             if value not in allowed:
-                raise ValueError(f"mosaic.{name}={value}: not one of {', '.join(allowed)}.")
+                raise ValueError(f"mosaic.{name}={value}: it can be {', '.join(allowed)}.")
         for name in columns or {}:
             if name not in NAMES:
                 raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(NAMES)}")
