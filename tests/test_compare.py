@@ -193,7 +193,7 @@ def test_a_run_without_an_epoch_is_left_out(make, command):
         ("evaluation.json", "[1]", "evaluation.json is damaged: "),
         ("evaluation.json", '{"scores": [1]}', "evaluation.json is damaged: "),
         ("evaluation.json", '{"scores": {"flow": 1}}', "scores.flow=1: it must hold numbers"),
-        ("evaluation.json", '{"bound": {"kl": "x"}}', "bound.kl=x: it must be a number"),
+        ("evaluation.json", '{"bound": {"kl": "x"}}', "bound.kl='x': it must be a number"),
         ("data.json", '{"survey": "a", "transform": {"name": 1}, "attributes": 3}', "is damaged"),
         ("config.yaml", "model: 3", "config.yaml is damaged"),
         ("metrics.csv", "epoch,val/loss\n1,x\n", "metrics.csv is damaged"),

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from galgen.data import stamp_writing
-from galgen.data.preparation import prepare
+from galgen.data.preparation import _completed, prepare
 from galgen.data.stamp_file import StampFile
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError
@@ -201,6 +203,22 @@ def test_a_parent_that_is_ended_while_a_worker_writes_leaves_no_part(signals):
     assert prepare(Numbers(processes=1), Path("s.h5"))
     assert drawn() == list(range(6, 12))
     check_complete()
+
+
+def test_a_signal_that_another_thread_takes_ends_the_wait():
+    """The system may give a signal to any thread, but only the main one can act on it."""
+    shard = Future()
+
+    def take_signal():
+        while not shard._waiters:  # until the main thread waits
+            pass
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    other = threading.Thread(target=take_signal)
+    with pytest.raises(KeyboardInterrupt):
+        other.start()
+        list(_completed([shard]))
+    other.join()
 
 
 def test_what_a_killed_preparation_of_another_division_was_writing_goes():

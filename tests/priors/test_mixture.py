@@ -150,7 +150,7 @@ def test_any_seed_starts_a_fit_and_the_same_gives_the_same():
 def test_too_few_samples_and_no_components_are_refused():
     for n, components in ((9, 10), (1, 1)):
         mixture = GaussianMixture(2, components=components)
-        with pytest.raises(ValueError, match=f"components is {components}, .* {n} samples"):
+        with pytest.raises(ValueError, match=f"components={components}: .* {n} samples"):
             fit(mixture, torch.randn(n, 2), torch.empty(n, 0))
     with pytest.raises(ValueError, match="components=0"):
         GaussianMixture(2, components=0)
