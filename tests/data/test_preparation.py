@@ -215,8 +215,8 @@ def test_a_signal_that_another_thread_takes_ends_the_wait():
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
     other = threading.Thread(target=take_signal)
+    other.start()
     with pytest.raises(KeyboardInterrupt):
-        other.start()
         list(_completed([shard]))
     other.join()
 
