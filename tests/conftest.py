@@ -234,6 +234,30 @@ def only_run(root: Path = Path("runs")) -> Path:
     return runs[0]
 
 
+def trained_weights(run: Path) -> dict:
+    """Return the last weights of a run."""
+    import galgen
+
+    return galgen.load(run, "last").model.state_dict()
+
+
+def assert_same_training(one: Path, two: Path) -> None:
+    """Check that two runs have the same metrics and weights."""
+    import torch
+
+    from galgen.runs.metrics import read_metrics
+
+    first, second = read_metrics(one), read_metrics(two)
+    assert len(first) == len(second) > 0
+    for left, right in zip(first, second, strict=True):
+        assert left.keys() == right.keys()
+        for name in left.keys() - {"images_per_second"}:
+            assert left[name] == pytest.approx(right[name], rel=1e-5, abs=1e-7), name
+    weights = trained_weights(two)
+    for name, tensor in trained_weights(one).items():
+        torch.testing.assert_close(tensor, weights[name], rtol=1e-5, atol=1e-6)
+
+
 @pytest.fixture
 def pulling_the_plug(monkeypatch):
     """Return a context in which a training fails at a step."""

@@ -29,10 +29,9 @@ from galgen.models.checkpoints import read_checkpoint
 from galgen.runs.metrics import read_metrics
 from galgen.runs.reading import find_runs
 from tests import processes
-from tests.conftest import only_run, small_training, write_discs
-from tests.test_config import COMMANDS
-from tests.test_sweeps import records_of
-from tests.test_train import assert_same_training
+from tests.config.test_config import COMMANDS
+from tests.conftest import assert_same_training, only_run, small_training, write_discs
+from tests.sweeps.test_sweeps import records_of
 
 EPOCHS = 12
 

@@ -15,8 +15,7 @@ from galgen.config.rules import check_rules
 from galgen.config.targets import instantiate
 from galgen.data.batch import Batch
 from galgen.models.vae import VAE
-from tests.conftest import only_run
-from tests.test_train import trained_weights
+from tests.conftest import only_run, trained_weights
 
 CHECKOUT = Path(__file__).parents[1]
 BARE = """

@@ -11,7 +11,7 @@ from galgen.training.tracking import flat_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")  # of wandb-workspaces
 
-SWEEP = Path(__file__).parents[1] / "experiments" / "wandb" / "sweep.yaml"
+SWEEP = Path(__file__).parents[2] / "experiments" / "wandb" / "sweep.yaml"
 
 
 @pytest.fixture

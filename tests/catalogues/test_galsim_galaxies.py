@@ -291,7 +291,7 @@ def test_a_configuration_needs_a_run_and_no_redshift_too_many(peak_run, counts_r
 
 
 def test_the_field_of_the_study_has_galaxies_of_20_to_25_magnitudes(peak_run):
-    study = Path(__file__).parents[1] / "experiments" / "lsst_field" / "field.yaml"
+    study = Path(__file__).parents[2] / "experiments" / "lsst_field" / "field.yaml"
     [config] = galsim.config.ReadConfig(str(study))
     config["gal"]["run"] = str(peak_run)
     config["image"] |= {"size": 200, "nobjects": 5, "image_pos": {"type": "XY", "x": 100, "y": 100}}

@@ -12,8 +12,7 @@ import pytest
 from galgen.data.data_module import SurveyDataModule
 from galgen.models.vae import VAE
 from galgen.runs.metrics import read_metrics
-from tests.conftest import only_run
-from tests.test_train import assert_same_training
+from tests.conftest import assert_same_training, only_run
 
 NO_PROGRESS = "callbacks.progress=null"
 DISTRIBUTED = """

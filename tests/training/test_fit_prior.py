@@ -23,60 +23,8 @@ from galgen.errors import GalgenError
 from galgen.figures.samples import Samples
 from galgen.priors import fitted as fitted_priors
 from galgen.runs.trained_run import TrainedRun
-from tests.conftest import discs, run_command, train_once
-
-PRIORS = ("flow", "gmm", "two_stage")
-KINDS = (*PRIORS, "conditions")
-SMALL = {
-    "flow": ["max_epochs=2", "batch_size=32", "transforms=1", "width=8"],
-    "gmm": ["components=3"],
-    "two_stage": ["max_epochs=2", "batch_size=32", "width=8"],
-}
-REDSHIFT = np.array([0.3, 1.0, 2.5], np.float32)
-
-
-def words(*kinds: str) -> list[str]:
-    """Return the overrides that ask for small priors."""
-    small = [f"prior.{kind}.{word}" for kind in kinds for word in SMALL[kind]]
-    return [f"prior=[{','.join(kinds)}]", "device=cpu", *small]
-
-
-def fit(command, run: Path, *overrides: str, kinds=PRIORS) -> tuple[int, str]:
-    code, printed = command("fit_prior", f"run={run}", *words(*kinds), *overrides)
-    assert "Traceback" not in printed
-    return code, printed
-
-
-def copied(run: Path, folder: Path) -> Path:
-    """Copy a run and let its survey be found."""
-    return shutil.copytree(run, folder / run.name)
-
-
-def files_of(run: Path) -> dict[str, bytes]:
-    paths = [fitted_priors.path_of(run, kind) for kind in KINDS]
-    return {path.stem: path.read_bytes() for path in paths if path.exists()}
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory) -> Path:
-    """Train a cvae2 on a survey with redshifts, magnitudes and sizes, of which some are unknown."""
-    folder, rng = tmp_path_factory.mktemp("full"), np.random.default_rng(0)
-    magnitude = rng.uniform(20, 25, 80).astype("f4")
-    magnitude[[3, 30]] = np.nan, np.inf
-    block = {"image": discs(80), "redshift": np.linspace(0.1, 3, 80, dtype="f4")}
-    block |= {"magnitude": magnitude, "flux_radius": 0.1 * (26 - magnitude)}
-    attrs = {"survey": "mine", "unit": "counts/s", "pixel_scale": 0.05, "zero_point": 25.5}
-    write_stamps(folder / "survey.h5", [block], attrs)
-    data = ["data=mosaic", f"data.file={folder / 'survey.h5'}", "transform=none"]
-    return train_once(folder, *data, "model=cvae2", "model.output=softplus")
-
-
-@pytest.fixture(scope="module")
-def fitted(full, tmp_path_factory) -> Path:
-    """Fit all to a copy of that run; tests leave it as it is."""
-    run = copied(full, tmp_path_factory.mktemp("fitted"))
-    run_command("fit_prior", f"run={run}", *words(*PRIORS))
-    return run
+from tests.conftest import discs, train_once
+from tests.training.conftest import KINDS, PRIORS, REDSHIFT, copied, files_of, fit, words
 
 
 def test_the_command_fits_all_and_the_same_each_time(command, fitted, full, tmp_path):
@@ -111,129 +59,6 @@ def test_a_file_says_what_it_is_of(fitted):
     assert "conditions" not in run.priors
 
 
-@pytest.mark.parametrize("prior", PRIORS)
-def test_a_catalogue_holds_what_load_samples(command, fitted, prior):
-    arguments = [f"run={fitted}", "n=3", "start=2", "redshift=[2.5,0.3,1.0]", "seed=4"]
-    for size in (1, 64):
-        out = f"mock{size}.h5"
-        code, printed = command(
-            "generate", *arguments, f"out={out}", f"prior={prior}", f"batch_size={size}"
-        )
-        assert code == 0, printed
-    assert Path("mock1.h5").read_bytes() == Path("mock64.h5").read_bytes()
-    with h5py.File("mock1.h5") as file:
-        images, redshift, attrs = file["image"][:], file["redshift"][:], dict(file.attrs)
-    assert sorted(redshift) == sorted(REDSHIFT)
-    expected = galgen.load(fitted).sample(3, redshift, prior, seed=4, start=2)
-    np.testing.assert_array_equal(images, expected)
-    other = galgen.load(fitted).sample(3, redshift, "normal", seed=4, start=2)
-    assert not np.array_equal(images, other)
-    assert attrs["prior"] == prior
-    assert len(attrs["prior_sha256"]) == 64
-
-
-@pytest.mark.parametrize("ending", [".fits", ".h5", ".zarr"])
-def test_learned_conditions_are_columns_that_the_images_follow_from(command, fitted, ending):
-    from tests.test_generate import read
-
-    arguments = [f"run={fitted}", "conditions=learned", "prior=flow"]
-    code, printed = command("generate", *arguments, "n=40", f"out=m{ending}")
-    assert code == 0, printed
-    found = read(Path(f"m{ending}"))
-    drawn = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
-    images = galgen.load(fitted).sample(40, found["redshift"], "flow", **drawn)
-    np.testing.assert_array_equal(found["image"], images)
-    assert len(set(found["redshift"])) == 40
-    with h5py.File(OmegaConf.load(fitted / "config.yaml").data.file) as survey:
-        for name, values in {"redshift": found["redshift"], **drawn}.items():
-            known = survey[name][:][np.isfinite(survey["magnitude"][:])]
-            assert known.min() <= values.min() < values.max() <= known.max()
-    assert {"flux", "magnitude", "flux_radius"} <= set(found)  # what is measured
-    code, printed = command("generate", *arguments, "n=9", "start=21", f"out=piece{ending}")
-    for name, values in read(Path(f"piece{ending}")).items():
-        np.testing.assert_array_equal(values, found[name][21:30], err_msg=name)
-
-
-def test_bad_conditions_of_a_catalogue(command, fitted, full):
-    arguments = [f"run={fitted}", "n=3", "out=m.h5", "conditions=learned"]
-    code, printed = command("generate", *arguments, "redshift=1")
-    assert (code, "Leave redshift=1 out" in printed) == (1, True)
-    code, printed = command("generate", *arguments[:-1], "conditions=known")
-    assert (code, "conditions=known: it can be learned" in printed) == (1, True)
-    code, printed = command("generate", f"run={full}", *arguments[1:])
-    assert (code, "has no distribution of its survey's conditions" in printed) == (1, True)
-    assert not list(Path().iterdir())
-
-
-@pytest.mark.parametrize(
-    ("asked", "sentence"),
-    [
-        (
-            ["magnitude=22", "prior=normal"],
-            "magnitude=22: prior=normal does not know it. Use prior=",
-        ),
-        (["magnitude=22", "prior=gmm"], "Use prior=flow"),
-        (["magnitude=bright", "prior=flow"], "magnitude=bright: give a number"),
-        (["magnitude=99", "prior=flow"], "99 is not a magnitude. It takes -50 to 50"),
-        (["flux_radius=-1", "prior=flow"], "-1 is not a flux radius"),
-        (["magnitude=22", "conditions=learned"], "Leave magnitude=22 out"),
-        (["edge=cut"], "edge=cut: it can be keep or subtract"),
-    ],
-)
-def test_conditions_that_cannot_be_are_a_sentence(command, fitted, asked, sentence):
-    redshift = [] if "conditions=learned" in asked else ["redshift=1"]
-    code, printed = command("generate", f"run={fitted}", "n=3", "out=m.h5", *redshift, *asked)
-    assert (code, sentence in printed) == (1, True), printed
-    assert not list(Path().iterdir())
-
-
-@pytest.mark.parametrize("ending", [".fits", ".h5", ".zarr"])
-def test_galaxies_are_asked_for_by_magnitude_and_size(command, fitted, ending):
-    from tests.test_generate import digest, read
-
-    arguments = [f"run={fitted}", "prior=flow", "redshift=0.5:2", "magnitude=21:24"]
-    arguments += ["flux_radius=[0.2,0.3]", "n=21"]
-    for size in (1, 64):
-        code, printed = command(
-            "generate", *arguments, f"out=m{size}{ending}", f"batch_size={size}"
-        )
-        assert code == 0, printed
-    assert digest(Path(f"m1{ending}")) == digest(Path(f"m64{ending}"))
-    found = read(Path(f"m1{ending}"))
-    assert (found["asked_magnitude"] > 21).all()
-    assert (found["asked_magnitude"] < 24).all()
-    assert found["asked_flux_radius"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
-    asked = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
-    images = galgen.load(fitted).sample(21, found["redshift"], "flow", **asked)
-    np.testing.assert_array_equal(found["image"], images)
-    code, printed = command("generate", *arguments[:-1], "n=4", "start=9", f"out=piece{ending}")
-    for name, values in read(Path(f"piece{ending}")).items():
-        np.testing.assert_array_equal(values, found[name][9:13], err_msg=name)
-
-
-def test_conditions_beyond_the_training_are_a_warning(command, fitted):
-    arguments = [f"run={fitted}", "n=2", "out=m.h5", "redshift=1", "prior=flow", "magnitude=30"]
-    code, printed = command("generate", *arguments)
-    assert code == 0, printed
-    assert "magnitude=30 goes beyond the" in printed
-
-
-def test_conditions_of_the_survey_are_those_of_its_galaxies(command, fitted):
-    arguments = [f"run={fitted}", "n=30", "out=m.h5", "prior=flow"]
-    code, printed = command("generate", *arguments, "redshift=survey", "magnitude=survey")
-    assert code == 0, printed
-    survey = galgen.load(fitted).survey
-    rows = survey.parts["train"].rows
-    pairs = {
-        (np.float32(survey.stamps.columns["redshift"][row]), np.float32(m))
-        for row, m in zip(rows, survey.stamps.columns["magnitude"][rows], strict=True)
-    }
-    with h5py.File("m.h5") as file:
-        found = set(zip(file["redshift"][:], file["asked_magnitude"][:], strict=True))
-    assert len(found) > 10
-    assert found <= pairs
-
-
 def test_the_best_of_the_fitted_priors_is_the_default(command, fitted, full, tmp_path):
     run = galgen.load(fitted)
     costs = {kind: fitted_priors.read(fitted, kind)[1] for kind in PRIORS}
@@ -246,28 +71,6 @@ def test_the_best_of_the_fitted_priors_is_the_default(command, fitted, full, tmp
         assert file.attrs["prior"] == expected
     code, printed = command("generate", f"run={full}", "n=3", "redshift=1", "out=n.h5")
     assert (code, "prior=normal: no prior is fitted to this run" in printed) == (0, True)
-
-
-@pytest.mark.parametrize("prior", ["normal", "gmm"])
-def test_python_ignores_no_condition(fitted, prior):
-    run = galgen.load(fitted)
-    with pytest.raises(ValueError, match=f"magnitude: prior={prior} does not have it"):
-        run.sample(2, 0.5, prior, magnitude=22)
-    assert run.sample(2, 0.5, prior, magnitude=None).shape == (2, 32, 32)
-    with pytest.raises(ValueError, match="magnitude is infinite"):
-        run.sample(2, 0.5, "flow", magnitude=[22, np.inf])
-
-
-def test_learned_conditions_that_nothing_knows_are_told_and_not_claimed(command, fitted):
-    arguments = [f"run={fitted}", "n=3", "conditions=learned"]
-    code, printed = command("generate", *arguments, "prior=gmm", "out=m.h5")
-    assert code == 0, printed
-    assert "conditions=learned draws redshift alone; neither the model nor prior=gmm" in printed
-    with h5py.File("m.h5") as file:
-        assert file.attrs["conditions"] == "learned: redshift"
-        assert "asked_magnitude" not in file
-    code, printed = command("generate", *arguments, "prior=flow", "out=n.h5")
-    assert (code, "draws redshift alone" in printed) == (0, False)
 
 
 def test_a_prior_that_is_worse_than_none_is_no_default(full, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.conftest import discs, run_command, train_once
-from tests.test_loggers import (
+from tests.training.test_loggers import (
     captions,
     events_of,
     of_kind,

@@ -16,8 +16,7 @@ from galgen.models.vae import VAE
 from galgen.runs.metrics import read_metrics
 from galgen.runs.reading import is_finished
 from galgen.training import callbacks
-from tests.conftest import only_run
-from tests.test_train import assert_same_training
+from tests.conftest import assert_same_training, only_run
 
 REFUSED = {
     "accelerator": ["tpu", "hpu"],

@@ -1,0 +1,156 @@
+"""Galaxies of requested or learned conditions, by priors that know them."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+import galgen
+from tests.training.conftest import PRIORS, REDSHIFT
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_a_catalogue_holds_what_load_samples(command, fitted, prior):
+    arguments = [f"run={fitted}", "n=3", "start=2", "redshift=[2.5,0.3,1.0]", "seed=4"]
+    for size in (1, 64):
+        out = f"mock{size}.h5"
+        code, printed = command(
+            "generate", *arguments, f"out={out}", f"prior={prior}", f"batch_size={size}"
+        )
+        assert code == 0, printed
+    assert Path("mock1.h5").read_bytes() == Path("mock64.h5").read_bytes()
+    with h5py.File("mock1.h5") as file:
+        images, redshift, attrs = file["image"][:], file["redshift"][:], dict(file.attrs)
+    assert sorted(redshift) == sorted(REDSHIFT)
+    expected = galgen.load(fitted).sample(3, redshift, prior, seed=4, start=2)
+    np.testing.assert_array_equal(images, expected)
+    other = galgen.load(fitted).sample(3, redshift, "normal", seed=4, start=2)
+    assert not np.array_equal(images, other)
+    assert attrs["prior"] == prior
+    assert len(attrs["prior_sha256"]) == 64
+
+
+@pytest.mark.parametrize("ending", [".fits", ".h5", ".zarr"])
+def test_learned_conditions_are_columns_that_the_images_follow_from(command, fitted, ending):
+    from tests.catalogues.conftest import read
+
+    arguments = [f"run={fitted}", "conditions=learned", "prior=flow"]
+    code, printed = command("generate", *arguments, "n=40", f"out=m{ending}")
+    assert code == 0, printed
+    found = read(Path(f"m{ending}"))
+    drawn = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
+    images = galgen.load(fitted).sample(40, found["redshift"], "flow", **drawn)
+    np.testing.assert_array_equal(found["image"], images)
+    assert len(set(found["redshift"])) == 40
+    with h5py.File(OmegaConf.load(fitted / "config.yaml").data.file) as survey:
+        for name, values in {"redshift": found["redshift"], **drawn}.items():
+            known = survey[name][:][np.isfinite(survey["magnitude"][:])]
+            assert known.min() <= values.min() < values.max() <= known.max()
+    assert {"flux", "magnitude", "flux_radius"} <= set(found)  # what is measured
+    code, printed = command("generate", *arguments, "n=9", "start=21", f"out=piece{ending}")
+    for name, values in read(Path(f"piece{ending}")).items():
+        np.testing.assert_array_equal(values, found[name][21:30], err_msg=name)
+
+
+def test_bad_conditions_of_a_catalogue(command, fitted, full):
+    arguments = [f"run={fitted}", "n=3", "out=m.h5", "conditions=learned"]
+    code, printed = command("generate", *arguments, "redshift=1")
+    assert (code, "Leave redshift=1 out" in printed) == (1, True)
+    code, printed = command("generate", *arguments[:-1], "conditions=known")
+    assert (code, "conditions=known: it can be learned" in printed) == (1, True)
+    code, printed = command("generate", f"run={full}", *arguments[1:])
+    assert (code, "has no distribution of its survey's conditions" in printed) == (1, True)
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (
+            ["magnitude=22", "prior=normal"],
+            "magnitude=22: prior=normal does not know it. Use prior=",
+        ),
+        (["magnitude=22", "prior=gmm"], "Use prior=flow"),
+        (["magnitude=bright", "prior=flow"], "magnitude=bright: give a number"),
+        (["magnitude=99", "prior=flow"], "99 is not a magnitude. It takes -50 to 50"),
+        (["flux_radius=-1", "prior=flow"], "-1 is not a flux radius"),
+        (["magnitude=22", "conditions=learned"], "Leave magnitude=22 out"),
+        (["edge=cut"], "edge=cut: it can be keep or subtract"),
+    ],
+)
+def test_conditions_that_cannot_be_are_a_sentence(command, fitted, asked, sentence):
+    redshift = [] if "conditions=learned" in asked else ["redshift=1"]
+    code, printed = command("generate", f"run={fitted}", "n=3", "out=m.h5", *redshift, *asked)
+    assert (code, sentence in printed) == (1, True), printed
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("ending", [".fits", ".h5", ".zarr"])
+def test_galaxies_are_asked_for_by_magnitude_and_size(command, fitted, ending):
+    from tests.catalogues.conftest import digest, read
+
+    arguments = [f"run={fitted}", "prior=flow", "redshift=0.5:2", "magnitude=21:24"]
+    arguments += ["flux_radius=[0.2,0.3]", "n=21"]
+    for size in (1, 64):
+        code, printed = command(
+            "generate", *arguments, f"out=m{size}{ending}", f"batch_size={size}"
+        )
+        assert code == 0, printed
+    assert digest(Path(f"m1{ending}")) == digest(Path(f"m64{ending}"))
+    found = read(Path(f"m1{ending}"))
+    assert (found["asked_magnitude"] > 21).all()
+    assert (found["asked_magnitude"] < 24).all()
+    assert found["asked_flux_radius"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
+    asked = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
+    images = galgen.load(fitted).sample(21, found["redshift"], "flow", **asked)
+    np.testing.assert_array_equal(found["image"], images)
+    code, printed = command("generate", *arguments[:-1], "n=4", "start=9", f"out=piece{ending}")
+    for name, values in read(Path(f"piece{ending}")).items():
+        np.testing.assert_array_equal(values, found[name][9:13], err_msg=name)
+
+
+def test_conditions_beyond_the_training_are_a_warning(command, fitted):
+    arguments = [f"run={fitted}", "n=2", "out=m.h5", "redshift=1", "prior=flow", "magnitude=30"]
+    code, printed = command("generate", *arguments)
+    assert code == 0, printed
+    assert "magnitude=30 goes beyond the" in printed
+
+
+def test_conditions_of_the_survey_are_those_of_its_galaxies(command, fitted):
+    arguments = [f"run={fitted}", "n=30", "out=m.h5", "prior=flow"]
+    code, printed = command("generate", *arguments, "redshift=survey", "magnitude=survey")
+    assert code == 0, printed
+    survey = galgen.load(fitted).survey
+    rows = survey.parts["train"].rows
+    pairs = {
+        (np.float32(survey.stamps.columns["redshift"][row]), np.float32(m))
+        for row, m in zip(rows, survey.stamps.columns["magnitude"][rows], strict=True)
+    }
+    with h5py.File("m.h5") as file:
+        found = set(zip(file["redshift"][:], file["asked_magnitude"][:], strict=True))
+    assert len(found) > 10
+    assert found <= pairs
+
+
+@pytest.mark.parametrize("prior", ["normal", "gmm"])
+def test_python_ignores_no_condition(fitted, prior):
+    run = galgen.load(fitted)
+    with pytest.raises(ValueError, match=f"magnitude: prior={prior} does not have it"):
+        run.sample(2, 0.5, prior, magnitude=22)
+    assert run.sample(2, 0.5, prior, magnitude=None).shape == (2, 32, 32)
+    with pytest.raises(ValueError, match="magnitude is infinite"):
+        run.sample(2, 0.5, "flow", magnitude=[22, np.inf])
+
+
+def test_learned_conditions_that_nothing_knows_are_told_and_not_claimed(command, fitted):
+    arguments = [f"run={fitted}", "n=3", "conditions=learned"]
+    code, printed = command("generate", *arguments, "prior=gmm", "out=m.h5")
+    assert code == 0, printed
+    assert "conditions=learned draws redshift alone; neither the model nor prior=gmm" in printed
+    with h5py.File("m.h5") as file:
+        assert file.attrs["conditions"] == "learned: redshift"
+        assert "asked_magnitude" not in file
+    code, printed = command("generate", *arguments, "prior=flow", "out=n.h5")
+    assert (code, "draws redshift alone" in printed) == (0, False)
