@@ -35,7 +35,7 @@ def main(config: DictConfig) -> None:
     if missing:
         raise GalgenError(
             f"format={config.format}: this needs {', '.join(missing)}, not installed here. "
-            "pip install 'galgen[export]'."
+            "pip install 'galgen[export]'"
         )
     folder = Path(str(config.out or f"{config.run}/export"))
     if folder.exists() and not folder.is_dir():

@@ -109,7 +109,7 @@ def check_arguments(config: DictConfig) -> None:
             if known is not None and name not in known and name not in SPECIAL:
                 owner = node["_target_"].rsplit(".", 1)[1]
                 raise GalgenError(
-                    f"{key}.{name}: {owner} takes no such argument{did_you_mean(name, known)}."
+                    f"{key}.{name}: {owner} takes no such argument{did_you_mean(name, known)}"
                 )
 
 

@@ -143,7 +143,8 @@ class SurveyDataModule(LightningDataModule):
 
         Raises:
             GalgenError: if the file is missing or bad, the image size does not fit the stamps,
-                the batch size does not fit the split, or the model needs other columns.
+                the batch size does not fit the split, or the stamps lack a column that the model
+                needs.
         """
         if self.parts:
             return

@@ -89,7 +89,7 @@ def _is_whole(path: Path) -> bool:
     except Unreadable:
         raise
     except GalgenError as error:
-        log.warning("%s; missing shards are prepared again", error)
+        log.warning("%s Missing shards are prepared again.", error)
         return False
     return True
 
@@ -278,7 +278,7 @@ def _span(numbers: range) -> str:
 
 
 def _identity(path: Path) -> list:
-    """Read the recipe, the candidates and the number of stamps of a file; None for an invalid one.
+    """Read the recipe, candidates and number of stamps of a file; None, None, 0 if invalid.
 
     Raises:
         Unreadable: if the system does not give the file, so that it may be whole.

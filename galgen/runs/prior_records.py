@@ -15,7 +15,7 @@ FITTED = Path("priors") / "fitted.json"
 
 
 def the_one_prior(names: Iterable[str]) -> str | None:
-    """Return the only name of a prior; None where there is none.
+    """Return the name of the one prior that was given, or None.
 
     Raises:
         GalgenError: if there are several.

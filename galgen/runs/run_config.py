@@ -130,7 +130,7 @@ def load_yaml(path: Path) -> DictConfig:
     except Unreadable:
         raise
     except Exception as error:  # of yaml and omegaconf, which have no common base
-        raise GalgenError(f"{path} is damaged: {' '.join(str(error).split())}.") from error
+        raise GalgenError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(config, DictConfig):
         raise GalgenError(f"{path} is damaged: it is not a mapping.")
     return config

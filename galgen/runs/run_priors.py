@@ -39,14 +39,14 @@ class RunPriors(Mapping):
                 raise GalgenError(
                     f"prior={name}: it is not fitted to {self.directory}, which has "
                     f"{', '.join(self)}. Fit it: python -m galgen.fit_prior run={self.directory} "
-                    f"prior={name}."
+                    f"prior={name}"
                 )
             prior, about = fitted.read(self.directory, name)
             if about["weights_sha256"] != self.weights_sha256:
                 raise GalgenError(
                     f"prior={name}: {fitted.path_of(self.directory, name)} was fitted to other "
                     "weights than the model's. Fit it again: python -m galgen.fit_prior "
-                    f"run={self.directory} prior={name}."
+                    f"run={self.directory} prior={name}"
                 )
             self.ranges[name] = {
                 name: (float(low), float(high))

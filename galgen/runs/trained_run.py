@@ -86,7 +86,7 @@ class TrainedRun:
         try:
             self.model = model.to(device)
         except (RuntimeError, AssertionError) as error:  # of torch, about the device
-            raise GalgenError(f"device={device}: {str(error).splitlines()[0]}.") from error
+            raise GalgenError(f"device={device}: {str(error).splitlines()[0]}") from error
         self.priors = RunPriors(self.directory, self.model, self.weights_sha256)
         self.transform = instantiate(self.config.transform, OF_TRANSFORMS)
         trained = self.facts.get("redshift") or {"min": 0.0, "max": math.inf}

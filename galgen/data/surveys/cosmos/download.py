@@ -156,7 +156,7 @@ def _look_up(record: str, key: str) -> tuple[str, int, str | None]:
     except (ValueError, LookupError, TypeError) as error:
         raise GalgenError(
             f"{record}: does not answer with a record's metadata. Give an address such as "
-            "https://zenodo.org/api/records/3242143."
+            "https://zenodo.org/api/records/3242143"
         ) from error
     raise GalgenError(f"{record}: holds no {key}, only {', '.join(files) or 'nothing'}.")
 

@@ -291,7 +291,7 @@ class MosaicSource(Source):
         return arrays, reasons
 
     def _stamp(self, number: int) -> dict | str:
-        """Cut a stamp, or return why there is none."""
+        """Cut a stamp; if that fails, return the reason."""
         row = {name: values[number] for name, values in self._columns.items()}
         data, noise, segments = self._tile(row["tile"])
         section = self._tiles[row["tile"]][1]
