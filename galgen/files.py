@@ -189,18 +189,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise GalgenError(f"{path}: this is a folder. Give the path of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
-    part.unlink(missing_ok=True)  # of a process that was killed
-    try:
+    part_of(path).unlink(missing_ok=True)  # of a process that was killed
+    with _in_place_of(path) as part:
         yield part
-        _sync(part)
-        os.replace(part, path)
-    except BaseException as error:
-        if isinstance(error, OSError):
-            _say_where(error, part, path)
-        with suppress(OSError):  # the first error is the one to tell
-            part.unlink()
-        raise
 
 
 @contextmanager
@@ -213,20 +204,28 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
     Yields:
         The path of the folder to make. After an error or an interruption it is deleted.
     """
+    remove(part_of(path))  # of a process that was killed
+    with _in_place_of(path) as part:
+        yield part
+
+
+@contextmanager
+def _in_place_of(path: Path) -> Iterator[Path]:
+    """Give the path of the part of a file or folder; flush and move it, or delete it."""
     part = part_of(path)
-    remove(part)  # of a process that was killed
     try:
         yield part
-        for file in part.rglob("*"):
+        for file in (part, *part.rglob("*")):
             if file.is_file():
                 _sync(file)
-        remove(path)
+        if part.is_dir():
+            remove(path)
         os.replace(part, path)
     except BaseException as error:
         if isinstance(error, OSError):
             _say_where(error, part, path)
-        with uninterrupted():
-            shutil.rmtree(part, ignore_errors=True)
+        with uninterrupted(), suppress(OSError):  # the first error is the one to report
+            remove(part)
         raise
 
 
