@@ -1,7 +1,9 @@
 """Commands in processes of their own, which are forked where torch has been imported already."""
 
+import itertools
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -41,16 +43,12 @@ def command(
     main()
 
 
-def job(words: list[str], environment: dict, output: str) -> None:
-    """Be the process of a job of a sweep."""
-    command("sweeps.one_job", environment, words, nothing, output)
-
-
 class Job:
     """What a sweep does with the `Popen` of a job, for a job that is forked."""
 
     def __init__(self, words, stdout, env, **_):
-        self.child = FORKS.Process(target=job, args=(words[-2:], env, stdout.name))
+        arguments = ("sweeps.one_job", env, words[-2:], nothing, stdout.name)
+        self.child = FORKS.Process(target=command, args=arguments)
         self.child.start()
         self.pid = self.child.pid
 
@@ -60,6 +58,30 @@ class Job:
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+
+def at_moments(act: Callable[[int], None], files: bool = True) -> None:
+    """Have `act` called with the number of each moment: each step and, if wanted, file of a run."""
+    from galgen.models.vae import VAE
+
+    count, training_step = itertools.count(1), VAE.training_step
+
+    def step(*arguments):
+        act(next(count))
+        return training_step(*arguments)
+
+    def look(event: str, arguments: tuple) -> None:
+        if event in ("open", "os.rename") and "runs/" in str(arguments[0]):
+            act(next(count))
+
+    VAE.training_step = step
+    if files:
+        sys.addaudithook(look)
+
+
+def signal_at(moment: int, number: signal.Signals, files: bool = True) -> None:
+    """Have this process get a signal at a moment."""
+    at_moments(lambda now: now == moment and os.kill(os.getpid(), number), files)
 
 
 def begin(

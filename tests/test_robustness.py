@@ -3,7 +3,6 @@
 And what is evil in a run is refused, and not executed.
 """
 
-import itertools
 import os
 import pickle
 import random
@@ -36,33 +35,9 @@ from tests.sweeps.test_sweeps import records_of
 EPOCHS = 12
 
 
-def at_moments(act: Callable[[int], None], files: bool = True) -> None:
-    """Have `act` called with the number of each moment: each step and, if wanted, file of a run."""
-    from galgen.models.vae import VAE
-
-    count, training_step = itertools.count(1), VAE.training_step
-
-    def step(*arguments):
-        act(next(count))
-        return training_step(*arguments)
-
-    def look(event: str, arguments: tuple) -> None:
-        if event in ("open", "os.rename") and "runs/" in str(arguments[0]):
-            act(next(count))
-
-    VAE.training_step = step
-    if files:
-        sys.addaudithook(look)
-
-
-def signal_at(moment: int, number: signal.Signals) -> None:
-    """Have this process get a signal at a moment."""
-    at_moments(lambda now: now == moment and os.kill(os.getpid(), number))
-
-
 def note_moments() -> None:
     """Leave the number of the last moment in a file."""
-    at_moments(lambda now: Path("moments").write_text(str(now)))
+    processes.at_moments(lambda now: Path("moments").write_text(str(now)))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +65,7 @@ def test_killed_twenty_times_a_run_ends_like_an_uninterrupted_one(whole):
     draw, limit = random.Random(0), moments // EPOCHS * 2
     for moment in [draw.randint(1, limit) for _ in range(20)]:
         code, printed = processes.run(
-            "train", arguments, partial(signal_at, moment, signal.SIGKILL)
+            "train", arguments, partial(processes.signal_at, moment, signal.SIGKILL)
         )
         assert code == -signal.SIGKILL, (moment, printed)
     code, printed = processes.run("train", arguments)
@@ -103,7 +78,9 @@ def test_ctrl_c_at_any_moment_says_that_the_run_can_go_on(whole):
     arguments, uninterrupted, moments = whole
     draw = random.Random(1)
     for moment in [draw.randint(1, moments // 6) for _ in range(6)]:
-        code, printed = processes.run("train", arguments, partial(signal_at, moment, signal.SIGINT))
+        code, printed = processes.run(
+            "train", arguments, partial(processes.signal_at, moment, signal.SIGINT)
+        )
         assert code == 130, (moment, printed)
         assert "galgen: interrupted. The same command continues from here." in printed
         assert "Traceback" not in printed
@@ -113,7 +90,7 @@ def test_ctrl_c_at_any_moment_says_that_the_run_can_go_on(whole):
 
 def wait_in_the_first_step(other_left) -> None:
     """Have the first step of this process wait until the other process has left."""
-    at_moments(lambda now: other_left.wait(), files=False)
+    processes.at_moments(lambda now: other_left.wait(), files=False)
 
 
 def test_of_two_processes_that_begin_one_run_at_once_one_trains(whole):
@@ -207,8 +184,8 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
     command, small, monkeypatch
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    words = [sys.executable, "-m", "galgen.train", "-m", "launcher=joblib", "seed=0,1", *small]
-    words += ["trainer.max_epochs=40"]
+    sweep_words = ["-m", "seed=0,1", *small, "trainer.max_epochs=40"]
+    words = [sys.executable, "-m", "galgen.train", *sweep_words, "launcher=joblib"]
 
     def begin_sweep() -> tuple[subprocess.Popen, list[int]]:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -236,7 +213,7 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
     assert "galgen: interrupted. The same command continues from here." in printed
     assert "Traceback" not in printed
 
-    code, printed = command("train", "-m", "seed=0,1", *small, "trainer.max_epochs=40")
+    code, printed = command("train", *sweep_words)
     assert code == 0, printed
     assert "sweep: 2 done" in printed
     assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [40, 40]
@@ -246,8 +223,8 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
 @pytest.mark.usefixtures("forked_jobs")
 def test_trainings_end_with_a_sweep_that_is_killed(command, small, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    words = [sys.executable, "-m", "galgen.train", "-m", "launcher=joblib", "seed=0,1", *small]
-    words += ["trainer.max_epochs=40"]
+    sweep_words = ["-m", "seed=0,1", *small, "trainer.max_epochs=40"]
+    words = [sys.executable, "-m", "galgen.train", *sweep_words, "launcher=joblib"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     sweep = subprocess.Popen(words, **streams)
     wait_for(sweep, lambda: len(list(Path("runs").rglob("last.ckpt"))) == 2)
@@ -259,7 +236,7 @@ def test_trainings_end_with_a_sweep_that_is_killed(command, small, monkeypatch):
     assert [job["state"] for job in records_of(sweep.pid)] == ["cut", "cut"]
     for log in Path(os.environ["GALGEN_CACHE"]).rglob(f"*-{sweep.pid}/*.log"):
         assert "stopped by a signal. The same command continues from here." in log.read_text()
-    code, printed = command("train", "-m", "seed=0,1", *small, "trainer.max_epochs=40")
+    code, printed = command("train", *sweep_words)
     assert code == 0, printed
     assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [40, 40]
 

@@ -50,7 +50,7 @@ def files_of(run: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def full(tmp_path_factory) -> Path:
-    """Train a cvae2 on a survey with redshifts, magnitudes and sizes, of which some are unknown."""
+    """Train a cvae2 on a survey where some redshifts, magnitudes and sizes are unknown."""
     folder, rng = tmp_path_factory.mktemp("full"), np.random.default_rng(0)
     magnitude = rng.uniform(20, 25, 80).astype("f4")
     magnitude[[3, 30]] = np.nan, np.inf

@@ -141,7 +141,7 @@ def test_another_number_of_processes_is_refused(within, variables, starter):
 
 
 @pytest.mark.parametrize("name", ["sbatch", "sbatch without a rank", "srun", "mismatch", "lsf"])
-def test_commands_run_in_the_job_of_a_cluster(within, small, trained, tmp_path, name):
+def test_commands_run_in_the_job_of_a_cluster(within, small, name):
     """Each command is one process, also as one task of several."""
     within(EVERY[name])
     code, printed = processes.run("train", [*small, "trainer.max_epochs=1"])

@@ -1,6 +1,5 @@
 """Trainings that were interrupted are resumed, and end like uninterrupted ones."""
 
-import os
 import shutil
 import signal
 from dataclasses import replace
@@ -20,18 +19,6 @@ from tests import processes
 from tests.conftest import assert_same_training, only_run
 
 
-def die_at(step: int) -> None:
-    """Have this process killed in a training step."""
-    training_step = VAE.training_step
-
-    def dying_step(self, batch, batch_idx):
-        if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return training_step(self, batch, batch_idx)
-
-    VAE.training_step = dying_step
-
-
 def test_a_run_that_another_process_finished_meanwhile_is_left_alone(command, small, monkeypatch):
     command("train", *small)
     done, result, looks = only_run() / "DONE", Run.result, iter([None])
@@ -46,7 +33,8 @@ def test_a_run_that_another_process_finished_meanwhile_is_left_alone(command, sm
 @pytest.mark.parametrize("step", [2, 4, 6])
 def test_killed_in_the_middle_a_run_ends_like_an_uninterrupted_one(command, small, step):
     arguments = [*small, "data.augment=true", "lr_schedule=cosine", "beta_schedule=linear"]
-    assert processes.run("train", arguments, partial(die_at, step))[0] == -signal.SIGKILL
+    killed = partial(processes.signal_at, step + 1, signal.SIGKILL, files=False)
+    assert processes.run("train", arguments, killed)[0] == -signal.SIGKILL
     resumed = only_run()
     assert not (resumed / "DONE").exists()
     assert (resumed / "checkpoints" / "last.ckpt").exists() == (step >= 4)
