@@ -104,11 +104,11 @@ def is_file(path: Path) -> bool:
         return path.is_file()
 
 
-def check_file(asked: str, path: Path) -> None:
+def check_file(setting: str, path: Path) -> None:
     """Check that the value of a key is a file.
 
     Args:
-        asked: the key and its value, `<key>=<value>`.
+        setting: the key and its value, `<key>=<value>`.
         path: the file.
 
     Raises:
@@ -117,8 +117,8 @@ def check_file(asked: str, path: Path) -> None:
     if is_file(path):
         return
     if path.is_dir():
-        raise GalgenError(f"{asked}: this is a folder. Give a file.")
-    raise GalgenError(f"{asked}: there is no file {path}.")
+        raise GalgenError(f"{setting}: this is a folder. Give a file.")
+    raise GalgenError(f"{setting}: there is no file {path}.")
 
 
 def refuse_to_replace(folder: Path, paths: Iterable[Path]) -> None:

@@ -13,7 +13,7 @@ from galgen.config.command import command
 from galgen.config.rules import check_whole_numbers
 from galgen.data.edges import EDGES
 from galgen.errors import GalgenError
-from galgen.runs.conditions import asked_for
+from galgen.runs.conditions import read_conditions
 from galgen.runs.prior_records import the_one_prior
 
 REPORTED_EVERY = 10.0
@@ -26,14 +26,14 @@ def main(config: DictConfig) -> None:
     """Generate galaxies into a file and print its path."""
     check(config)
     from galgen.catalogues.rows import Catalogue  # torch, after the config has been checked
-    from galgen.runs.asked_conditions import ask, learned_conditions
+    from galgen.runs.requested_conditions import learned_conditions, requested_conditions
     from galgen.runs.trained_run import TrainedRun
 
     run = TrainedRun(config.run, config.device, config.data.file)
     learned = learned_conditions(run) if config.conditions == "learned" else None
     keys = config if learned is None else dict.fromkeys(learned.names, "learned")
     prior = run.prior_for(the_one_prior(config.prior), keys)
-    conditions = ask(run, config, prior) if learned is None else None
+    conditions = requested_conditions(run, config, prior) if learned is None else None
     numbers = (config.seed, config.start)
     catalogue = Catalogue(run, config.n, conditions, *numbers, prior, learned, config.edge)
     out, started = Path(config.out).expanduser(), time.perf_counter()
@@ -60,9 +60,9 @@ def check(config: DictConfig) -> None:
         raise GalgenError(f"edge={config.edge}: it can be {' or '.join(EDGES)}.")
     if config.conditions not in (None, "learned"):
         raise GalgenError(f"conditions={config.conditions}: it can be learned.")
-    asked = asked_for(config)
-    if config.conditions and asked:
-        first = next(iter(asked.values()))
+    requested = read_conditions(config)
+    if config.conditions and requested:
+        first = next(iter(requested.values()))
         raise GalgenError(
             f"conditions=learned draws redshift, magnitude and size together. Leave "
             f"{first.name}={first.text} out, or leave conditions=learned out."

@@ -17,8 +17,8 @@ from galgen.config.paths import CONF
 from galgen.config.targets import instantiate
 from galgen.generate import write
 from galgen.import_weights import write_run
-from galgen.runs.asked_conditions import ask
 from galgen.runs.directory import Run
+from galgen.runs.requested_conditions import requested_conditions
 from galgen.runs.trained_run import TrainedRun
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -70,7 +70,11 @@ def generate(directory: Path, n: int, out: Path) -> tuple[float, float]:
 
     decoder.forward = timed
     started = time.perf_counter()
-    write(Catalogue(run, n, ask(run, {"redshift": 1.0}, "normal")), out, batch_size=256)
+    write(
+        Catalogue(run, n, requested_conditions(run, {"redshift": 1.0}, "normal")),
+        out,
+        batch_size=256,
+    )
     return time.perf_counter() - started, spent[0]
 
 

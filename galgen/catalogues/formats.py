@@ -133,8 +133,8 @@ def cube_header(catalogue: Catalogue) -> fits.Header:
             value = fits_text(value)
         header[card] = (value, comment if len(str(value)) + len(comment) < 60 else "")
     unit = "" if header["BUNIT"] else f"; its unit is {catalogue.unit}, which FITS does not know"
-    told = [f"Each image: {catalogue.image_description}{unit}.", *catalogue.cautions]
-    for line in (line for text in told for line in textwrap.wrap(text, CARD)):
+    texts = [f"Each image: {catalogue.image_description}{unit}.", *catalogue.cautions]
+    for line in (line for text in texts for line in textwrap.wrap(text, CARD)):
         header["COMMENT"] = fits_text(line)
     return header
 
@@ -155,8 +155,8 @@ def table_header(catalogue: Catalogue, row: np.dtype) -> fits.Header:
 def described(catalogue: Catalogue, name: str) -> dict[str, str]:
     """Return unit and description of the images or of a column."""
     if name == "image":
-        told = " ".join([f"{catalogue.image_description}.", *catalogue.cautions])
-        return {"unit": catalogue.unit, "description": told}
+        description = " ".join([f"{catalogue.image_description}.", *catalogue.cautions])
+        return {"unit": catalogue.unit, "description": description}
     column = catalogue.columns[name]
     return {"unit": column.unit, "description": column.description}
 

@@ -24,12 +24,12 @@ from galgen.data.edges import EDGES, without_edge
 from galgen.errors import GalgenError
 from galgen.models.blocks import decode_block
 from galgen.priors.random_numbers import REDSHIFT, uniform
-from galgen.runs.asked_conditions import ask
 from galgen.runs.conditions import STREAMS
+from galgen.runs.requested_conditions import requested_conditions
 from galgen.runs.trained_run import PEAK, TrainedRun
 
 NUMBERS = 2**31
-"""Of galaxies, from which GalSim's `index: {type: Random}` draws; a run makes as many as asked."""
+"""Galaxies from which GalSim's `index: {type: Random}` draws; a run has no last one."""
 FLUX_KEYS = ("flux", "scale_flux", "signal_to_noise")
 """What gives a galaxy a flux in GalSim's configuration."""
 
@@ -65,7 +65,7 @@ class Making:
 
     Args:
         run: the trained run.
-        keys: the requested conditions, as `galgen.runs.asked_conditions.ask` takes it.
+        keys: the requested conditions, as `galgen.runs.requested_conditions.ask` takes it.
         prior: what latents are drawn from; the run's default where None.
         edge: `keep`, or `subtract` the level on which each galaxy stands.
 
@@ -82,7 +82,7 @@ class Making:
         if edge not in EDGES:
             raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}.")
         self.run, self.edge, self.prior = run, edge, run.prior_for(prior, keys)
-        self.conditions = ask(run, keys, self.prior)
+        self.conditions = requested_conditions(run, keys, self.prior)
 
     def galaxies(self, n: int, seed: int, start: int) -> Iterator[galsim.InterpolatedImage]:
         """Generate galaxies `start` to `start + n - 1`, decoded at once.
@@ -161,10 +161,10 @@ def build_galaxy(
                     f"Give one of {', '.join(FLUX_KEYS)}."
                 )
             redshift, safe_redshift = _redshift(run, config, base)
-            asked = {name: values[name] for name in STREAMS if name in values}
+            requested = {name: values[name] for name in STREAMS if name in values}
             made = Making(
                 run,
-                {**asked, "redshift": redshift},
+                {**requested, "redshift": redshift},
                 values.get("prior"),
                 values.get("edge", "keep"),
             )

@@ -14,8 +14,8 @@ from galgen.evaluation.morphology.whole_stamps import half_light_radius
 from galgen.files import sha256
 from galgen.models.blocks import DECODE_BLOCK
 from galgen.priors.fitted import CONDITIONS, path_of
-from galgen.runs.asked_conditions import known_conditions
 from galgen.runs.conditions import Conditions
+from galgen.runs.requested_conditions import known_conditions
 from galgen.runs.run_priors import NORMAL
 from galgen.runs.trained_run import PEAK, TrainedRun
 from galgen.runs.verdict import sentences
@@ -81,7 +81,7 @@ class Catalogue:
         self.size = run.model.image_size
         self.radius = "flux_radius" if run.pixel_scale else "flux_radius_px"
         known = known_conditions(run, prior)  # raises of a prior that is missing, before any file
-        self.drawn = list(self.conditions.asked)
+        self.drawn = list(self.conditions.requested)
         if learned is not None:
             self.drawn = [name for name in learned.names if name in known]
             if not self.drawn:
@@ -112,9 +112,9 @@ class Catalogue:
         source = self.conditions if self.learned is None else self.learned
         values = source.draw(self.seed, number, n)
         for name in self.drawn:
-            table[asked_name(name)] = values[name]
+            table[requested_name(name)] = values[name]
         # As the table has them, rounded to float32.
-        drawn = {name: table[asked_name(name)] for name in self.drawn}
+        drawn = {name: table[requested_name(name)] for name in self.drawn}
         images = self.run.make(n, drawn, self.prior, self.seed, number)
         if self.edge == "subtract":
             images = without_edge(images)
@@ -170,7 +170,7 @@ class Catalogue:
             "unit": self.unit,
             "versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
         }
-        if self.conditions.asked:
+        if self.conditions.requested:
             attributes["conditions"] = self.conditions.text
         if self.learned is not None:
             attributes["conditions"] = f"learned: {', '.join(self.drawn)}"
@@ -201,8 +201,8 @@ class Catalogue:
             "seed": Column("i8", "", "seed of the random numbers"),
         }
         for name in self.drawn:
-            told = f"requested {TOLD[name]} of the galaxy"
-            columns[asked_name(name)] = Column("f4", units.get(name, ""), told)
+            description = f"requested {DESCRIPTIONS[name]} of the galaxy"
+            columns[requested_name(name)] = Column("f4", units.get(name, ""), description)
         if self.run.unit != PEAK:
             columns["flux"] = Column("f4", self.unit, "sum of the image's pixels")
         if self.run.zero_point is not None:
@@ -216,7 +216,7 @@ class Catalogue:
         return columns
 
 
-TOLD = {
+DESCRIPTIONS = {
     "redshift": "redshift",
     "magnitude": "AB magnitude",
     "flux_radius": "half-light radius, as the survey's catalogue has it,",
@@ -224,9 +224,9 @@ TOLD = {
 """What conditions are, in the descriptions of columns."""
 
 
-def asked_name(name: str) -> str:
+def requested_name(name: str) -> str:
     """Name the column of a requested condition; the measured quantity has the plain name."""
-    return name if name == "redshift" else f"asked_{name}"
+    return name if name == "redshift" else f"requested_{name}"
 
 
 def above_edge(images: np.ndarray) -> np.ndarray:

@@ -240,8 +240,8 @@ class Evaluation:
 
     def _generate(self, prior: str, seed: int) -> np.ndarray:
         """Generate galaxies with the test galaxies' redshifts, as they are measured."""
-        asked = self._redshift("test", self.places) if self.run.model.conditional else None
-        images = self.run.make(self.n, {"redshift": asked}, prior, seed, 0)
+        requested = self._redshift("test", self.places) if self.run.model.conditional else None
+        images = self.run.make(self.n, {"redshift": requested}, prior, seed, 0)
         if seed == 0:
             self.edges[prior] = spread(edge_share(images))
         return self.observation.generated(images, self.places, seed)
@@ -266,8 +266,8 @@ class Evaluation:
         """Return latents of test galaxies, and those of the prior at the same redshifts."""
         model, chosen = self.run.model, self.positions[:CODED]
         sample, redshift = self.latents.sample[chosen], self.latents.redshift[chosen]
-        asked = {"redshift": redshift} if model.conditional else {}
-        tables = [sample, self.run.draw_latents(len(sample), asked, prior, seed).cpu().numpy()]
+        requested = {"redshift": redshift} if model.conditional else {}
+        tables = [sample, self.run.draw_latents(len(sample), requested, prior, seed).cpu().numpy()]
         if model.conditional:
             tables = [np.column_stack([table, redshift]) for table in tables]
         return tables

@@ -55,7 +55,7 @@ class Interpolation(RunFigure):
         Raises:
             GalgenError: if the run's model does not use redshift.
         """
-        from galgen.runs.asked_conditions import ask_redshifts, training_redshifts
+        from galgen.runs.requested_conditions import requested_redshifts, training_redshifts
 
         if self.between is not None:
             return {"interpolation": self._between(run)}
@@ -64,9 +64,9 @@ class Interpolation(RunFigure):
                 f"{run.name} is a {run.model.name}, which does not use redshift. Give two "
                 "galaxies, between=[0,1]."
             )
-        asked = ask_redshifts(run, SURVEY if self.redshift is None else self.redshift)
-        survey = training_redshifts(run) if asked.values is None else None
-        redshifts = asked.steps(self.steps, survey)
+        redshift = requested_redshifts(run, SURVEY if self.redshift is None else self.redshift)
+        survey = training_redshifts(run) if redshift.values is None else None
+        redshifts = redshift.steps(self.steps, survey)
         positions = self.choose(run, self.galaxies, self.n)
         images, own = decode_at(run, self.split, positions, redshifts)
         labels = [f"no. {p}\nredshift {z:.2f}" for p, z in zip(positions, own, strict=True)]

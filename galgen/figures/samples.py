@@ -63,17 +63,19 @@ class Samples(RunFigure):
 
     def draw(self, run: "TrainedRun") -> dict[str, Figure]:
         """Return the figure `samples`."""
-        from galgen.runs.asked_conditions import ask
+        from galgen.runs.requested_conditions import requested_conditions
         from galgen.runs.trained_run import PEAK
 
         prior = run.prior_for(self.prior, self.others)
         by_default = SURVEY if run.model.conditional else None
         wanted = by_default if self.redshift is None else self.redshift
-        conditions = ask(run, {**self.others, "redshift": wanted}, prior)
-        asked = conditions.asked.pop("redshift", None)
-        several = asked is not None and asked.values is not None and np.size(asked.values) > 1
+        conditions = requested_conditions(run, {**self.others, "redshift": wanted}, prior)
+        redshift = conditions.requested.pop("redshift", None)
+        several = (
+            redshift is not None and redshift.values is not None and np.size(redshift.values) > 1
+        )
         if several:
-            redshifts = asked.steps(self.steps)
+            redshifts = redshift.steps(self.steps)
             numbers = self._numbers(max(1, self.n // len(redshifts)))
             columns = [np.full(len(numbers), redshift) for redshift in redshifts]
             made = [self._make(run, prior, conditions, numbers, column) for column in columns]
@@ -81,14 +83,16 @@ class Samples(RunFigure):
         else:
             numbers, redshifts = self._numbers(self.n), None
             columns = max(width for width in range(1, COLUMNS + 1) if len(numbers) % width == 0)
-            if asked is not None:
+            if redshift is not None:
                 survey = conditions.survey.get("redshift")
-                chosen = [asked.draw(self.seed, k, 1, survey)[0] for k in numbers.tolist()]
+                chosen = [redshift.draw(self.seed, k, 1, survey)[0] for k in numbers.tolist()]
                 redshifts = np.array(chosen)
             images = self._make(run, prior, conditions, numbers, redshifts)
             redshifts = None if redshifts is None else redshifts.reshape(-1, columns)
             images = images.reshape(-1, columns, *images.shape[1:])
-        others = [f", {name.replace('_', ' ')} {c.text}" for name, c in conditions.asked.items()]
+        others = [
+            f", {name.replace('_', ' ')} {c.text}" for name, c in conditions.requested.items()
+        ]
         shown = draw_samples(
             images,
             redshifts,
@@ -139,7 +143,7 @@ def draw_samples(
     display: Display | None = None,
     prior: str = "N(0, 1)",
     numbers: Sequence[int] | None = None,
-    asked: str = "",
+    others: str = "",
 ) -> Figure:
     """Draw a grid of generated galaxies.
 
@@ -151,7 +155,7 @@ def draw_samples(
         display: how galaxies are shown.
         prior: label of the prior that the latents were drawn from.
         numbers: of the galaxies, (rows,) where a row is one latent.
-        asked: the other requested conditions, as text for the title.
+        others: the other requested conditions, as text for the title.
     """
     display = display or Display()
     rows, columns = images.shape[:2]
@@ -169,7 +173,7 @@ def draw_samples(
             axis.set_title(redshift_title(value, axis), fontsize=7, pad=2)
         if by_column and column == 0:
             label_row(axis, f"galaxy {numbers[row]}")
-    figure.suptitle(f"generated galaxies, prior: {prior}{asked}", fontsize=8, y=0.995, va="top")
+    figure.suptitle(f"generated galaxies, prior: {prior}{others}", fontsize=8, y=0.995, va="top")
     display.bar(axes[0, 0], images[0, 0])
     scale = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
     note = redshift_note(axes[0, 0]) if shape else ""

@@ -20,8 +20,8 @@ CONTROLS = ("posterior", "real_half", "shuffled", "sersic", "training")
 """Samples of an evaluation that come from no prior."""
 MOST_DIFFERENCES = 6
 """Keys of the configs that get a column."""
-TOLD = ("model.name", "model._target_", "data.name", "data._target_", "likelihood.", "logger.")
-"""Beginnings of keys that other columns tell, or that change no number."""
+LISTED = ("model.name", "model._target_", "data.name", "data._target_", "likelihood.", "logger.")
+"""Beginnings of keys that have columns of their own, or that change no number."""
 VARIED = ("seed", "beta_schedule.beta", "beta_schedule.values")
 """Keys in which the runs of one line of the figure differ."""
 INCOMPARABLE = {
@@ -253,7 +253,7 @@ def _differing(compared: list[ComparedRun]) -> dict[str, list[str]]:
     return {
         key: [value.rpartition(".")[2] if key.endswith("_target_") else value for value in values]
         for key, values in list(columns)[1:]
-        if not key.startswith(TOLD)
+        if not key.startswith(LISTED)
     }
 
 

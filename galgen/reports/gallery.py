@@ -17,8 +17,8 @@ from galgen.figures.reconstruction import Reconstruction
 from galgen.figures.samples import Samples
 from galgen.figures.strips import draw_strips
 from galgen.reports.facts import best_epoch
-from galgen.runs.asked_conditions import ask_redshifts, training_redshifts
 from galgen.runs.conditions import SURVEY
+from galgen.runs.requested_conditions import requested_redshifts, training_redshifts
 from galgen.runs.trained_run import TrainedRun
 
 DPI = 150
@@ -135,7 +135,7 @@ def trained_redshifts(run: TrainedRun) -> tuple[list[float], bool]:
 def slider(run: TrainedRun, galaxies: str, **how) -> Slider:
     """Decode galaxies of the validation part at redshifts that span the survey's."""
     figure = Interpolation(**how)
-    redshifts = ask_redshifts(run, SURVEY).steps(FRAMES, training_redshifts(run))
+    redshifts = requested_redshifts(run, SURVEY).steps(FRAMES, training_redshifts(run))
     positions = figure.choose(run, None, GALAXIES)
     images, own = decode_at(run, figure.split, positions, redshifts)
     survey, *frames = map(_webp, draw_strips(images, figure.display(run)))

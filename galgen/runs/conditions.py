@@ -26,7 +26,7 @@ class Condition:
 
     Args:
         name: of the condition: `redshift`, `magnitude` or `flux_radius`.
-        asked: a number; a range `low:high`; a list of numbers; or `survey`, the values of the
+        request: a number; a range `low:high`; a list of numbers; or `survey`, the values of the
             training part.
 
     Attributes:
@@ -40,13 +40,13 @@ class Condition:
         GalgenError: if it is none of these, or a number is out of the condition's limits.
     """
 
-    def __init__(self, name: str, asked: float | str | Sequence[float]):
+    def __init__(self, name: str, request: float | str | Sequence[float]):
         self.name = name
-        self.is_range = isinstance(asked, str) and ":" in asked
-        self.text = str(asked) if isinstance(asked, float | int | str) else str(list(asked))
-        self.values = None if asked == SURVEY else self._numbers(asked)
+        self.is_range = isinstance(request, str) and ":" in request
+        self.text = str(request) if isinstance(request, float | int | str) else str(list(request))
+        self.values = None if request == SURVEY else self._numbers(request)
         if self.is_range and (len(self.values) != 2 or not self.values[0] < self.values[1]):
-            raise GalgenError(f"{name}={asked}: a range is low:high, such as 0.1:2.")
+            raise GalgenError(f"{name}={request}: a range is low:high, such as 0.1:2.")
         if self.values is not None and not len(self.values):
             raise GalgenError(f"{name}=[]: the list is empty; {FORMS}.")
 
@@ -101,20 +101,20 @@ class Condition:
             "there the model extrapolates"
         )
 
-    def _numbers(self, asked) -> np.ndarray:
-        parts = asked.split(":") if isinstance(asked, str) else asked
+    def _numbers(self, request) -> np.ndarray:
+        parts = request.split(":") if isinstance(request, str) else request
         parts = parts if isinstance(parts, Sequence) else [parts]
         try:
             if any(isinstance(part, bool) for part in parts):
                 raise TypeError
             values = np.array([float(part) for part in parts])
         except (TypeError, ValueError):
-            raise GalgenError(f"{self.name}={asked}: {FORMS}.") from None
+            raise GalgenError(f"{self.name}={request}: {FORMS}.") from None
         low, high = LIMITS[self.name]
         for value in values:
             if not low <= value <= high:
                 raise GalgenError(
-                    f"{self.name}={asked}: {value:g} is not a {self.name.replace('_', ' ')}. It "
+                    f"{self.name}={request}: {value:g} is not a {self.name.replace('_', ' ')}. It "
                     f"takes {low} to {high}."
                 )
         return values
@@ -124,28 +124,30 @@ class Conditions:
     """The conditions of galaxies that a run generates, by their numbers.
 
     Args:
-        asked: conditions by name.
+        requested: conditions by name.
         survey: the training part's values by name, (N,) each, a row a galaxy; of those conditions
             that are the survey's.
     """
 
-    def __init__(self, asked: dict[str, Condition], survey: dict[str, np.ndarray] | None = None):
-        self.asked, self.survey = asked, survey or {}
+    def __init__(
+        self, requested: dict[str, Condition], survey: dict[str, np.ndarray] | None = None
+    ):
+        self.requested, self.survey = requested, survey or {}
 
     def draw(self, seed: int, start: int, n: int) -> dict[str, np.ndarray]:
         """Return the conditions of galaxies `start` to `start + n - 1`, (n,) float64 by name."""
         return {
             name: condition.draw(seed, start, n, self.survey.get(name))
-            for name, condition in self.asked.items()
+            for name, condition in self.requested.items()
         }
 
     @property
     def text(self) -> str:
         """The requests as text."""
-        return ", ".join(f"{name}={condition.text}" for name, condition in self.asked.items())
+        return ", ".join(f"{name}={condition.text}" for name, condition in self.requested.items())
 
 
-def asked_for(keys: Mapping) -> dict[str, Condition]:
+def read_conditions(keys: Mapping) -> dict[str, Condition]:
     """Read the conditions among the keys of a command, in their order.
 
     Args:

@@ -89,15 +89,15 @@ class RunPriors(Mapping):
         """The fitted priors under which held-out latents cost less than under N(0, 1)."""
         return [name for name, (cost, normal) in self.costs.items() if cost < normal]
 
-    def choose(self, asked: set[str]) -> str:
+    def choose(self, requested: set[str]) -> str:
         """Return the cheapest fitted prior that knows some conditions.
 
         If none knows them, it is the cheapest of all; N(0, 1) if no fitted prior is better.
 
         Args:
-            asked: names of the conditions.
+            requested: names of the conditions.
         """
-        able = (name for name in self.better if asked <= set(self[name].conditions))
+        able = (name for name in self.better if requested <= set(self[name].conditions))
         return next(able, next(iter(self.better), NORMAL))
 
     def note(self, name: str) -> str | None:

@@ -19,10 +19,10 @@ from galgen.data.data_module import SurveyDataModule
 from galgen.errors import GalgenError
 from galgen.models.blocks import LATENT_BLOCK, in_blocks
 from galgen.priors.random_numbers import standard_normal
-from galgen.runs.asked_conditions import warn_beyond
 from galgen.runs.conditions import STREAMS
 from galgen.runs.model_weights import decode, load_model
 from galgen.runs.reading import checkpoint_path, is_finished, read_facts, read_verdict
+from galgen.runs.requested_conditions import warn_beyond
 from galgen.runs.run_config import keep_scale, read_config
 from galgen.runs.run_priors import RunPriors
 from galgen.runs.run_survey import OF_SURVEYS, open_survey
@@ -175,13 +175,13 @@ class TrainedRun:
         """
         if redshift is not None and not self.model.conditional:
             raise ValueError(f"redshift={redshift}: {self.model.name} does not use redshift.")
-        asked = {name: value for name, value in conditions.items() if value is not None}
-        prior = self.prior_for(prior, asked)
-        for name in asked:
+        requested = {name: value for name, value in conditions.items() if value is not None}
+        prior = self.prior_for(prior, requested)
+        for name in requested:
             if name not in self.priors[prior].conditions:
                 known = ", ".join(self.priors[prior].conditions) or "none"
                 raise ValueError(f"{name}: prior={prior} does not have it. It has {known}.")
-        values = {**asked, "redshift": redshift}
+        values = {**requested, "redshift": redshift}
         images = self.make(n, values, prior, seed, start)
         warn_beyond(self, values, prior)
         return images

@@ -231,12 +231,12 @@ class LogRates(Callback):
         pl_module.log_dict(rates, rank_zero_only=True)
         means = pl_module.means["train"].over_ranks(trainer.strategy)
         if trainer.is_global_zero:
-            told = [f"train/loss {means['loss']:.4g}"]
+            parts = [f"train/loss {means['loss']:.4g}"]
             if self.validated == trainer.current_epoch:
-                told.append(f"val/loss {trainer.callback_metrics['val/loss']:.4g}")
-            told.append(f"{rates['images_per_second']:.0f} images/s")
+                parts.append(f"val/loss {trainer.callback_metrics['val/loss']:.4g}")
+            parts.append(f"{rates['images_per_second']:.0f} images/s")
             if to_go := trainer.max_epochs - trainer.current_epoch - 1:
                 pace = (time.perf_counter() - self.begun) / self.batches
-                told.append(f"{duration(pace * to_go * trainer.num_training_batches)} left")
+                parts.append(f"{duration(pace * to_go * trainer.num_training_batches)} left")
             place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            print(f"{place}: {', '.join(told)}", flush=True)
+            print(f"{place}: {', '.join(parts)}", flush=True)

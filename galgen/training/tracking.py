@@ -211,11 +211,11 @@ def flat_config(config: DictConfig) -> dict:
     Args:
         config: composed train config.
     """
-    told = {
+    facts = {
         key: node for key, node in OmegaConf.to_container(config).items() if key not in NOT_CONTENT
     }
     flat = {}
-    for key, value in flatten(told).items():
+    for key, value in flatten(facts).items():
         text = isinstance(value, str)
         if key not in NOT_CONTENT and not (text and value.startswith("${")):
             name = key.replace(".", "/")

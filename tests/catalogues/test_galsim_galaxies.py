@@ -15,8 +15,8 @@ from galgen.config.targets import instantiate
 from galgen.errors import GalgenError
 from galgen.import_weights import write_run
 from galgen.models.blocks import DECODE_BLOCK
-from galgen.runs.asked_conditions import training_redshifts
 from galgen.runs.directory import Run
+from galgen.runs.requested_conditions import training_redshifts
 from galgen.runs.trained_run import TrainedRun
 from tests.conftest import only_run
 

@@ -74,7 +74,9 @@ def test_what_cannot_be_told_is_asked(mef):
 def test_a_map_of_another_name_is_taken_when_named_and_said(mef):
     mef("SCI", "ERR", "WHT")
     facts = Mosaic("m.fits", rms="m.fits[WHT]").facts
-    assert any("WHT of m.fits, by its name one of mosaic.weight" in note for note in facts.notes)
+    assert any(
+        "WHT of m.fits, whose name is that of one of mosaic.weight" in note for note in facts.notes
+    )
 
 
 def test_one_image_for_two_roles_is_refused(mef, tmp_path, monkeypatch):
@@ -167,7 +169,7 @@ def test_maps_that_galgen_takes_for_nothing(mef, name):
 @pytest.mark.parametrize("role", ["rms", "weight"])
 def test_variances_are_refused_by_their_name(mef, role):
     file = mef("SCI", "VARIANCE")
-    with pytest.raises(GalgenError, match="the extension VARIANCE holds variances"):
+    with pytest.raises(GalgenError, match="the extension, VARIANCE, is that of variances"):
         numbers(image=file, **{role: f"{file}[VARIANCE]"})
 
 
@@ -181,7 +183,7 @@ def test_names_of_hyper_suprime_cam(tmp_path):
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(file)
     assert numbers(image=file, mask=file) == {"image": 1, "mask": 2}
     assert numbers(image=f"{file}[image]", mask=f"{file}[MASK]") == {"image": 1, "mask": 2}
-    with pytest.raises(GalgenError, match="the extension VARIANCE holds variances"):
+    with pytest.raises(GalgenError, match="the extension, VARIANCE, is that of variances"):
         numbers(image=file, rms=f"{file}[VARIANCE]")
 
 

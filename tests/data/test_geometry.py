@@ -79,7 +79,7 @@ OBLONG = {
 @pytest.mark.parametrize("case", OBLONG)
 def test_pixels_that_are_not_square_are_refused(case):
     matrix, words = OBLONG[case]
-    with pytest.raises(GalgenError, match=f"pixels of m.fits are not square: .*{words}"):
+    with pytest.raises(GalgenError, match=f"m.fits: its pixels are not square: .*{words}"):
         measured(header(SCALE * matrix))
 
 

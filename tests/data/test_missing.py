@@ -134,7 +134,7 @@ def test_pixels_that_are_no_numbers_and_zeros_make_one_border(tmp_path):
     source, missing = opened(tmp_path / "m.fits", image.astype("f4"))
     np.testing.assert_array_equal(missing, frame(40))
     notes = " ".join(source.notes)
-    assert f"{frame(9).mean():.2%} by no number" in notes
+    assert f"{frame(9).mean():.2%} by values that are not finite" in notes
     assert f"{(frame(40) & ~frame(9)).mean():.2%} by the empty border" in notes
 
 

@@ -37,7 +37,7 @@ def test_the_same_stamps_at_any_number_of_processes_and_shards(tmp_path):
     assert not np.array_equal(draw(range(66, 70), 32, seed=2)["image"], direct["image"])
 
 
-def test_a_drawn_survey_is_reused_also_one_with_more_than_is_asked_for(tmp_path):
+def test_a_drawn_survey_is_reused_also_one_with_more_than_is_requested(tmp_path):
     path = tmp_path / "s.h5"
     prepare(SimulatedSource(3, 32, noiseless=True, processes=1), path)
     before = path.stat().st_mtime_ns

@@ -40,7 +40,7 @@ def test_any_stamp_file_is_trained_on_in_its_own_size(command, stamps):
     assert run.pixel_scale == 0.1
 
 
-def test_any_stamp_file_is_cropped_where_that_is_asked_for(command, stamps):
+def test_any_stamp_file_is_cropped_where_that_is_requested(command, stamps):
     code, printed = command(
         "train", "data=file", f"data.file={stamps}", "data.image_size=32", *TINY
     )

@@ -394,7 +394,7 @@ def test_text_that_says_its_columns(tmp_path, form):
 
 def test_spreadsheets_are_named(tmp_path):
     (tmp_path / "c.xlsx").write_bytes(b"PK\3\4 of a workbook")
-    with pytest.raises(GalgenError, match=r"Save it as .*CSV.*\(it is a spreadsheet"):
+    with pytest.raises(GalgenError, match=r"\(it is a spreadsheet.* Save it as .*CSV"):
         read_catalogue(tmp_path / "c.xlsx", {})
 
 

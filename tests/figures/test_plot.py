@@ -151,7 +151,7 @@ def test_an_interpolation_ends_at_its_galaxies(trained):
     assert [axis.get_title() for axis in axes] == titles
 
 
-def test_galaxies_are_decoded_at_the_redshifts_asked_for(trained):
+def test_galaxies_are_decoded_at_the_redshifts_requested(trained):
     run = TrainedRun(trained)
     images, own = decode_at(run, "val", np.array([2, 0]), np.array([0.5, 1.5]))
     batch = run.survey.batch("val", np.array([2, 0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from galgen.errors import GalgenError
-from galgen.runs.conditions import Condition, asked_for
+from galgen.runs.conditions import Condition, read_conditions
 
 SURVEY = np.linspace(0.2, 2.2, 201)
 
@@ -66,14 +66,14 @@ def test_what_is_no_magnitude_or_size(name, bad):
 
 
 def test_conditions_are_drawn_apart_from_each_other():
-    found = asked_for({"redshift": "0:1", "magnitude": "0:1", "flux_radius": "0:1", "n": 3})
+    found = read_conditions({"redshift": "0:1", "magnitude": "0:1", "flux_radius": "0:1", "n": 3})
     columns = np.array([condition.draw(0, 0, 4000) for condition in found.values()])
     assert list(found) == ["redshift", "magnitude", "flux_radius"]
     np.testing.assert_allclose(np.corrcoef(columns), np.eye(3), atol=0.06)
-    assert asked_for({"magnitude": None, "redshift": 0.0}).keys() == {"redshift"}
+    assert read_conditions({"magnitude": None, "redshift": 0.0}).keys() == {"redshift"}
 
 
 def test_conditions_of_the_survey_are_those_of_one_galaxy():
-    found = asked_for({"redshift": "survey", "magnitude": "survey"})
+    found = read_conditions({"redshift": "survey", "magnitude": "survey"})
     redshift = found["redshift"].draw(4, 10, 500, SURVEY)
     np.testing.assert_array_equal(found["magnitude"].draw(4, 10, 500, 20 + SURVEY), 20 + redshift)

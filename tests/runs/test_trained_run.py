@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 import galgen
 from galgen.data.identity import split_facts
 from galgen.errors import GalgenError
-from galgen.runs.asked_conditions import training_redshifts
+from galgen.runs.requested_conditions import training_redshifts
 from galgen.runs.trained_run import TrainedRun
 from tests.conftest import discs
 

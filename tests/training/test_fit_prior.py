@@ -121,7 +121,7 @@ def test_figures_and_galsim_objects_have_the_prior(command, fitted):
     np.testing.assert_allclose(galaxy.image.array, images[1], rtol=1e-6)
 
 
-def test_a_prior_that_was_not_fitted_is_asked_for(full):
+def test_a_prior_that_was_not_fitted_is_requested(full):
     for use in (
         lambda: galgen.load(full).sample(1, 0.5, prior="flow"),
         lambda: galgen.galsim_objects(full, 1, redshift=0.5, prior="flow"),  # at once
@@ -272,7 +272,7 @@ def test_a_survey_of_redshifts_alone(command, trained, tmp_path):
     assert code == 0, printed
     with h5py.File("m.h5") as file:
         assert 0.1 <= file["redshift"][:].min() < file["redshift"][:].max() <= 3
-        assert not [name for name in file if name.startswith("asked")]
+        assert not [name for name in file if name.startswith("requested")]
         images = galgen.load(run).sample(20, file["redshift"][:], "flow")
         np.testing.assert_array_equal(file["image"][:], images)
 

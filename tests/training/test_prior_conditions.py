@@ -40,7 +40,7 @@ def test_learned_conditions_are_columns_that_the_images_follow_from(command, fit
     code, printed = command("generate", *arguments, "n=40", f"out=m{ending}")
     assert code == 0, printed
     found = read(Path(f"m{ending}"))
-    drawn = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
+    drawn = {name: found[f"requested_{name}"] for name in ("magnitude", "flux_radius")}
     images = galgen.load(fitted).sample(40, found["redshift"], "flow", **drawn)
     np.testing.assert_array_equal(found["image"], images)
     assert len(set(found["redshift"])) == 40
@@ -100,10 +100,10 @@ def test_galaxies_are_asked_for_by_magnitude_and_size(command, fitted, ending):
         assert code == 0, printed
     assert digest(Path(f"m1{ending}")) == digest(Path(f"m64{ending}"))
     found = read(Path(f"m1{ending}"))
-    assert (found["asked_magnitude"] > 21).all()
-    assert (found["asked_magnitude"] < 24).all()
-    assert found["asked_flux_radius"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
-    asked = {name: found[f"asked_{name}"] for name in ("magnitude", "flux_radius")}
+    assert (found["requested_magnitude"] > 21).all()
+    assert (found["requested_magnitude"] < 24).all()
+    assert found["requested_flux_radius"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
+    asked = {name: found[f"requested_{name}"] for name in ("magnitude", "flux_radius")}
     images = galgen.load(fitted).sample(21, found["redshift"], "flow", **asked)
     np.testing.assert_array_equal(found["image"], images)
     code, printed = command("generate", *arguments[:-1], "n=4", "start=9", f"out=piece{ending}")
@@ -129,7 +129,7 @@ def test_conditions_of_the_survey_are_those_of_its_galaxies(command, fitted):
         for row, m in zip(rows, survey.stamps.columns["magnitude"][rows], strict=True)
     }
     with h5py.File("m.h5") as file:
-        found = set(zip(file["redshift"][:], file["asked_magnitude"][:], strict=True))
+        found = set(zip(file["redshift"][:], file["requested_magnitude"][:], strict=True))
     assert len(found) > 10
     assert found <= pairs
 
@@ -151,6 +151,6 @@ def test_learned_conditions_that_nothing_knows_are_told_and_not_claimed(command,
     assert "conditions=learned draws redshift alone; neither the model nor prior=gmm" in printed
     with h5py.File("m.h5") as file:
         assert file.attrs["conditions"] == "learned: redshift"
-        assert "asked_magnitude" not in file
+        assert "requested_magnitude" not in file
     code, printed = command("generate", *arguments, "prior=flow", "out=n.h5")
     assert (code, "draws redshift alone" in printed) == (0, False)

@@ -101,8 +101,8 @@ def opened(role: str, path: Path) -> Iterator[fits.HDUList]:
         if why:
             raise Unreadable(f"mosaic.{role}={path}: {why}.") from error
         raise GalgenError(
-            f"mosaic.{role}: {path} cannot be read as FITS, it is damaged, truncated or of another "
-            f"format ({error})."
+            f"mosaic.{role}={path}: this is no whole FITS file ({error}). Give the file, or fetch "
+            "it again if it is damaged."
         ) from error
 
 
@@ -123,7 +123,7 @@ def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
     with opened(role, path) as hdus:
         images = [i for i, item in enumerate(hdus) if item.is_image and item.shape]
         if not images:
-            raise GalgenError(f"mosaic.{role}: {path} holds no image.")
+            raise GalgenError(f"mosaic.{role}={path}: the file has no image. Give one that has.")
         # SDSS frames have a vector of calibrations beside the image.
         images = [i for i in images if len(hdus[i].shape) > 1] or images
         listed = ", ".join(_describe(i, hdus[i]) for i in images)
@@ -133,13 +133,14 @@ def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
             number = _by_name(hdus, wanted)
         if number not in images:
             raise GalgenError(
-                f"mosaic.{role}: {path} has no image extension {wanted}; it has {listed}."
+                f"mosaic.{role}={path}: the file has no image extension {wanted}. Give one "
+                f"of {listed}."
             )
         hdu = hdus[number]
         if len(hdu.shape) < 2 or np.prod(hdu.shape[:-2], dtype=int) != 1:
             raise GalgenError(
-                f"mosaic.{role}: extension {number} of {path} has {len(hdu.shape)} axes, not 2; "
-                f"name another of {listed}, or save one plane of it."
+                f"mosaic.{role}={path}: extension {number} has {len(hdu.shape)} axes, not 2. Give "
+                f"another of {listed}, or save one plane of it."
             )
         return Plane(
             role, path, number, _name(hdu), tuple(hdu.shape[-2:]), int(hdu.header["BITPIX"]) > 0

@@ -1,4 +1,4 @@
-"""An image's unit and zero point by its header."""
+"""The unit and the zero point of an image, from its header."""
 
 import re
 import warnings
@@ -14,9 +14,9 @@ ZERO_POINTS = (
     *("MAG_ZERO", "MAG_ZP", "ZEROPNT", "ZEROPT", "ZEROPOIN", "ZEROPOINT", "ZPT", "ZP"),
     *("PHOTZP", "PHOTZPT"),
 )
-"""Keywords of the magnitude of one unit, the plainest first."""
+"""Keywords of the magnitude of one unit, the clearest first."""
 SYSTEMS = ("MAGSYS", "PHOTSYS", "MAGSYSTE")
-"""Keywords of the system that magnitudes count in."""
+"""Keywords of the magnitude system."""
 EXPOSURES = ("EXPTIME", "EXPOSURE", "XPOSURE", "TEXPTIME", "EFFEXPTM")
 """Keywords of the exposure time, s."""
 WORDS = {
@@ -55,27 +55,27 @@ SYMBOLS = {
     **{"\u207b": "^-", "^-\u00b9": "^-1", "^-\u00b2": "^-2", "\u00b2": "^2"},
     **{"{": "(", "}": ")", "**": "^"},
 }
-"""How other symbols are spelled, to be replaced in this order."""
+"""Spellings of symbols, replaced in this order."""
 SPELLINGS = {spelling: word for word, spellings in WORDS.items() for spelling in spellings.split()}
 AGREEMENT = 0.05
-"""Largest difference of two zero points that are the same, mag."""
+"""Zero points that differ by less agree, mag."""
 
 
 @dataclass
 class ZeroPoint:
-    """The zero point of an image by its header."""
+    """The zero point of an image, from its header."""
 
     value: float | None
-    """AB magnitude of one unit; None if the header has none."""
+    """AB magnitude of one unit; None where the header has none."""
     source: str
-    """Keyword that it is from, or nothing."""
+    """Its keyword, or an empty string."""
     notes: list[str]
     """Sentences about it for the user."""
 
 
 @cache
 def parse_unit(text: str) -> u.UnitBase | None:
-    """Read a unit in any spelling, as `counts/sec`, `1e-20 erg s-1 cm-2 Angstrom-1`, `10^-6 Jy`.
+    """Read a unit in any spelling: `counts/sec`, `1e-20 erg s-1 cm-2 Angstrom-1`, `10^-6 Jy`.
 
     Args:
         text: of BUNIT or TUNIT.
@@ -148,8 +148,8 @@ def zero_point(header: fits.Header, pixel_scale: float) -> ZeroPoint:
     """Find the AB magnitude of one unit of an image.
 
     BUNIT gives it where it is a flux density, by pixel or by solid angle; PHOTFLAM and PHOTPLAM, or
-    PHOTFNU, give it in images of a rate, and with the exposure time in those of a sum (ACS Data
-    Handbook, section 5.1); else one of ZERO_POINTS.
+    PHOTFNU, give it for images of a rate, and with the exposure time for those of a sum (ACS Data
+    Handbook, section 5.1); else one of ZERO_POINTS gives it.
 
     Args:
         header: of the image.
@@ -203,7 +203,7 @@ def _judge(
         found = {key: value for key, value in found.items() if key not in dropped}
         if dropped:
             notes.append(
-                f"{', '.join(dropped)} of the header counts in {system} magnitudes, not AB, "
+                f"{', '.join(dropped)} of the header is in {system} magnitudes, not AB, "
                 "and is not used"
             )
     if not found:
@@ -216,7 +216,7 @@ def _judge(
     value = found[source]
     notes.append(f"zero point {value:.4f} mag (AB), from the header's {source}")
     if source in ZERO_POINTS and "AB" not in source + system.upper():
-        notes[-1] += "; the header does not say that it counts in AB magnitudes, not Vega"
+        notes[-1] += "; the header does not say that it is in AB magnitudes, not Vega"
     exposure = _exposure(header)
     if source in ZERO_POINTS and _counts(unit, u.one) and exposure not in (None, 1):
         notes[-1] += (
@@ -248,7 +248,7 @@ def _flux_density(
         if one.unit.is_equivalent(u.erg / u.s / u.cm**2 / u.AA):
             pivot = number(header, "PHOTPLAM")
             if not pivot or pivot < 0:
-                return None, f"the unit {unit} wants the pivot wavelength, PHOTPLAM (Angstrom)"
+                return None, f"the unit {unit} needs the pivot wavelength, PHOTPLAM (Angstrom)"
             density = one.to(u.Jy, u.spectral_density(pivot * u.AA))
             return float(-2.5 * np.log10(density.to_value(u.AB))), ""
     return None, ""
@@ -287,7 +287,10 @@ def _photometric_keywords(
         return {}, f"{keys} is not used, {said}: the image may be a rate or a sum over the exposure"
     seconds = 1.0 if rate is not None else _exposure(header)
     if seconds is None:
-        return {}, f"{keys} wants the exposure time, EXPTIME, since the image is a sum ({unit})"
+        return {}, f"{keys} needs the exposure time, EXPTIME, because the image is a sum ({unit})"
     shift = 2.5 * np.log10(seconds / (rate or total))
     points = {key: float(value + shift) for key, value in points.items()}
-    return points, "" if rate else f"the image is a sum over {seconds:g} s; {keys} is of a second"
+    return (
+        points,
+        "" if rate else f"the image is a sum over {seconds:g} s; {keys} is that of one second",
+    )

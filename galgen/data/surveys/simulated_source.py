@@ -67,8 +67,7 @@ class SimulatedSource(Source):
         super().__init__(**arguments)
         if galaxies < 1 or image_size < 1:
             raise ValueError(
-                f"data.galaxies is {galaxies} and data.image_size {image_size}, both must be "
-                "positive"
+                f"data.galaxies={galaxies} data.image_size={image_size}: both must be positive."
             )
         self.galaxies, self.image_size, self.seed = galaxies, image_size, seed
         self.clumps, self.noiseless = clumps, noiseless

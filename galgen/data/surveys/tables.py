@@ -28,9 +28,9 @@ ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".tsv": "ascii.tab"}
 BINARY = (".h5", ".hdf5", ".hdf", ".parquet", ".pq", ".feather", ".arrow", ".asdf")
 BLANK = ("", "-", "--", "---", "nan", "null", "none", "n/a", "na", "masked", "...", "*", "?")
-"""Words for no value, in lower case."""
+"""What a cell without a value may hold, in lower case."""
 HEADERS = ("LDAC_IMHEAD",)
-"""Tables of FITS files that hold a header, not objects."""
+"""Tables of FITS files that hold a header, not galaxies."""
 
 
 def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
@@ -61,11 +61,13 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
             raise Unreadable(f"mosaic.catalogue={path}: {why}.") from error
         said = (str(error).strip().splitlines() or [repr(error)])[0]
         raise GalgenError(
-            f"mosaic.catalogue: {file} cannot be read as a table. Save it as FITS, ECSV, CSV or "
-            f"VOTable ({said})."
+            f"mosaic.catalogue={path}: the file cannot be read as a table ({said}). Save it as "
+            "FITS, ECSV, CSV or VOTable."
         ) from error
     if not len(table):
-        raise GalgenError(f"mosaic.catalogue: {file} has no rows.")
+        raise GalgenError(
+            f"mosaic.catalogue={path}: the table has no rows. Give one with galaxies."
+        )
     return table
 
 
@@ -125,7 +127,7 @@ def _read_text(text: str, suffixes: list[str]) -> Table:
     delimiter = next((sign for sign in ",;\t" if sign in header), ",")
     if form == "ascii.tab":
         return Table.read(lines, format=form, converters={"*": str})
-    if delimiter == ";":  # of countries that write 0,5
+    if delimiter == ";":  # where decimals are written 0,5
         lines = re.sub(r"(?<=\d),(?=\d)", ".", lines)
     return Table.read(lines, format=form, converters={"*": str}, delimiter=delimiter)
 
@@ -147,7 +149,7 @@ def _headed(lines: str) -> str:
 
 
 def _headed_words(lines: str) -> str:
-    """Leave out remarks above names of columns that stand in the last one, as EAZY writes them."""
+    """Keep only the last remark above the rows if it names their columns, as EAZY writes it."""
     rows = lines.split("\n")
     first = next((n for n, row in enumerate(rows) if row.strip() and row[0] != "#"), 0)
     above = [row for row in rows[:first] if row.strip("# ")]
@@ -198,7 +200,7 @@ def _pick(
         f"{number} ({names[number] or 'unnamed'}, {rows[number]} rows)" for number in names
     )
     if not names:
-        raise GalgenError(f"mosaic.catalogue: {file} holds no table.")
+        raise GalgenError(f"mosaic.catalogue={file}: the file has no table. Give one that has.")
     if part is not None:
         found = [n for n, name in names.items() if name.upper() == part.upper()]
         found = found or [n for n in names if part == str(n)]
@@ -247,7 +249,7 @@ def _one_row_each(table: Table) -> Table:
 
 
 def plain(column: Column) -> Column:
-    """Return a column as one value a row, with text for bytes, masked where nothing is written.
+    """Return a column as one value a row, with text for bytes, masked where a cell has no value.
 
     Args:
         column: of a table of N rows.

@@ -38,15 +38,17 @@ def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList) -> WCS:
             wcs = wcs if wcs.naxis == 2 else wcs.celestial
             celestial = wcs.has_celestial and isinstance(wcs.pixel_to_world(0, 0), SkyCoord)
     except Exception as error:  # wcslib has many
-        raise GalgenError(f"mosaic.image: the WCS of {path} is invalid: {error}") from error
+        raise GalgenError(
+            f"mosaic.image={path}: its WCS is invalid ({error}). Correct the header."
+        ) from error
     if not celestial:
         raise GalgenError(
-            f"mosaic.image: {path} has no celestial WCS (CTYPE1, CRVAL1, ...). Add it to its "
+            f"mosaic.image={path}: it has no celestial WCS (CTYPE1, CRVAL1, ...). Add one to its "
             "header."
         )
     if not any(re.fullmatch(r"CDELT[12]|CD[12]_[12]|PC[12]_[12]", key) for key in header):
         raise GalgenError(
-            f"mosaic.image: the WCS of {path} has no pixel scale. Add CDELT1 and CDELT2, or the "
+            f"mosaic.image={path}: its WCS has no pixel scale. Add CDELT1 and CDELT2, or the "
             "matrix CD1_1, CD1_2, CD2_1, CD2_2, to the header."
         )
     return wcs
@@ -70,8 +72,8 @@ def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, li
     matrix = _local_matrix(wcs, (width - 1) / 2, (height - 1) / 2)
     if not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
         raise GalgenError(
-            f"mosaic.image: the WCS of {path} gives no position for the centre of the image; "
-            "correct CRVAL, CRPIX and the matrix of the header."
+            f"mosaic.image={path}: its WCS gives no position for the centre of the image. "
+            "Correct CRVAL, CRPIX and the matrix of the header."
         )
     longest, shortest = np.linalg.svd(matrix, compute_uv=False)
     scale = float(np.sqrt(longest * shortest))
@@ -80,7 +82,7 @@ def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, li
         cosine = matrix[:, 0] @ matrix[:, 1] / sides.prod()
         angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
         raise GalgenError(
-            f"mosaic.image: pixels of {path} are not square: {sides[0]:.4f} x {sides[1]:.4f} "
+            f"mosaic.image={path}: its pixels are not square: {sides[0]:.4f} x {sides[1]:.4f} "
             f"arcsec at an angle of {angle:.2f} deg. Resample the image to square pixels."
         )
     corners = [(x, y) for x in (0, width - 1) for y in (0, height - 1)]

@@ -10,22 +10,29 @@ from scipy import ndimage
 from galgen.data.surveys.fits_files import Plane
 
 BLOCK = 16
-"""Side of the blocks that the border is looked for in, px."""
+"""Side of the blocks in which the border is looked for, px."""
 CHANCE = 1e-6
-"""Largest probability that honest pixels of the border's value make up an area of it."""
-REASONS = ("", "no number", "the mask", "the noise map", "zeros", "the empty border")
+"""Largest probability that data make an area of the border's value by chance."""
+REASONS = (
+    "",
+    "values that are not finite",
+    "the mask",
+    "the noise map",
+    "zeros",
+    "the empty border",
+)
 """Why a pixel has no data, by code; 0 where it has."""
 NUMBER, MASK, NOISE, ZERO, BORDER = range(1, 6)
 DETECTED = ("DETECTED", "DETECTED_NEGATIVE")
 """Bits of a mask that mark sources, not missing pixels."""
 SAMPLE = 4e6
-"""Pixels that a mask is judged by, about."""
+"""About how many pixels are enough to judge a mask."""
 BRIGHT, FEW = 10, 20
-"""Median distances from the median that bright pixels have, at least; and fewest of them."""
+"""A bright pixel is BRIGHT median distances above the median; FEW of them are enough to judge."""
 LOW, HIGH = 200, 1e7
-"""Median distances from the median that no pixel with data is below and above it."""
+"""Limits of data below and above the median, in median distances from it."""
 OUTLIER = 1e3
-"""Times the smallest noise (5th percentile), beyond which a noise map means no data."""
+"""Noise above OUTLIER times the smallest (5th percentile) marks missing data."""
 
 
 @dataclass
@@ -33,14 +40,14 @@ class Border:
     """Where an image is empty: areas of one value at its border, found in blocks."""
 
     value: float
-    """That the empty pixels have."""
+    """Of the empty pixels."""
     tolerance: "Tolerance"
     solid: np.ndarray
     """(h, w) of blocks: all of it is empty, and the area reaches the border."""
     edge: np.ndarray
     """(h, w) of blocks: at the image's border, and empty along it."""
     rare: bool
-    """That honest pixels would not make an area of 3 x 3 px of it."""
+    """Whether data would hardly make an area of 3 x 3 px of it by chance."""
 
     def missing(self, data: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
         """Tell which pixels of a section (H, W) belong to the empty border."""
@@ -74,7 +81,7 @@ class Border:
 
 
 class Tolerance:
-    """How far a pixel of a known value may be from it: compression by dithering moves it.
+    """How far compression with dithering may have moved a pixel from its value.
 
     Args:
         plane: the image.
@@ -94,7 +101,7 @@ class Tolerance:
                 self.steps = steps.reshape(tiles) if steps.size == np.prod(tiles) else None
 
     def equal(self, data: np.ndarray, value: float, rows: slice, columns: slice) -> np.ndarray:
-        """Tell which pixels of a section (H, W) may have been of a value before compression."""
+        """Tell which pixels of a section (H, W) may have had a value before compression."""
         if self.steps is None:
             return data == value
         y, x = (
@@ -102,14 +109,14 @@ class Tolerance:
             for part, tile in zip((rows, columns), self.tile, strict=True)
         )
         step = self.steps[np.ix_(y, x)] if len(set(x)) > 1 else self.steps[y][:, x[:1]]
-        # Zeros move by half a step; another value is itself known from moved pixels.
+        # Zeros move by half a step; another value is known from pixels that moved too.
         return np.abs(data - value) <= (0.502 if value == 0 else 1.01) * step + 1e-6 * abs(value)
 
 
 def find_border(plane: Plane) -> Border | None:
     """Look for areas of one value at the border of an image: 0, or another that fills blocks.
 
-    An area counts where honest pixels of that value would not make it by chance.
+    An area counts where data would not make it by chance.
 
     Args:
         plane: the image.
@@ -130,7 +137,7 @@ def find_border(plane: Plane) -> Border | None:
     frame = np.ones_like(solid)
     frame[1:-1, 1:-1] = False
     outer = solid & np.isin(whole, np.setdiff1d(whole[frame], [0]))
-    if share**side * edge.sum() >= CHANCE:  # short runs prove nothing, unless an area is beside
+    if share**side * edge.sum() >= CHANCE:  # a short run counts only beside an area
         edge = ndimage.binary_propagation(outer, np.ones((3, 3)), mask=edge | outer) & edge
     if not (outer.any() or edge.any() or rare):
         return None
@@ -138,7 +145,7 @@ def find_border(plane: Plane) -> Border | None:
 
 
 def _corner_value(plane: Plane, tolerance: Tolerance) -> float:
-    """Return the value that an empty border would have: of a corner's block, if that has one."""
+    """Return the one value of a corner's block, which an empty border would have, or 0."""
     first = [slice(0, min(BLOCK, side)) for side in plane.shape]
     last = [slice(max(side - BLOCK, 0), side) for side in plane.shape]
     for corner in product(*zip(first, last, strict=True)):
@@ -154,7 +161,7 @@ def _corner_value(plane: Plane, tolerance: Tolerance) -> float:
 def _blocks(
     plane: Plane, tolerance: Tolerance, value: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Tell which blocks are empty, which are so along the border, and how common the value is."""
+    """Tell which blocks are empty, which along the border are, and how common the value is."""
     height, width = plane.shape
     columns = slice(0, width)
     starts = np.arange(0, width, BLOCK)
@@ -197,7 +204,7 @@ def _runs(
 
 
 class OddPixels:
-    """Pixels that are taken for data, and may be marks of missing ones."""
+    """Pixels that are taken for data, but may mark missing data."""
 
     def __init__(self):
         self.zeros, self.beyond, self.extreme = 0, 0, 0.0
@@ -235,7 +242,7 @@ class OddPixels:
 
 
 class NoiseMap:
-    """The noise of each pixel by a map, which also marks missing data.
+    """A map of the noise of each pixel, which also marks missing data.
 
     Args:
         plane: map of the noise (role `rms`) or of 1 / noise^2 (`weight`).
@@ -271,7 +278,7 @@ class NoiseMap:
 
 
 class Mask:
-    """Missing data by a map of data quality.
+    """A map of data quality, which marks missing data.
 
     Args:
         plane: the map; keywords MP_<NAME> of its header, as the Rubin pipelines write them, name
@@ -299,7 +306,7 @@ class Mask:
 
 
 def light_taken(image: Plane, mask: Mask) -> tuple[float, float] | None:
-    """Return which share of the bright pixels a mask marks, and of the others.
+    """Return the share of the bright pixels that a mask marks, and that of the others.
 
     Args:
         image: the image.

@@ -60,7 +60,7 @@ class Mosaic:
 
     Args:
         image: FITS file, compressed by fpack or gzip or not.
-        hdu: number or name of its extension, in another way.
+        hdu: number or name of its extension, if `image` does not give it.
         rms: FITS file of the noise of each pixel, in the image's unit.
         weight: FITS file of 1 / noise^2 of each pixel.
         mask: FITS file that is 0 where the image has data: a map of data quality or of flags; its
@@ -74,8 +74,8 @@ class Mosaic:
         match_radius: largest distance of a galaxy from its detection, arcsec.
         threshold: of detection, in units of the noise.
         min_pixels: connected pixels above it that make a source.
-        neighbours: what becomes of other sources in a stamp: `noise` replaces them, `mask` sets
-            them to 0 and gives weights, `keep` leaves them.
+        neighbours: how other sources in a stamp are treated: `noise` replaces them, `mask` sets
+            them to 0 and writes weights, `keep` leaves them.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -113,7 +113,9 @@ class Mosaic:
             if name not in NAMES:
                 raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(NAMES)}")
         if rms is not None and weight is not None:
-            raise GalgenError("mosaic.rms and mosaic.weight are both given. Give one of them.")
+            raise GalgenError(
+                f"mosaic.rms={rms}: mosaic.weight={weight} is given too. Give one of them."
+            )
         paths = {"image": image, "rms": rms, "weight": weight, "mask": mask}
         self.images = {
             role: file_and_part(path) for role, path in paths.items() if path is not None
@@ -142,21 +144,21 @@ class Mosaic:
             if plane.shape != image.shape:
                 (height, width), (rows, columns) = plane.shape, image.shape
                 raise GalgenError(
-                    f"mosaic.{role}: {plane.path} has {width} x {height} px, the image "
+                    f"mosaic.{role}={plane.path}: the map has {width} x {height} px, the image "
                     f"{columns} x {rows}. Give the map of the same pixels."
                 )
             other = role_of(plane.name)
             if other == "variances" and role in ("rms", "weight"):
                 raise GalgenError(
-                    f"mosaic.{role}={plane.path}: by its name, the extension {plane.name} holds "
-                    "variances. Save its square root for mosaic.rms, or 1 over it for "
+                    f"mosaic.{role}={plane.path}: the name of the extension, {plane.name}, is "
+                    "that of variances. Save its square root for mosaic.rms, or 1 over it for "
                     "mosaic.weight, and give that."
                 )
             if other not in (None, role):
                 meant = f"one of mosaic.{other}" if other in ROLES else f"a map of {other}"
                 notes.append(
-                    f"mosaic.{role} is the extension {plane.name} of {plane.path.name}, by its "
-                    f"name {meant}"
+                    f"mosaic.{role} is the extension {plane.name} of {plane.path.name}, whose name "
+                    f"is that of {meant}"
                 )
         refuse_twice(planes)
         with opened("image", image.path) as hdus:

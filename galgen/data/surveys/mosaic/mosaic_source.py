@@ -23,9 +23,9 @@ RECIPE = 3
 SMALLEST, LARGEST = 1e-37, 1e33
 """Noise of images that numbers of 32 bits hold, sources above it included."""
 GROW = 4
-"""Pixels around a neighbour that go with it: its light below the threshold."""
+"""Pixels around a neighbour that are replaced too: they hold its light below the threshold."""
 INTERNAL = ("tile", "segment", "sky", "scatter", "scale", "deblended")
-"""Columns that stamps are cut by, and that the stamp file does not have."""
+"""Columns that are needed to cut stamps, but not written to the stamp file."""
 MISSING, NEIGHBOUR, DEBLENDED = 1, 2, 4
 """Bits of the column `flag`."""
 
@@ -33,9 +33,9 @@ MISSING, NEIGHBOUR, DEBLENDED = 1, 2, 4
 class MosaicSource(Source):
     """Stamps of a mosaic, centred on detections to the nearest pixel, sky-subtracted.
 
-    Pixels without data, and those of other sources where these are to be replaced, hold noise of
-    the local variance and of the correlation that the mosaic's noise has. It depends on the number
-    of the candidate alone.
+    Noise fills the pixels that have no data, and those of other sources where neighbours=noise.
+    It has the local variance and the correlation of the mosaic's noise, and is a function of the
+    candidate's number.
 
     Args:
         mosaic: the mosaic.
@@ -68,8 +68,8 @@ class MosaicSource(Source):
         mosaic, facts = self.mosaic, self.mosaic.facts
         if self.image_size > min(facts.shape):
             raise GalgenError(
-                f"data.image_size is {self.image_size}, but the mosaic has only "
-                f"{facts.shape[1]} x {facts.shape[0]} px."
+                f"data.image_size={self.image_size}: the mosaic has only "
+                f"{facts.shape[1]} x {facts.shape[0]} px. Give a smaller size."
             )
         self.notes = list(facts.notes)
         catalogue, rows, places = None, None, np.empty((2, 0), int)
@@ -91,7 +91,7 @@ class MosaicSource(Source):
         else:
             columns = self._match(columns, catalogue, rows[covered])
         self._columns = columns
-        _ = mosaic.hashes  # so that other processes need not read the files for them
+        _ = mosaic.hashes  # here once, so that no other process reads the files for them
 
     def _detect(self, places: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Find the sources of all tiles, and tell which of some pixels (2, M) have data."""
@@ -124,18 +124,18 @@ class MosaicSource(Source):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, covered
 
     def _judge(self, found: int, scales: list[float], counts: np.ndarray) -> None:
-        """Say why nothing is found, and whether the noise map fits."""
+        """Raise if nothing is found, and note a noise map that does not fit."""
         mosaic, path = self.mosaic, self.mosaic.facts.planes["image"].path
         missing = [note for note in self.notes if " of the image has no data" in note]
         said = "; ".join(missing) or "all pixels have data"
         if not scales:
             reason = "too few different pixels to measure the noise" if counts[0] else "no data"
             raise GalgenError(
-                f"mosaic.image: {path} has {reason} ({said}). Check mosaic.image and its maps."
+                f"mosaic.image={path}: it has {reason} ({said}). Check the image and its maps."
             )
         if not found:
             raise GalgenError(
-                f"mosaic.image: no source of {path} has {mosaic.min_pixels} pixels above "
+                f"mosaic.image={path}: no source has {mosaic.min_pixels} pixels above "
                 f"{mosaic.threshold} times the noise ({said}). Lower mosaic.threshold or "
                 "mosaic.min_pixels, or check the maps."
             )
@@ -157,7 +157,7 @@ class MosaicSource(Source):
             )
 
     def _say_missing(self, counts: np.ndarray, odd: OddPixels) -> None:
-        """Note how much of the image has no data, by reason, and which data may be none."""
+        """Note how much of the image has no data, by reason, and which data look like none."""
         mosaic, total = self.mosaic, counts.sum()
         border = mosaic.border
         value = f" (pixels of {border.value:g})" if border is not None else ""
@@ -196,7 +196,7 @@ class MosaicSource(Source):
         if not len(entry):
             place = found[:1].to_string()[0]
             raise GalgenError(
-                f"mosaic.catalogue: none of the {len(catalogue.ra)} galaxies of {mosaic.catalogue} "
+                f"mosaic.catalogue={mosaic.catalogue}: none of its {len(catalogue.ra)} galaxies "
                 f"is within {mosaic.match_radius} arcsec of a source ({len(rows)} of them are in "
                 f"the image, which has a source at RA, Dec = {place}). Check the catalogue's "
                 "columns and the WCS, or raise mosaic.match_radius."
@@ -275,7 +275,7 @@ class MosaicSource(Source):
             ICRS); `x`, `y` (px, from 0); `redshift`; `flux` (Kron's), `magnitude` (AB),
             `flux_radius` (half-light, arcsec), `signal_to_noise`; `noise_variance` (unit^2),
             `background` (square root of the noise's power at frequency zero); `flag`, a sum of 1
-            (pixels without data), 2 (neighbours taken away) and 4 (deblended). Then the candidates
+            (pixels without data), 2 (neighbours removed) and 4 (deblended). Then the candidates
             without a stamp, with the reason.
         """
         drawn = {number: self._stamp(number) for number in numbers}
@@ -307,7 +307,7 @@ class MosaicSource(Source):
         near = expand_labels(cut(segments, 0, self.image_size + 2 * GROW), GROW)
         near = near[GROW:-GROW, GROW:-GROW]
         others = (near != 0) & (near != row["segment"]) & ~missing
-        # A map may be of another scale, as those of drizzled mosaics that allow for correlation.
+        # The scale of a map may differ: those of drizzled mosaics may allow for correlated noise.
         level = row["scatter"]
         if noise is not None:
             level = row["scale"] * np.nanmedian(cut(noise, np.nan))

@@ -93,13 +93,13 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> SourceTable:
 
     Args:
         path: FITS, ECSV, CSV, VOTable or other table, compressed by gzip or not.
-        columns: names of the columns `ra`, `dec`, `redshift`, `id`, if galgen cannot infer them.
+        columns: names of the columns `ra`, `dec`, `redshift`, `id`, where galgen cannot infer them.
 
     Returns:
         The galaxies, in the table's order.
 
     Raises:
-        GalgenError: if the table cannot be read or has no rows, or if a column or its unit
+        GalgenError: if the table cannot be read or has no rows, or if a column or its unit is
             ambiguous.
     """
     table = read_table(path, _has_positions)
@@ -119,7 +119,7 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> SourceTable:
         unknown = int(np.isnan(redshift).sum())
         if unknown:
             notes.append(
-                f"{unknown} of {len(table)} redshifts in {chosen['redshift']} are unknown: no "
+                f"{unknown} of {len(table)} redshifts in {chosen['redshift']} are unknown: not a "
                 f"number, not positive, or beyond {LARGEST_REDSHIFT}"
             )
     for what, said in MISSING.items():
@@ -135,8 +135,8 @@ def read_catalogue(path: str | Path, columns: dict[str, str]) -> SourceTable:
     if not usable.all():
         out = _listed((row if ids is None else ids)[~usable])
         notes.append(
-            f"{(~usable).sum()} rows of {Path(path).name} are left out, for want of a position: "
-            f"{'rows' if ids is None else 'ids'} {out}"
+            f"{(~usable).sum()} rows of {Path(path).name} are left out, because they have no "
+            f"position: {'rows' if ids is None else 'ids'} {out}"
         )
     arrays = (
         None if array is None else array[usable]
@@ -176,7 +176,7 @@ def _choose(columns: TableColumns, what: str, given: str | None, path: str | Pat
     if given is not None:
         if given not in columns:
             raise GalgenError(
-                f"mosaic.columns.{what} is {given}, {path} has no such column, it has "
+                f"mosaic.columns.{what}={given}: {path} has no such column. Give one of "
                 f"{', '.join(columns)}."
             )
         return given

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
 from galgen.priors.fitted import CONDITIONS, path_of, read
-from galgen.runs.conditions import Condition, Conditions, asked_for
+from galgen.runs.conditions import Condition, Conditions, read_conditions
 from galgen.runs.run_priors import NORMAL
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MAGNITUDE_OF_PEAKS = (
 """Warning."""
 
 
-def ask(run: "TrainedRun", keys: Mapping, prior: str) -> Conditions:
+def requested_conditions(run: "TrainedRun", keys: Mapping, prior: str) -> Conditions:
     """Check the requested conditions.
 
     Values beyond those of the training are a warning, once.
@@ -41,25 +41,25 @@ def ask(run: "TrainedRun", keys: Mapping, prior: str) -> Conditions:
         GalgenError: if neither model nor prior knows a condition, the model needs a redshift
             and none is given, or the survey is not available.
     """
-    asked, known = asked_for(keys), known_conditions(run, prior)
-    for name, condition in asked.items():
+    requested, known = read_conditions(keys), known_conditions(run, prior)
+    for name, condition in requested.items():
         if name not in known:
             raise GalgenError(_ignored(run, condition, prior))
-    if run.model.conditional and "redshift" not in asked:
+    if run.model.conditional and "redshift" not in requested:
         raise GalgenError(
             f"{run.name} is a {run.model.name}, which needs a redshift: redshift=0.5, "
             "redshift=0.1:2, redshift=[0.1,0.5] or redshift=survey."
         )
     ranges = condition_ranges(run, prior)
-    for name, condition in asked.items():
+    for name, condition in requested.items():
         run.warn_once(condition.outside(ranges.get(name, (-math.inf, math.inf))))
-    if "magnitude" in asked and run.unit == "peak":
+    if "magnitude" in requested and run.unit == "peak":
         run.warn_once(MAGNITUDE_OF_PEAKS)
-    of_survey = [name for name, condition in asked.items() if condition.values is None]
-    return Conditions(asked, _training_columns(run, of_survey) if of_survey else None)
+    of_survey = [name for name, condition in requested.items() if condition.values is None]
+    return Conditions(requested, _training_columns(run, of_survey) if of_survey else None)
 
 
-def ask_redshifts(run: "TrainedRun", wanted) -> Condition | None:
+def requested_redshifts(run: "TrainedRun", wanted) -> Condition | None:
     """Check the redshifts that a conditional model decodes latents at.
 
     Args:
@@ -69,7 +69,7 @@ def ask_redshifts(run: "TrainedRun", wanted) -> Condition | None:
     Raises:
         GalgenError: if the model needs a redshift and none is wanted, or the other way round.
     """
-    return ask(run, {"redshift": wanted}, NORMAL).asked.get("redshift")
+    return requested_conditions(run, {"redshift": wanted}, NORMAL).requested.get("redshift")
 
 
 def known_conditions(run: "TrainedRun", prior: str) -> list[str]:
@@ -100,12 +100,12 @@ def condition_ranges(run: "TrainedRun", prior: str) -> dict[str, tuple[float, fl
 def warn_beyond(run: "TrainedRun", values: Mapping[str, ArrayLike | None], prior: str) -> None:
     """Warn of numbers that model and prior have not seen, by the name of the condition."""
     for name, (low, high) in condition_ranges(run, prior).items():
-        asked = np.asarray([] if values.get(name) is None else values[name], float)
-        if np.any(asked < low) or np.any(asked > high):
+        requested = np.asarray([] if values.get(name) is None else values[name], float)
+        if np.any(requested < low) or np.any(requested > high):
             log.warning(
                 "%s: %s of %.3g to %.3g goes beyond the %.3g to %.3g of the training: there "
                 "the model extrapolates",
-                *(run.name, name, np.nanmin(asked), np.nanmax(asked), low, high),
+                *(run.name, name, np.nanmin(requested), np.nanmax(requested), low, high),
             )
 
 
