@@ -1,44 +1,20 @@
 """Data modules: splits without leaks, batches, caches, facts."""
 
-from types import SimpleNamespace
-
 import h5py
 import numpy as np
 import pytest
 import torch
-from lightning_fabric.utilities import move_data_to_device
 
 from galgen.config.paths import CONF
 from galgen.config.targets import instantiate
-from galgen.data.augmentation import dihedral
-from galgen.data.batch import Batch, Share
-from galgen.data.data_module import SurveyDataModule
-from galgen.data.order import EpochBatches
 from galgen.data.split import split_by_parent
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.transforms import Asinh, Peak
+from galgen.data.transforms import Asinh
 from galgen.errors import GalgenError
-from galgen.models.vae import VAE
 from tests.conftest import discs
+from tests.data.conftest import CACHES, module
 
 SURVEYS = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
-
-
-def module(file, needs=(), **arguments):
-    arguments = {"name": "cosmos", "image_size": 32, "batch_size": 8, **arguments}
-    datamodule = SurveyDataModule(**{"file": file, "transform": Peak(), **arguments})
-    datamodule.needs = needs
-    return datamodule
-
-
-@pytest.fixture
-def augmented(tmp_path):
-    """A stamp file of 30 galaxies in 4 copies each, in disorder."""
-    path = tmp_path / "augmented.h5"
-    parents = np.random.default_rng(0).permutation(np.repeat(np.arange(30) * 7, 4))
-    columns = {"galaxy_id": parents, "redshift": parents / 100, "background": parents * 0.0 + 0.1}
-    write_stamps(path, [{"image": discs(120), **columns}], {"survey": "mine"})
-    return path
 
 
 @pytest.mark.parametrize("survey", SURVEYS)
@@ -67,123 +43,6 @@ def test_the_split_depends_on_its_seed_alone():
     other = split_by_parent(parents, [0.8, 0.1, 0.1], 1)
     assert all(np.array_equal(one[part], two[part]) for part in one)
     assert not np.array_equal(one["val"], other["val"])
-
-
-@pytest.mark.parametrize("cache", ["ram", "none"])
-def test_an_epoch_has_each_training_galaxy_once(survey, cache):
-    datamodule = module(survey, cache=cache)
-    datamodule.setup()
-    loader = datamodule.train_dataloader()
-    batches = list(loader)
-    assert len(batches) == len(loader) == 8
-    index = torch.cat([batch.index for batch in batches])
-    assert sorted(index.tolist()) == datamodule.parts["train"].rows.tolist()
-    with h5py.File(survey) as file:
-        for batch in batches:
-            rows = batch.index.tolist()
-            np.testing.assert_array_equal(batch.image, file["images"][:][rows])
-            np.testing.assert_array_equal(batch.redshift, file["zphot"][:][rows])
-
-
-@pytest.mark.parametrize("cache", ["ram", "none"])
-def test_a_batch_of_one(survey, cache):
-    datamodule = module(survey, cache=cache)
-    datamodule.setup()
-    one = datamodule.batch("val", np.array([2]))
-    assert one.image.shape == (1, 32, 32)
-    assert torch.equal(one.image, datamodule.batch("val", np.array([1, 2])).image[1:])
-
-
-def test_shuffling_is_a_function_of_seed_and_epoch():
-    def orders(seed):
-        batches = EpochBatches(50, 8, seed, shuffle=True)
-        result = []
-        for epoch in (0, 1, 0):
-            batches.set_epoch(epoch)
-            result.append(torch.cat([positions for positions, _ in batches]).tolist())
-        return result
-
-    first, second, again = orders(0)
-    assert first == again != second
-    assert first != orders(1)[0]
-
-
-def test_ranks_share_the_batches_of_one_process():
-    alone = list(EpochBatches(45, 8, seed=3, shuffle=True))
-    ranks = [list(EpochBatches(45, 4, 3, True, rank, ranks=2)) for rank in range(2)]
-    for (batch, _), *parts in zip(alone, *ranks, strict=True):
-        both = torch.empty_like(batch)
-        for positions, (rank, of, total) in parts:
-            both[rank::of] = positions
-            assert total == len(batch)
-        assert torch.equal(both, batch)
-        assert sum(share.galaxies for _, share in parts) == len(batch)
-        assert sum(share.weight for _, share in parts) == 2
-
-
-def test_a_rank_of_a_sharded_survey_gets_its_own_galaxies_in_every_epoch():
-    seen = []
-    for rank in range(3):
-        batches = EpochBatches(32, 4, 3, True, rank, 3, sharded=True)
-        for epoch in range(2):
-            batches.set_epoch(epoch)
-            seen.append(torch.cat([positions for positions, _ in batches]))
-            assert set((seen[-1] % 3).tolist()) == {rank}
-            assert len(seen[-1]) == len(set(seen[-1].tolist())) == len(range(rank, 32, 3))
-    assert not torch.equal(seen[0], seen[1])
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_device_cache_holds_the_galaxies_of_its_rank_and_reads_others(survey, rank):
-    whole, mine = module(survey, cache="none"), module(survey, cache="device")
-    for datamodule in (whole, mine):
-        datamodule.setup()
-    mine.trainer = SimpleNamespace(
-        strategy=SimpleNamespace(root_device=torch.device("cpu")), global_rank=rank, world_size=2
-    )
-    batches = list(mine.train_dataloader())
-    assert len(mine.parts["train"].cache.stacks["image"]) == 32
-    assert sum(len(batch.index) for batch in batches) == 32
-    for batch in batches:
-        rows = whole.parts["train"].rows.tolist()
-        positions = torch.tensor([rows.index(row) for row in batch.index.tolist()])
-        assert torch.equal(batch.image, whole.parts["train"].batch(positions).image)
-    everything = np.arange(10)
-    assert torch.equal(
-        mine.batch("train", everything).image, whole.batch("train", everything).image
-    )
-
-
-def test_a_share_gives_the_noise_of_the_whole_batch():
-    model, noise = VAE(image_size=32, width=4, latent_dim=2), []
-    for share in (None, Share(0, 2, 5), Share(1, 2, 5)):
-        rows = torch.arange(5)[share.rank :: share.ranks] if share else torch.arange(5)
-        batch = Batch(torch.zeros(len(rows), 32, 32), rows, share=share)
-        noise.append(model.noise(batch, model.generator(1, 0, 0)))
-    assert torch.equal(noise[0][::2], noise[1])
-    assert torch.equal(noise[0][1::2], noise[2])
-
-
-def test_no_rank_is_left_without_a_batch():
-    ranks = [list(EpochBatches(9, 2, 0, True, rank, ranks=4)) for rank in range(4)]
-    assert [len(batches) for batches in ranks] == [2] * 4
-    assert all(len(positions) for batches in ranks for positions, _ in batches)
-    seen = [int(i) for batches in ranks for p, share in batches for i in p[: share.galaxies]]
-    assert sorted(seen) == list(range(9))
-
-
-def test_validation_is_in_order(survey):
-    datamodule = module(survey)
-    datamodule.setup()
-    index = torch.cat([batch.index for batch in datamodule.val_dataloader()])
-    assert index.tolist() == datamodule.parts["val"].rows.tolist()
-
-
-def test_a_survey_over_the_budget_is_read_from_disk(survey, caplog):
-    datamodule = module(survey, cache_gb=1e-6)
-    datamodule.setup()
-    assert datamodule.parts["train"].cache is None
-    assert "read from disk" in caplog.text
 
 
 def test_the_background_is_subtracted(augmented):
@@ -278,75 +137,6 @@ def test_a_missing_file_says_what_it_must_hold(composed):
             datamodule.setup()
 
 
-def test_augmentation_is_a_function_of_seed_epoch_and_galaxy(augmented):
-    datamodule = module(augmented, augment=True)
-    datamodule.setup()
-    datamodule.trainer = SimpleNamespace(training=True, current_epoch=0)
-
-    def augmented_images(positions, epoch=0):
-        datamodule.trainer.current_epoch = epoch
-        batch = datamodule.parts["train"].batch(torch.tensor(positions))
-        return datamodule.on_after_batch_transfer(batch, 0).image
-
-    positions = list(range(16))
-    first = augmented_images(positions)
-    assert torch.equal(augmented_images([3, 5]), first[[3, 5]])
-    assert not torch.equal(augmented_images(positions, epoch=1), first)
-    datamodule.trainer.training = False
-    plain = augmented_images(positions)
-    assert not torch.equal(plain, first)
-    torch.testing.assert_close(plain.sum(dim=(1, 2)), first.sum(dim=(1, 2)))
-
-
-@pytest.fixture
-def galaxies(tmp_path):
-    """Galgen's own layout: 40 stamps of 40 px, three PSFs, weights; six without redshift."""
-    path, rng = tmp_path / "own.h5", np.random.default_rng(1)
-    columns = {
-        "galaxy_id": np.arange(40),
-        "redshift": np.where(np.arange(40) % 7 == 3, np.nan, 0.5).astype("f4"),
-        "psf_index": np.arange(40) % 3,
-        "noise_variance": np.linspace(1, 2, 40),
-    }
-    weight = np.ones((40, 40, 40), "f4")
-    weight[:, :5] = 0
-    write_stamps(path, [{"image": discs(40, 40), "weight": weight, **columns}], {"survey": "own"})
-    with h5py.File(path, "a") as file:
-        file["psf"] = rng.random((3, 5, 5)).astype("f4")
-    return path
-
-
-CACHES = [("ram", "float32"), ("ram", "float16"), ("none", "float32")]
-
-
-@pytest.mark.parametrize(("cache", "dtype"), CACHES)
-def test_batches_have_what_the_file_has(galaxies, cache, dtype):
-    datamodule = module(galaxies, cache=cache, cache_dtype=dtype, psf=True)
-    datamodule.setup()
-    with h5py.File(galaxies) as file:
-        images, psfs, weights = (file[name][:] for name in ("image", "psf", "weight"))
-    for part in ("train", "val", "test"):
-        batch = datamodule.first(part, 100)
-        rows = batch.index.numpy()
-        assert batch.image.dtype == batch.psf.dtype == torch.float32
-        tolerance = {"rtol": 1e-3, "atol": 1e-6} if dtype == "float16" else {"rtol": 1e-6}
-        cropped = images[rows, 4:36, 4:36]
-        np.testing.assert_allclose(batch.image, cropped, **tolerance)  # discs have a peak of 1
-        np.testing.assert_allclose(batch.psf, psfs[rows % 3], **tolerance)
-        np.testing.assert_array_equal(batch.weight, weights[rows, 4:36, 4:36])
-        np.testing.assert_allclose(batch.noise_variance, 1 + rows / 39, rtol=1e-6)
-    if cache == "ram":
-        assert datamodule.parts["train"].cache.stacks["image"].dtype == getattr(torch, dtype)
-
-
-def test_pixels_beyond_float16_are_a_sentence(tmp_path):
-    images = discs(40)
-    images[:10] *= 1e6  # far beyond the typical peak, and so the scale
-    write_stamps(tmp_path / "s.h5", [{"image": images}], {})
-    with pytest.raises(GalgenError, match=r"too bright.*cache_dtype=float32"):
-        module(tmp_path / "s.h5", cache_dtype="float16").setup()
-
-
 def test_galaxies_whose_psf_is_unknown_are_left_out_where_it_is_needed(tmp_path):
     psf = np.ones((40, 5, 5), "f4")
     psf[::5] = np.nan
@@ -356,14 +146,6 @@ def test_galaxies_whose_psf_is_unknown_are_left_out_where_it_is_needed(tmp_path)
     datamodule.setup()
     rows = np.concatenate([part.rows for part in datamodule.parts.values()])
     assert sorted(rows) == [row for row in range(40) if row % 5]
-
-
-def test_reading_ahead_leaves_the_generator_of_the_noise_alone(survey):
-    datamodule = module(survey, cache="none", num_workers=1)
-    datamodule.setup()
-    before = torch.get_rng_state()
-    next(iter(datamodule.train_dataloader()))
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_psfs_that_are_not_there_are_a_sentence(augmented):
@@ -392,38 +174,6 @@ def test_galaxies_without_redshift_are_left_out_where_it_is_needed(galaxies, cap
         np.testing.assert_allclose(batch.psf, psfs[rows % 3], atol=1e-3)
 
 
-def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
-    datamodule = module(galaxies, augment=True, max_shift=15, psf=True)
-    datamodule.setup()
-    assert datamodule.augmentation.margin == 4  # as far as the stamps reach
-    datamodule.trainer = SimpleNamespace(training=True, current_epoch=0)
-    batch = datamodule.on_after_batch_transfer(datamodule.parts["train"].batch(torch.arange(20)), 0)
-    with h5py.File(galaxies) as file:
-        images, psfs, weights = (file[name][:] for name in ("image", "psf", "weight"))
-    symmetry, shift = (numbers.numpy() for numbers in datamodule.augmentation.draw(0, batch.index))
-    assert {tuple(pair) for pair in np.abs(shift)} > {(0, 0)} or np.abs(shift).max() > 2
-    for i, row in enumerate(batch.index.tolist()):
-        down, right = shift[i]
-        window = np.s_[4 - down : 36 - down, 4 - right : 36 - right]
-        for found, stack in (
-            (batch.image, images[row][window]),
-            (batch.weight, weights[row][window]),
-        ):
-            expected = dihedral(torch.tensor(stack)[None], torch.tensor(symmetry[[i]]))[0]
-            peak = expected.max() if found is batch.image else 1
-            torch.testing.assert_close(found[i], expected / peak)
-        turned = dihedral(torch.tensor(psfs[row % 3])[None], torch.tensor(symmetry[[i]]))[0]
-        torch.testing.assert_close(batch.psf[i], turned)
-    datamodule.trainer.training = False
-    plain = datamodule.on_after_batch_transfer(datamodule.parts["train"].batch(torch.arange(20)), 0)
-    np.testing.assert_allclose(plain.image, images[batch.index.numpy(), 4:36, 4:36], rtol=1e-6)
-
-
-def test_the_deep_field_is_shifted_by_up_to_15_px(composed):
-    config = composed("data=deepfield")
-    assert (config.data.augment, config.data.max_shift, config.data.image_size) == (True, 15, 128)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"cache_dtype": "float8"}, "float32, float16"), ({"max_shift": -1}, "not be negative")],
@@ -431,13 +181,6 @@ def test_the_deep_field_is_shifted_by_up_to_15_px(composed):
 def test_bad_loading_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         module("s.h5", **arguments)
-
-
-def test_batches_move_to_pinned_memory_and_devices_whole():
-    fields = {"image": torch.rand(2, 4, 4), "index": torch.arange(2), "psf": torch.rand(2, 3, 3)}
-    batch = move_data_to_device(Batch(**fields), torch.device("meta"))
-    assert batch.image.device.type == batch.psf.device.type == "meta"
-    assert batch.redshift is None
 
 
 @pytest.mark.parametrize("unknown", [None, 0.0, -1.0, np.nan, np.inf])

@@ -2,97 +2,17 @@
 
 import errno
 import hashlib
-import io
 import itertools
-import json
-import re
-import shutil
-import socket
-import struct
-import tarfile
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from galgen.data.surveys.cosmos import download as module
-from galgen.data.surveys.cosmos.download import download, fetch_release, unpack
+from galgen.data.surveys.cosmos.download import download
 from galgen.errors import GalgenError
-
-NAME = "COSMOS_25.2_training_sample"
-DATA = np.random.default_rng(0).bytes(1_000_003)
-SIZE = len(DATA)
-QUARTER = SIZE // 4
-
-
-def md5(data: bytes) -> str:
-    return "md5:" + hashlib.md5(data).hexdigest()
-
+from tests.data.release_server import DATA, QUARTER, SIZE, md5
 
 MD5 = md5(DATA)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves `server.files`; `server.faults` says what goes wrong, a word a request."""
-
-    def do_GET(self):
-        fault, asked = next(self.server.faults, ""), self.headers.get("Range", "")
-        data = self.server.files.get(self.path)
-        if fault == "short":
-            data = data[:QUARTER]
-        self.server.requests.append((self.path, asked))
-        assert self.headers.get("Accept-Encoding") == "identity" or self.path == "/record"
-        if fault == "redirect":
-            return self.answer(302, {"Location": "/elsewhere" + self.path})
-        if fault.isdigit() or data is None:
-            return self.answer(int(fault or 404))
-        start = int(asked[6:-1]) if asked and "no ranges" not in fault else 0
-        start -= fault == "wrong range"
-        if asked and start >= len(data):
-            return self.answer(416, {"Content-Range": f"bytes */{len(data)}"})
-        body = data[start:]
-        headers = {"Content-Length": len(body)}
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        if fault == "piece":
-            headers["Content-Length"], body = QUARTER, body[:QUARTER]
-        if fault == "corrupted":
-            body = body[:-1] + b"?"
-        if "chunked" in fault:
-            headers = {"Transfer-Encoding": "chunked"}
-            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-        if "break" in fault:
-            body = body[:QUARTER]
-        self.answer(206 if start else 200, headers)
-        self.wfile.write(body)
-        self.server.sent.append(len(body))
-        if "reset" in fault:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    def answer(self, status: int, headers: dict | None = None):
-        self.send_response(status)
-        for name, value in (headers or {"Content-Length": 0}).items():
-            self.send_header(name, str(value))
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(module, "PAUSES", (0, 0, 0))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.files = {"/data": DATA, "/elsewhere/data": DATA}
-        server.faults, server.requests, server.sent = iter(()), [], []
-        server.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -106,36 +26,6 @@ def fetched(server, tmp_path):
         download(server.url + "/data", path, size, checksum)
 
     return SimpleNamespace(fetch=fetch, path=path, part=path.with_name("data.part"))
-
-
-def tarball(path, names, filling=b"", **attributes) -> bytes:
-    """Write an archive of files that hold their names and a filling, the last with attributes."""
-    with tarfile.open(path, "w:gz") as tar:
-        for name in names:
-            contents = name.encode() + filling
-            member = tarfile.TarInfo(name)
-            member.size = len(contents)
-            for key, value in attributes.items() if name == names[-1] else ():
-                setattr(member, key, value)
-            tar.addfile(member, io.BytesIO(contents))
-    return path.read_bytes()
-
-
-@pytest.fixture
-def release(server, tmp_path):
-    """A record with one release on the server, and a function that fetches it."""
-    data = tarball(tmp_path / "made.tar.gz", ["a/catalog.fits", "a/images.fits"])
-    file = {"key": f"{NAME}.tar.gz", "size": len(data), "checksum": md5(data)}
-    file["links"] = {"self": server.url + "/archive"}
-    server.files |= {"/archive": data, "/record": b""}
-    folder = tmp_path / "releases"
-
-    def fetch(checksum=None):
-        if not server.files["/record"]:
-            server.files["/record"] = json.dumps({"files": [file]}).encode()
-        return fetch_release(NAME, folder, server.url + "/record", checksum)
-
-    return SimpleNamespace(fetch=fetch, file=file, folder=folder, data=data)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["size known", "size unknown"])
@@ -275,128 +165,3 @@ def test_a_stop_keeps_the_part(fetched, monkeypatch, error):
     assert fetched.part.read_bytes() == DATA[: 3 * module.CHUNK]
     fetched.fetch()
     assert fetched.path.read_bytes() == DATA
-
-
-def test_a_release_is_fetched_once(release, server):
-    with ThreadPoolExecutor(2) as pool:
-        folders = list(pool.map(lambda _: release.fetch(), range(2)))
-    assert folders == [release.folder / NAME] * 2
-    assert [path for path, _ in server.requests] == ["/record", "/archive"]
-    assert (folders[0] / "catalog.fits").read_text() == "a/catalog.fits"
-    assert {path.name for path in release.folder.iterdir()} == {NAME, f"{NAME}.lock"}
-    assert release.fetch() == folders[0]
-    assert len(server.requests) == 2
-
-
-def test_an_interrupted_unpacking_is_done_again_without_a_download(release, server, monkeypatch):
-    leftover = release.folder / f"{NAME}.part" / "half"
-    leftover.mkdir(parents=True)
-
-    def interrupt(_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.os, "fsync", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            release.fetch()
-    assert {path.name for path in release.folder.iterdir()} == {f"{NAME}.lock", f"{NAME}.tar.gz"}
-    folder = release.fetch()
-    assert {path.name for path in folder.iterdir()} == {"catalog.fits", "images.fits"}
-    assert [path for path, _ in server.requests] == ["/record", "/archive", "/record"]
-
-
-def test_a_given_checksum_takes_precedence(release):
-    release.file["checksum"] = "md5:" + "0" * 32
-    right = "sha256:" + hashlib.sha256(release.data).hexdigest().upper()
-    with pytest.raises(GalgenError, match=f"expected md5:0+, found {md5(release.data)}"):
-        release.fetch()
-    assert (release.fetch(right) / "images.fits").read_text() == "a/images.fits"
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
-        (b"<html>", "does not answer with a record's metadata"),
-        (b"[1]", "does not answer with a record's metadata"),
-        (b'{"files": [{"key": "%s.tar.gz"}]}' % NAME.encode(), "does not answer with a record's"),
-        (b'{"files": []}', f"holds no {NAME}.tar.gz, only nothing"),
-        (b'{"files": [{"key": "other"}]}', f"holds no {NAME}.tar.gz, only other"),
-        (
-            b'{"files": [{"key": "%s.tar.gz", "size": 1, "links": {"self": ""}}]}' % NAME.encode(),
-            f"gives no checksum of {NAME}.tar.gz",
-        ),
-    ],
-    ids=["not JSON", "no object", "no size", "no file", "other file", "no checksum"],
-)
-def test_a_record_that_does_not_say_enough(release, server, record, message):
-    server.files["/record"] = record
-    with pytest.raises(GalgenError, match=re.escape(message)):
-        release.fetch()
-    assert len(server.requests) == 1
-
-
-def test_a_disk_that_is_too_small(release, server, monkeypatch):
-    release.file["size"] = 4_000_000_000
-    leftover = release.folder / f"{NAME}.part"
-    leftover.mkdir(parents=True)
-    with open(release.folder / f"{NAME}.tar.gz.part", "wb") as part:
-        part.truncate(1_000_000_000)
-
-    def usage(_):
-        return SimpleNamespace(free=0 if leftover.exists() else 12_900_000_000)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
-    with pytest.raises(GalgenError, match=r"releases: .*needs 13\.0 GB, and 12\.9 GB are free"):
-        release.fetch()
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("names", [["catalog.fits"], ["catalog.fits", "images/1.fits"]])
-@pytest.mark.parametrize("prefix", ["", "./", "top/", "./top/", f"{NAME}/"])
-def test_a_single_top_folder_is_left_out(tmp_path, prefix, names):
-    tarball(tmp_path / "a.tar.gz", [prefix + name for name in names], mode=0o6777)
-    (tmp_path / f"{NAME}.part" / "leftover").mkdir(parents=True)
-    unpack(tmp_path / "a.tar.gz", tmp_path / NAME)
-    for name in names:
-        assert (tmp_path / NAME / name).read_text() == prefix + name
-    assert (tmp_path / NAME / names[-1]).stat().st_mode & 0o7777 == 0o755
-    assert len(list((tmp_path / NAME).iterdir())) == len(names)
-    assert {path.name for path in tmp_path.iterdir()} == {"a.tar.gz", NAME}
-
-
-@pytest.mark.parametrize(
-    ("name", "attributes", "message"),
-    [
-        ("../x", {}, "'../x' is a link, a device or outside"),
-        ("a/../../x", {}, "'a/../../x' is a link, a device or outside"),
-        ("/tmp/galgen-x", {}, "'/tmp/galgen-x' is a link, a device or outside"),
-        ("a/x", {"type": tarfile.SYMTYPE, "linkname": "ok"}, "'a/x' is a link"),
-        ("a/x", {"type": tarfile.LNKTYPE, "linkname": "a/ok"}, "'a/x' is a link"),
-        ("a/x", {"type": tarfile.FIFOTYPE}, "'a/x' is a link, a device"),
-        ("a/x", {"type": tarfile.CHRTYPE}, "'a/x' is a link, a device"),
-    ],
-)
-def test_archives_that_lead_outside_are_refused(tmp_path, name, attributes, message):
-    inner = tmp_path / "1" / "2"
-    inner.mkdir(parents=True)
-    tarball(inner / "a.tar.gz", ["a/ok", name], **attributes)
-    with pytest.raises(GalgenError, match=re.escape(message)):
-        unpack(inner / "a.tar.gz", inner / NAME)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [inner / "a.tar.gz"]
-    assert not (inner / f"{NAME}.part").exists()
-
-
-@pytest.mark.parametrize("damage", ["truncated", "tail cut", "bit", "stretch", "html", "empty"])
-def test_damaged_archives(tmp_path, damage):
-    path = tmp_path / "a.tar.gz"
-    data = bytearray(tarball(path, ["a/1", "a/2"], filling=DATA[:200_000]))
-    half = len(data) // 2
-    if damage == "bit":
-        data[half] ^= 1
-    if damage == "stretch":
-        data[half // 2 : half] = bytes(half - half // 2)
-    kept = {"truncated": data[:half], "tail cut": data[:-5], "html": b"<html>", "empty": b""}
-    path.write_bytes(kept.get(damage, data))
-    with pytest.raises(GalgenError, match=r"a\.tar\.gz: cannot be unpacked, "):
-        unpack(path, tmp_path / NAME)
-    assert list(tmp_path.iterdir()) == [path]
