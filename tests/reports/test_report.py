@@ -1,88 +1,22 @@
 """A report is one file that says and shows what a run holds."""
 
-import base64
-import io
 import json
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from PIL import Image
 
 from galgen.config.targets import instantiate
 from galgen.import_weights import write_run
 from galgen.report import out_file
 from galgen.reports import facts
-from galgen.reports.page import run_page
 from galgen.runs import metrics as records
 from galgen.runs.directory import Run
 from galgen.runs.reading import find_runs, read_facts
-
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-class Page(HTMLParser):
-    """What a page holds: its elements, the text that is read, the text of its scripts."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.elements, self.texts, self.scripts, self.inside = [], [], [], []
-        self.feed(source)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        self.inside.append(tag)
-
-    def handle_endtag(self, tag):
-        while self.inside.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        kind = self.scripts if self.inside and self.inside[-1] == "script" else self.texts
-        kind.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-    @property
-    def pictures(self) -> dict[str, np.ndarray]:
-        """Pixels by alternative text."""
-        images = [attrs for tag, attrs in self.elements if tag == "img"]
-        return {attrs["alt"]: pixels(attrs["src"]) for attrs in images}
-
-    @property
-    def frames(self) -> list[dict]:
-        return json.loads(self.scripts[0])
-
-
-def pixels(uri: str) -> np.ndarray:
-    kind, _, content = uri.partition(";base64,")
-    assert kind in ("data:image/png", "data:image/webp")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content, validate=True))))
-
-
-def written(run: Path, data_file: Path | None = None) -> str:
-    return run_page(run, device="cpu", data_file=data_file, seed=0, zoom=1)
-
-
-@pytest.fixture(scope="module")
-def source(trained) -> str:
-    return written(trained)
+from tests.reports.conftest import Page, pixels, written
 
 
 @pytest.fixture
@@ -315,62 +249,3 @@ def test_long_lists_are_cut():
     assert table.note == "There are 150 more rows in the file."
     (table,) = facts.tables_of({"all": list(range(250))})
     assert len(table.rows) == 100
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not (CHROMIUM.exists() and DRIVER.exists()):
-        pytest.skip("there is no Chromium")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def opened(browser, source, tmp_path):
-    path = tmp_path / "report.html"
-    path.write_text(source, encoding="utf-8")
-    browser.get(path.as_uri())
-    return browser
-
-
-def test_the_slider_in_a_browser(opened, source):
-    from selenium.webdriver.common.keys import Keys
-
-    frames = Page(source).frames
-    slider, shown, image = (
-        opened.find_element("css selector", selector)
-        for selector in ("input[type=range]", "output", "img.decoded")
-    )
-    for key, frame in (
-        (Keys.ARROW_RIGHT, 8),
-        (Keys.END, 14),
-        (Keys.ARROW_LEFT, 13),
-        (Keys.HOME, 0),
-    ):
-        slider.send_keys(key)
-        assert shown.text == slider.get_attribute("aria-valuetext") == frames[frame]["label"]
-        assert image.get_attribute("src") == frames[frame]["uri"]
-    broken = "return [...document.images].filter(image => !image.naturalWidth).length"
-    assert opened.execute_script(broken) == 0
-    assert opened.get_log("browser") == []
-
-
-@pytest.mark.parametrize("size", [(390, 844), (1200, 900)])
-def test_the_page_fits_the_window(opened, size):
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 500}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    opened.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    wide, window = opened.execute_script(
-        "return [document.documentElement.scrollWidth, window.innerWidth]"
-    )
-    assert window == size[0]
-    assert wide <= window
