@@ -4,7 +4,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint docs docs-check bench wheel-check clean
 
-help:  ## say what can be made
+help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/installed  ## install galgen and what it needs into .venv
@@ -14,7 +14,7 @@ setup: .venv/installed  ## install galgen and what it needs into .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup  ## train a small conditional VAE on simulated galaxies (two and a half minutes)
+demo: setup  ## train a small conditional VAE on simulated galaxies (three minutes)
 	$(BIN)/python -m galgen.train experiment=demo
 
 test: setup  ## run the tests, in two processes of one thread

@@ -33,6 +33,11 @@ def name_words(arguments: list[str], key: str) -> list[str]:
     return [*others, f"{key}=[{','.join(quoted)}]"] if words else others
 
 
+def multirun_first(arguments: list[str]) -> list[str]:
+    """Move `-m` to the front, because argparse refuses overrides on both sides of an option."""
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+
+
 def with_environment(arguments: list[str]) -> list[str]:
     """Fill in what Hydra cannot read in paths: ${NAME} of the environment, and ~.
 

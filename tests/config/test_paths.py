@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra._internal.utils import get_args_parser
 
-from galgen.config.command_line import with_environment
+from galgen.config.command_line import multirun_first, with_environment
 from galgen.config.paths import fill_in
 from galgen.config.rules import check_whole_numbers
 from galgen.config.run_paths import locate
@@ -163,3 +164,9 @@ def test_the_training_command_that_is_printed_works(command, composed, n, size, 
 def test_quoted_text_is_one_word_of_a_shell(text):
     (word,) = shlex.split(quoted(text))
     assert word.strip("'").replace("\\'", "'") == text
+
+
+def test_the_option_of_a_sweep_may_stand_between_overrides():
+    words = ["launcher=joblib", "-m", "seed=0,1"]
+    read = get_args_parser().parse_args(multirun_first(words))
+    assert (read.multirun, read.overrides) == (True, ["launcher=joblib", "seed=0,1"])
