@@ -43,6 +43,16 @@ def test_a_zarr_catalogue_needs_an_extra(command, without, trained):
     assert not list(Path().iterdir())
 
 
+def test_tensorboard_needs_an_extra(command, without, small):
+    without("tensorboard")
+    code, printed = command("train", *small, "logger=tensorboard")
+    assert code == 1
+    assert printed.splitlines()[-1] == (
+        "galgen: logger: this needs the package tensorboard, which is not installed. "
+        "pip install 'galgen[dashboards]'"
+    )
+
+
 def test_training_and_generating_need_no_extra(command, without, small):
     for package in ("photutils", "skimage", "zarr", "onnx", "onnxruntime", "safetensors"):
         without(package)

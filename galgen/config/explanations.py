@@ -22,7 +22,12 @@ from galgen.config.targets import ALLOWED, arguments_of, did_you_mean, inside, l
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL, reason
 
-EXTRAS = {"photutils": "mosaics", "skimage": "mosaics", "zarr": "zarr"}
+EXTRAS = {
+    "photutils": "mosaics",
+    "skimage": "mosaics",
+    "tensorboard": "dashboards",
+    "zarr": "zarr",
+}
 """The extra of galgen's installation that brings a package."""
 
 

@@ -1,6 +1,7 @@
 """What Weights & Biases and TensorBoard get to know of a training and of its evaluation."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str, **arguments):
+        import_module("tensorboard")  # Lightning's own error does not say which extra has it
         super().__init__(save_dir=save_dir, default_hp_metric=False, **arguments)
 
     def log_metrics(self, metrics: dict, step: int | None = None) -> None:
