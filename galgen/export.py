@@ -70,12 +70,11 @@ def export(run, kind: str, paths: dict[str, Path]) -> dict[Path, float]:
         metadata,
         networks,
         random_inputs,
-        without_checks,
     )
 
     originals, differences = networks(run.model), {}
     with warnings.catch_warnings(action="ignore"), contextlib.ExitStack() as files:
-        for name, network in networks(without_checks(run.model)).items():
+        for name, network in networks(run.model).items():
             part = files.enter_context(written_whole(paths[name]))
             example = random_inputs(run.model, network, TRACED)
             facts = metadata(run, name, network)

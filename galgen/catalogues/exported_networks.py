@@ -1,6 +1,5 @@
 """Networks as files of other programs: ONNX, safetensors, TorchScript."""
 
-import copy
 import io
 import json
 import logging
@@ -155,14 +154,6 @@ WRITERS = {
     "torchscript": write_torchscript,
 }
 """By the name of the format."""
-
-
-def without_checks(model):
-    """Copy a model, sharing its weights; its checks would fix batch size and device in a file."""
-    free = copy.copy(model)
-    free.images = free.tensor = lambda values: values
-    free.condition = lambda redshift, n: redshift
-    return free
 
 
 def _tuple(outputs) -> tuple:
