@@ -35,8 +35,10 @@ def main(config: DictConfig) -> None:
     folder = Path(str(config.out)) if config.out else stamps.path.parent
     if not config.overwrite:
         refuse_to_replace(folder, pictures(stamps, folder).values())
-    for label, text in describe(stamps).items():
-        print(f"{label:<32}{text}")
+    facts = describe(stamps)
+    width = max(map(len, facts)) + 2
+    for label, text in facts.items():
+        print(f"{label:<{width}}{text}")
     for path in draw(stamps, folder):
         print(path)
 
@@ -53,16 +55,19 @@ def describe(stamps: StampFile) -> dict[str, str]:
     attrs = stamps.attrs
     unit = "peak of the galaxy" if stamps.peak_normalised else attrs.get("unit", "unknown")
     facts = {"file": str(stamps.path)}
-    facts |= {name: str(attrs[name]) for name in ("survey", "band", "recipe") if name in attrs}
+    facts |= {name: str(attrs[name]) for name in ("survey", "recipe") if name in attrs}
+    facts["bands"] = ", ".join(stamps.bands)
     facts["stamps"] = f"{len(stamps)} of {stamps.size} x {stamps.size} px"
     facts["unit"] = unit
-    for name, suffix in (("pixel_scale", "arcsec"), ("zero_point", "mag (AB) of one unit")):
-        if name in attrs:
-            facts[name.replace("_", " ")] = f"{attrs[name]:.5g} {suffix}"
+    if "pixel_scale" in attrs:
+        facts["pixel scale"] = f"{attrs['pixel_scale']:.5g} arcsec"
+    if "zero_point" in attrs:
+        points = ["unknown" if p is None else f"{p:.5g}" for p in stamps.zero_points]
+        facts["zero point"] = f"{', '.join(points)} mag (AB) of one unit"
     facts["parents"] = _parents(stamps)
     for name, label in COLUMNS.items():
         if name in stamps.columns:
-            facts[label] = _range(stamps.columns[name])
+            facts |= _by_band(stamps, name, label)
     others = [name for name in stamps.columns if name not in COLUMNS]
     facts["other columns"] = ", ".join(sorted(others)) or "none"
     for name, shape in stamps.stacks.items():
@@ -96,17 +101,18 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
     from galgen.figures.saving import save
 
     rows = np.unique(np.linspace(0, len(stamps) - 1, SHOWN).round().astype(int))
-    columns = {name: stamps.columns.get(name) for name in ("magnitude", "redshift")}
+    named = [name for name in ("magnitude", "redshift") if name in stamps.columns]
     sheet = draw_contact_sheet(
         stamps.read(rows, stamps.size),
         stamps.attrs.get("pixel_scale"),
-        **{name: None if column is None else column[rows] for name, column in columns.items()},
+        **{name: stamps.by_galaxy(name)[rows] for name in named},
     )
-    known = {
-        label: stamps.columns[name][np.isfinite(stamps.columns[name])]
+    columns = {
+        label: stamps.by_galaxy(name)
         for name, label in COLUMNS.items()
         if name in stamps.columns and name != "noise_variance"
     }
+    known = {label: values[np.isfinite(values)] for label, values in columns.items()}
     known = {label: values for label, values in known.items() if len(values)}
     drawn = {"stamps": sheet}
     if known:
@@ -135,6 +141,15 @@ def _parents(stamps: StampFile) -> str:
     return f"{len(counts)} galaxies, {len(several)} in several stamps (at most {several.max()})"
 
 
+def _by_band(stamps: StampFile, name: str, label: str) -> dict[str, str]:
+    """Describe a column, of several bands each."""
+    column = stamps.columns[name]
+    if column.ndim == 1 or len(stamps.bands) == 1:
+        return {label: _range(column.reshape(-1))}
+    columns = zip(stamps.bands, column.T, strict=True)
+    return {f"{label}, {band}": _range(values) for band, values in columns}
+
+
 def _range(column: np.ndarray) -> str:
     known = column[np.isfinite(column)]
     unknown = f", {len(column) - len(known)} unknown" if len(known) < len(column) else ""
@@ -151,14 +166,14 @@ def _pixels(stamps: StampFile) -> dict[str, str]:
         block = stamps.read(slice(start, start + BLOCK), stamps.size)
         zeros += np.count_nonzero(block == 0)
         low, high = min(low, block.min()), max(high, block.max())
-        constant += int((block.min((1, 2)) == block.max((1, 2))).sum())
+        constant += int((block.min((2, 3)) == block.max((2, 3))).all(axis=1).sum())
         for stamp in block:
             digest = hashlib.blake2b(stamp.tobytes(), digest_size=16).digest()
             copies += digest in seen
             seen.add(digest)
     return {
         "pixels": f"{low:.4g} to {high:.4g}",
-        "pixels that are zero": f"{zeros / len(stamps) / stamps.size**2:.2%}",
+        "pixels that are zero": f"{zeros / np.prod(stamps.stacks['image'], dtype=float):.2%}",
         "constant stamps": str(constant),
         "exact copies of another stamp": str(copies),
     }

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from galgen.config.command import command
 from galgen.config.rules import check_rules
-from galgen.data.image_size import fill_in_image_size
+from galgen.data.from_stamp_file import fill_in_stamps
 from galgen.runs.directory import Run
 from galgen.sweeps.jobs import do_job
 from galgen.sweeps.table import watched
@@ -21,7 +21,7 @@ def main(config: DictConfig) -> float | None:
     """Train or resume a training; print the result of a finished one."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return do_job(config)
-    fill_in_image_size(config)
+    fill_in_stamps(config)
     check_rules(config)
     run = Run(config)
     if not config.overwrite:

@@ -155,8 +155,8 @@ def physical(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("physical")
     block = {"image": discs(80) * np.linspace(0.5, 2, 80, dtype="f4")[:, None, None]}
-    attrs = {"survey": "mine", "band": "F160W", "unit": "counts/s"}
-    attrs |= {"pixel_scale": 0.05, "zero_point": 25.5}
+    attrs = {"survey": "mine", "bands": ["F160W"], "unit": "counts/s"}
+    attrs |= {"pixel_scale": 0.05, "zero_point": [25.5]}
     write_stamps(folder / "survey.h5", [block], attrs)
     data = ["data=mosaic", f"data.file={folder / 'survey.h5'}", "transform=asinh"]
     data += ["transform.scale=0.5", "model=vae", "model.output=softplus"]

@@ -28,7 +28,7 @@ def stamps():
     for shard, rows in zip(shards, (slice(0, 5), slice(5, 12)), strict=True):
         block = {"image": images[rows]} | {name: column[rows] for name, column in columns.items()}
         write_stamps(shard, [block], {})
-    attrs = {"survey": "mine", "unit": "counts/s", "pixel_scale": 0.03, "zero_point": 25.94}
+    attrs = {"survey": "mine", "unit": "counts/s", "pixel_scale": 0.03, "zero_point": [25.94]}
     join_stamps(Path("s.h5"), shards, attrs, {"psf": np.ones((2, 5, 5), "f4")})
     return StampFile("s.h5")
 
@@ -45,7 +45,7 @@ def test_the_facts(stamps):
     assert facts["redshift"] == "0.1 to 1, median 0.55, 2 unknown"
     assert facts["magnitude (AB)"] == "20 to 25, median 22.5"
     assert facts["other columns"] == "extra, galaxy_id"
-    assert facts["'psf'"] == "2 x 5 x 5"
+    assert facts["'psf'"] == "2 x 1 x 5 x 5"
     assert facts["pixels that are zero"] == f"{(images == 0).mean():.2%}"
     assert facts["constant stamps"] == "1"
     assert facts["exact copies of another stamp"] == "1"

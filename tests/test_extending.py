@@ -48,11 +48,11 @@ def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess:
 
 def test_a_training_of_one_s_own_classes_gives_galaxies(folder):
     with h5py.File(folder / "cache" / "rings.h5") as file:
-        assert file["image"].shape == (400, 32, 32)
+        assert file["image"].shape == (400, 1, 32, 32)
     with h5py.File(folder / "rings.h5") as file:
         assert (file.attrs["prior"], file.attrs["model"]) == ("gaussian", "capped_cvae2")
         images = file["image"][:]
-    assert images.shape == (20, 32, 32)
+    assert images.shape == (20, 1, 32, 32)
     assert np.isfinite(images).all()
     done = run(folder, [sys.executable, "-c", SCRIPTS[0]])
     assert done.returncode == 0, done.stderr

@@ -37,9 +37,9 @@ def test_it_shows_a_run(tour, small, command, tmp_path, monkeypatch):
     execute(tour, tmp_path)
     assert [kinds(cell) for cell in code(tour)] == committed
     *_, generated, posterior, shape, errors = code(tour)
-    assert texts(generated) == [f"((16, {SIZE}, {SIZE}), dtype('float32'))"]
+    assert texts(generated) == [f"((16, 1, {SIZE}, {SIZE}), dtype('float32'))"]
     assert texts(posterior) == ["Normal(loc: torch.Size([8, 3]), scale: torch.Size([8, 3]))"]
-    assert texts(shape) == [f"(8, {SIZE}, {SIZE})"]
+    assert texts(shape) == [f"(8, 1, {SIZE}, {SIZE})"]
     reconstruction, zero = map(float, re.findall(r"[\d.]+", texts(errors)[0]))
     baseline = read_facts(directory)["squared_error_of_zero"]["val"]  # of all 8 galaxies
     assert zero == pytest.approx(baseline, abs=0.006)

@@ -124,7 +124,7 @@ def assert_that_it_goes_on(arguments: list[str], uninterrupted: Path) -> None:
     assert_same_training(only_run(), uninterrupted)
 
 
-@pytest.mark.parametrize(("size", "file"), [(1_000, "config.yaml"), (20_000, "best.ckpt")])
+@pytest.mark.parametrize(("size", "file"), [(2_000, "config.yaml"), (20_000, "best.ckpt")])
 def test_a_limit_on_files_ends_with_a_sentence(whole, size, file):
     arguments, uninterrupted, _ = whole
     code, printed = processes.run("train", arguments, partial(limit_files, size))

@@ -67,11 +67,12 @@ def main() -> None:
 def read(path: str, n: int) -> tuple[np.ndarray, np.ndarray, float]:
     """Read stamps less the median of their edge, noise variances and the pixel scale."""
     stamps = StampFile(path)
-    images = stamps.read(slice(0, n), stamps.size)
+    images = stamps.read(slice(0, n), stamps.size)[:, 0]
     edge = np.ones(images.shape[1:], bool)
     edge[1:-1, 1:-1] = False
     images -= np.median(images[:, edge], axis=1)[:, None, None]
-    return images, stamps.columns["noise_variance"][:n].astype(float), stamps.attrs["pixel_scale"]
+    variance = stamps.columns["noise_variance"][:n, 0].astype(float)
+    return images, variance, stamps.attrs["pixel_scale"]
 
 
 def compare(images: np.ndarray, variance: np.ndarray) -> tuple[dict, dict]:

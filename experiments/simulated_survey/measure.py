@@ -40,7 +40,7 @@ def main() -> None:
     }
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     shown = [survey[name][:SHOWN] for name in ("image", "magnitude", "redshift")]
-    sheet = draw_contact_sheet(shown[0], PIXEL_SCALE, *shown[1:])
+    sheet = draw_contact_sheet(shown[0][:, None], PIXEL_SCALE, *shown[1:])
     save(sheet, HERE / "stamps.png")
     print(json.dumps(results, indent=2))
 

@@ -76,7 +76,7 @@ class PerItemStamps(Dataset):
         return len(self.file["images"])
 
     def __getitem__(self, i):
-        return torch.tensor(self.file["images"][i]), torch.tensor(self.file["zphot"][i])
+        return torch.tensor(self.file["images"][i])[None], torch.tensor(self.file["zphot"][i])
 
 
 class Clock(pl.Callback):
@@ -207,7 +207,7 @@ def random_batch(model: VAE, n: int) -> Batch:
     """Make n galaxies of random pixels and redshifts, on the model's device."""
     size, device = model.image_size, model.device
     return Batch(
-        image=torch.rand(n, size, size, device=device),
+        image=torch.rand(n, model.bands, size, size, device=device),
         index=torch.arange(n, device=device),
         redshift=torch.rand(n, device=device),
     )

@@ -21,7 +21,7 @@ def networks(model) -> dict:
 
     Returns:
         Modules by name. Their weights have the names that they have in the model. `inputs` and
-        `outputs` name what they take and return: image (N, H, W), latent, mean and std
+        `outputs` name what they take and return: image (N, B, H, W), latent, mean and std
         (N, latent_dim), redshift and predicted_redshift (N,).
     """
     predicts = hasattr(model, "predict")
@@ -92,11 +92,12 @@ def metadata(run, name: str, network) -> dict[str, str]:
         "model": run.model.name,
         "model_config": json.dumps(OmegaConf.to_container(run.config.model)),
         "image_size": run.model.image_size,
+        "bands": json.dumps(run.bands),
         "latent_dim": run.model.latent_dim,
         "transform": json.dumps(run.facts["transform"]),
         "unit": run.unit,
         "pixel_scale": run.pixel_scale,
-        "zero_point": run.zero_point,
+        "zero_points": json.dumps(run.zero_points),
         "galgen": __version__,
         "torch": torch.__version__,
     }

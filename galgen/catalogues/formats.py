@@ -37,11 +37,12 @@ HEADER = {
     "edge": ("EDGE", "level at the edge of each image"),
     "psf": ("PSF", "that the images are seen through"),
     "conditions": ("ASKED", "requested conditions"),
-    "band": ("BAND", ""),
+    "bands": ("BAND", ""),
+    "reference_band": ("REFBAND", "of sizes and of requested magnitudes"),
     "pixel_scale": ("PIXSCALE", "arcsec"),
     "zero_point": ("MAGZERO", "AB magnitude of one unit"),
 }
-"""Cards of a FITS header for the attributes of a catalogue."""
+"""Cards of a FITS header for the attributes of a catalogue; of several bands, BAND1, BAND2, ..."""
 
 
 def write_fits(path: Path, catalogue: Catalogue, shards: Shards) -> None:
@@ -52,7 +53,7 @@ def write_fits(path: Path, catalogue: Catalogue, shards: Shards) -> None:
         catalogue: its content.
         shards: its galaxies.
     """
-    row = np.dtype([(name, f">{column.kind}") for name, column in catalogue.columns.items()])
+    row = np.dtype([(name, f">{c.kind}", c.shape) for name, c in catalogue.columns.items()])
     with written_whole(path) as part:
         with fits.StreamingHDU(str(part), cube_header(catalogue)) as cube:
             for _, shard in shards.read():
@@ -112,8 +113,9 @@ FORMATS = {".fits": write_fits, ".h5": write_hdf5, ".hdf5": write_hdf5, ".zarr":
 def cube_header(catalogue: Catalogue) -> fits.Header:
     """Make the header of the images, with the pixel scale as a WCS around the centre of each."""
     header = fits.PrimaryHDU().header
-    header["BITPIX"], header["NAXIS"] = -32, 3
-    for axis, length in enumerate((catalogue.size, catalogue.size, catalogue.n), start=1):
+    header["BITPIX"], header["NAXIS"] = -32, 4
+    lengths = catalogue.size, catalogue.size, catalogue.run.model.bands, catalogue.n
+    for axis, length in enumerate(lengths, start=1):
         header.set(f"NAXIS{axis}", length, after=f"NAXIS{axis - 1}" if axis > 1 else "NAXIS")
     attributes = catalogue.attributes()
     if "pixel_scale" in attributes:
@@ -123,15 +125,14 @@ def cube_header(catalogue: Catalogue) -> fits.Header:
             header[f"CRPIX{axis}"] = (catalogue.size + 1) / 2
             header[f"CDELT{axis}"] = sign * attributes["pixel_scale"] / 3600
             header[f"CUNIT{axis}"] = "deg"
-        header["CTYPE3"] = ("GALAXY", "number of the galaxy")
-        header["CRVAL3"], header["CRPIX3"], header["CDELT3"] = catalogue.start, 1.0, 1.0
+        header["CTYPE3"] = ("BAND", "number of the band, from 1")
+        header["CRVAL3"], header["CRPIX3"], header["CDELT3"] = 1.0, 1.0, 1.0
+        header["CTYPE4"] = ("GALAXY", "number of the galaxy")
+        header["CRVAL4"], header["CRPIX4"], header["CDELT4"] = catalogue.start, 1.0, 1.0
     for name, value in attributes.items():
         card, comment = HEADER[name]
-        if card == "BUNIT":
-            value = fits_unit(value)
-        elif isinstance(value, str):
-            value = fits_text(value)
-        header[card] = (value, comment if len(str(value)) + len(comment) < 60 else "")
+        for key, item in _cards(card, value):
+            header[key] = (item, comment if len(str(item)) + len(comment) < 60 else "")
     unit = "" if header["BUNIT"] else f"; its unit is {catalogue.unit}, which FITS does not know"
     texts = [f"Each image: {catalogue.image_description}{unit}.", *catalogue.cautions]
     for line in (line for text in texts for line in textwrap.wrap(text, CARD)):
@@ -139,10 +140,27 @@ def cube_header(catalogue: Catalogue) -> fits.Header:
     return header
 
 
+def _cards(card: str, value: str | int | float | list) -> list[tuple[str, str | int | float]]:
+    """Return the cards of an attribute; a list of several has numbered ones, unknown ones none."""
+    values = value if isinstance(value, list) else [value]
+    keys = (
+        [f"{card}{number}" for number in range(1, len(values) + 1)] if len(values) > 1 else [card]
+    )
+    texts = [
+        fits_unit(item) if card == "BUNIT" else fits_text(item) if isinstance(item, str) else item
+        for item in values
+    ]
+    return [(key, text) for key, text in zip(keys, texts, strict=True) if text == text]
+
+
 def table_header(catalogue: Catalogue, row: np.dtype) -> fits.Header:
     """Make the header of the table, with a unit (TUNIT) and description (TCOMM) of each column."""
     columns = [
-        fits.Column(name, {"i8": "K", "f4": "E"}[column.kind], unit=fits_unit(column.unit) or None)
+        fits.Column(
+            name,
+            "".join(map(str, column.shape)) + {"i8": "K", "f4": "E"}[column.kind],
+            unit=fits_unit(column.unit) or None,
+        )
         for name, column in catalogue.columns.items()
     ]
     header = fits.BinTableHDU.from_columns(columns, nrows=1, name="GALAXIES").header

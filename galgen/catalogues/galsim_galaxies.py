@@ -25,8 +25,9 @@ from galgen.errors import GalgenError
 from galgen.models.blocks import decode_block
 from galgen.priors.random_numbers import REDSHIFT, uniform
 from galgen.runs.conditions import STREAMS
+from galgen.runs.image_facts import PEAK
 from galgen.runs.requested_conditions import requested_conditions
-from galgen.runs.trained_run import PEAK, TrainedRun
+from galgen.runs.trained_run import TrainedRun
 
 NUMBERS = 2**31
 """Galaxies from which GalSim's `index: {type: Random}` draws; a run has no last one."""
@@ -42,13 +43,14 @@ def objects(
     start: int = 0,
     prior: str | None = None,
     edge: str = "keep",
+    band: str | None = None,
     **conditions,
 ) -> Iterator[galsim.InterpolatedImage]:
     """Generate galaxies as GalSim objects; see `galgen.galsim_objects`."""
     uniform(seed, REDSHIFT, start, min(n, 0), 1)  # raises what `sample` would raise too late
     trained = run if isinstance(run, TrainedRun) else TrainedRun(run)
     pixel_scale(trained)
-    made = Making(trained, {**conditions, "redshift": redshift}, prior, edge)
+    made = Making(trained, {**conditions, "redshift": redshift}, prior, edge, band)
 
     def generate():
         first, block = start, decode_block(trained.model.device)
@@ -65,15 +67,19 @@ class Making:
 
     Args:
         run: the trained run.
-        keys: the requested conditions, as `galgen.runs.requested_conditions.ask` takes it.
+        keys: the requested conditions, as `galgen.runs.requested_conditions` takes them.
         prior: what latents are drawn from; the run's default where None.
         edge: `keep`, or `subtract` the level on which each galaxy stands.
+        band: name of the band; needed of a run of several.
 
     Raises:
-        GalgenError: if the prior was not fitted, or a condition is missing, ignored or no such.
+        GalgenError: if the prior was not fitted, a condition is missing, ignored or no such, or
+            the run has no such band.
     """
 
-    def __init__(self, run: TrainedRun, keys: Mapping, prior: str | None, edge: str):
+    def __init__(
+        self, run: TrainedRun, keys: Mapping, prior: str | None, edge: str, band: str | None = None
+    ):
         unknown = set(keys) - set(STREAMS)
         if unknown:
             raise GalgenError(
@@ -83,6 +89,9 @@ class Making:
             raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}.")
         self.run, self.edge, self.prior = run, edge, run.prior_for(prior, keys)
         self.conditions = requested_conditions(run, keys, self.prior)
+        self.band = 0 if band is None else _number(run, band)
+        if band is None and len(run.bands) > 1:
+            raise GalgenError(f"band: {run.name} has several. Give one of {', '.join(run.bands)}.")
 
     def galaxies(self, n: int, seed: int, start: int) -> Iterator[galsim.InterpolatedImage]:
         """Generate galaxies `start` to `start + n - 1`, decoded at once.
@@ -92,7 +101,7 @@ class Making:
             ValueError: if the seed or the start is out of range.
         """
         values = self.conditions.draw(seed, start, n)
-        images = self.run.make(n, values, self.prior, seed, start).astype(float)
+        images = self.run.make(n, values, self.prior, seed, start)[:, self.band].astype(float)
         redshift = values.get("redshift")
         if self.edge == "subtract":
             images = without_edge(images)
@@ -109,6 +118,14 @@ class Making:
             if redshift is not None:
                 galaxy.redshift = float(redshift[number - start])
             yield galaxy
+
+
+def _number(run: TrainedRun, band: str) -> int:
+    if band not in run.bands:
+        raise GalgenError(
+            f"band={band}: {run.name} has no such band. It has {', '.join(run.bands)}."
+        )
+    return run.bands.index(band)
 
 
 def pixel_scale(run: TrainedRun) -> float:
@@ -134,7 +151,8 @@ def build_galaxy(
         config: of the galaxy. `run` is a run directory; `redshift` (or that of `sed`) is needed by
             conditional models; `magnitude` (AB) and `flux_radius` (arcsec) are known to some
             priors; `index`, the number of the galaxy, counts objects where it is not given; `seed`
-            is 0, `prior` the run's default and `edge` keep where they are not.
+            is 0, `prior` the run's default and `edge` keep where they are not; a run of several
+            bands needs `band`.
         base: the whole configuration.
         ignore: keys that GalSim itself sees to.
         gsparams: arguments of `galsim.GSParams`.
@@ -149,7 +167,8 @@ def build_galaxy(
     """
     SetDefaultIndex(config, NUMBERS)
     keys = {"run": str, "index": int}
-    optional = {"seed": int, "prior": str, "edge": str, "magnitude": float, "flux_radius": float}
+    optional = {"seed": int, "prior": str, "edge": str, "band": str}
+    optional |= {"magnitude": float, "flux_radius": float}
     others = [*ignore, "flux", "redshift"]
     values, safe = GetAllParams(config, base, req=keys, opt=optional, ignore=others)
     try:
@@ -167,6 +186,7 @@ def build_galaxy(
                 {**requested, "redshift": redshift},
                 values.get("prior"),
                 values.get("edge", "keep"),
+                values.get("band"),
             )
             galaxy = next(made.galaxies(1, values.get("seed", 0), values["index"]))
     except (GalgenError, ValueError) as error:

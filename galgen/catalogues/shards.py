@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,10 +43,10 @@ class Shards:
     def __init__(self, out: Path, catalogue: Catalogue):
         self.out, self.catalogue = out, catalogue
         self.folder = out.with_name(out.name + ".unfinished")
-        side = catalogue.size
-        self.size = max(1, SHARD_BYTES // (4 * side**2 * CHUNK)) * CHUNK
-        columns = [(name, f"<{column.kind}") for name, column in catalogue.columns.items()]
-        self.row = np.dtype([("image", "<f4", (side, side)), *columns])
+        shape = (catalogue.run.model.bands, catalogue.size, catalogue.size)
+        self.size = max(1, SHARD_BYTES // (4 * math.prod(shape) * CHUNK)) * CHUNK
+        columns = [(name, f"<{c.kind}", c.shape) for name, c in catalogue.columns.items()]
+        self.row = np.dtype([("image", "<f4", shape), *columns])
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -89,7 +90,7 @@ class Shards:
 
         Args:
             rows: of the catalogue, one of `missing`.
-            blocks: images (n, H, W) and tables (n,) of these rows, in order.
+            blocks: images (n, B, H, W) and tables (n,) of these rows, in order.
         """
         shard, first = np.empty(len(rows), self.row), 0
         for images, table in blocks:

@@ -45,33 +45,34 @@ def crop(image: Tensor, size: int, shift: Tensor | None = None) -> Tensor:
     """Crop each image around its middle, or beside it.
 
     Args:
-        image: (N, H, H).
+        image: (N, B, H, H).
         size: side of the crop, px.
         shift: (N, 2), rows and columns by which the galaxy moves; 0 where None.
 
     Returns:
-        Images (N, size, size).
+        Images (N, B, size, size).
     """
-    window = middle(image.shape[1], size)
+    window = middle(image.shape[-1], size)
     if shift is None:
-        return image[:, window, window]
+        return image[..., window, window]
     steps = torch.arange(window.start, window.stop, device=image.device)
     rows, columns = (steps - shift[:, axis, None] for axis in (0, 1))
-    galaxy = torch.arange(len(image), device=image.device)[:, None, None]
-    return image[galaxy, rows[:, :, None], columns[:, None, :]]
+    galaxy = torch.arange(len(image), device=image.device)[:, None, None, None]
+    band = torch.arange(image.shape[1], device=image.device)[:, None, None]
+    return image[galaxy, band, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def dihedral(image: Tensor, code: Tensor) -> Tensor:
     """Flip and turn each image by one of the eight symmetries of the square.
 
     Args:
-        image: (N, H, H).
+        image: (N, B, H, H).
         code: (N,), integers 0 to 7; bits 1, 2 and 4 flip rows, flip columns and transpose.
 
     Returns:
-        Images (N, H, H).
+        Images (N, B, H, H).
     """
-    code = code[:, None, None]
-    image = torch.where((code & 1).bool(), image.flip(1), image)
-    image = torch.where((code & 2).bool(), image.flip(2), image)
-    return torch.where((code & 4).bool(), image.transpose(1, 2), image)
+    code = code[:, None, None, None]
+    image = torch.where((code & 1).bool(), image.flip(-2), image)
+    image = torch.where((code & 2).bool(), image.flip(-1), image)
+    return torch.where((code & 4).bool(), image.transpose(-2, -1), image)

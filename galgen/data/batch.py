@@ -30,21 +30,21 @@ class Batch:
     """A batch of N galaxies as models and likelihoods see it."""
 
     image: Tensor
-    """(N, H, W), float32."""
+    """(N, B, H, W), float32."""
     index: Tensor
     """(N,), row in the stamp file."""
     redshift: Tensor | None = None
     """(N,)"""
     noise: Tensor | None = None
-    """(N,), standard deviation of a pixel, in the file's unit; its square may be beyond float32."""
+    """(N, B), standard deviation of a pixel, in the file's unit; its square may overflow."""
     noise_variance: Tensor | None = None
-    """(N,), of a pixel on the model's scale, after the transform."""
+    """(N, B), of a pixel on the model's scale, after the transform."""
     background: Tensor | None = None
-    """(N,), level that the peak transform subtracts, in the file's unit."""
+    """(N, B), level that the peak transform subtracts, in the file's unit."""
     psf: Tensor | None = None
-    """(N, h, w), sums to 1."""
+    """(N, B, h, w), sums to 1."""
     weight: Tensor | None = None
-    """(N, H, W), 0 where a pixel is not to count, else 1."""
+    """(N, B, H, W), 0 where a pixel is not to count, else 1; a galaxy may lack a whole band."""
     share: Share = None
     """This process's share of the batch; where None is given, the process has all of it."""
 

@@ -1,6 +1,5 @@
 """Stamps in memory, on the CPU or on a device, which processes may divide among themselves."""
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,26 +17,28 @@ class Cache:
         galaxies: their number.
         size: side of the stamps, px.
         dtype: float32, or float16, whose range holds images in units of the noise.
-        noise: typical noise of a pixel, in the stamp file's unit.
+        noise: typical noise of a pixel in each band, in the stamp file's unit, (B,).
     """
 
     def __init__(
-        self, names: Iterable[str], galaxies: int, size: int, dtype: torch.dtype, noise: float
+        self, names: Iterable[str], galaxies: int, size: int, dtype: torch.dtype, noise: np.ndarray
     ):
-        self.stacks = {name: torch.empty((galaxies, size, size), dtype=dtype) for name in names}
+        shape = (galaxies, len(noise), size, size)
+        self.stacks = {name: torch.empty(shape, dtype=dtype) for name in names}
         half = dtype == torch.float16
-        self.unit = 2.0 ** round(math.log2(noise)) if half else 1.0  # a power of 2 rounds nothing
-        """Of the images, in the stamp file's."""
+        unit = 2.0 ** np.log2(noise).round() if half else None  # a power of 2 rounds nothing
+        self.unit = None if unit is None else torch.from_numpy(unit.astype(np.float32))
+        """Of the images in each band, in the stamp file's, (B,); None where it is that."""
         self.rank, self.ranks = 0, 1
 
     def fill(self, name: str, first: int, stamps: np.ndarray) -> None:
-        """Take the stamps (n, H, W) of galaxies from number `first` on.
+        """Take the stamps (n, B, H, W) of galaxies from number `first` on.
 
         Raises:
             GalgenError: if pixels are too bright for the cache's type.
         """
-        if name == "image":
-            stamps = stamps / np.float32(self.unit)
+        if name == "image" and self.unit is not None:
+            stamps = stamps / self.unit.numpy()[:, None, None]
         filled = self.stacks[name][first : first + len(stamps)]
         filled.copy_(torch.from_numpy(stamps))
         if not filled.isfinite().all():
@@ -53,7 +54,9 @@ class Cache:
     def take(self, name: str, positions: Tensor) -> Tensor:
         """Return stamps at positions (n,) that this process has, in the file's unit, float32."""
         stamps = self.stacks[name][positions // self.ranks].float()
-        return stamps * self.unit if name == "image" and self.unit != 1 else stamps
+        if name != "image" or self.unit is None:
+            return stamps
+        return stamps * self.unit.to(stamps.device)[:, None, None]
 
     def move_to(self, device: torch.device, rank: int, ranks: int) -> None:
         """Move every ranks-th galaxy, from number `rank` on, to a device; drop the others.

@@ -17,7 +17,7 @@ from galgen.data.noise_level import noise_level
 from galgen.data.order import EpochBatches
 from galgen.data.part import READ_BLOCK, Part, gigabytes, read_into_memory
 from galgen.data.requirements import check_noise, with_redshift
-from galgen.data.split import PARTS, split_stamps
+from galgen.data.split import PARTS, check_shares, split_stamps
 from galgen.data.stamp_file import StampFile
 from galgen.errors import GalgenError
 from galgen.files import cache_folder, expand
@@ -40,6 +40,7 @@ class SurveyDataModule(LightningDataModule):
         file: stamp file; where None, the survey's own place in the cache folder.
         image_size: side of the crop around the centre of each stamp, px; that of the stamps where
             None.
+        bands: names of the bands, in this order; all of the stamp file where None.
         batch_size: galaxies in a batch, on each device.
         transform: callable that brings a batch to the model's scale.
         hint: sentence about how to get the stamp file, printed when it is missing.
@@ -71,6 +72,7 @@ class SurveyDataModule(LightningDataModule):
         name: str,
         image_size: int | None,
         transform: Callable[[Batch], Batch],
+        bands: Sequence[str] | None = None,
         file: str | None = None,
         hint: str = HINT,
         pixel_scale: float | None = None,
@@ -99,18 +101,11 @@ class SurveyDataModule(LightningDataModule):
             raise ValueError(f"data.max_shift={max_shift}: it must not be negative.")
         if batch_size < 1:
             raise ValueError(f"data.batch_size={batch_size}: it must be positive.")
-        if (
-            isinstance(split, float | int)
-            or len(split) != 3
-            or min(split) < 0
-            or abs(sum(split) - 1) > 1e-6
-            or min(split[:2]) == 0
-        ):
-            raise ValueError(
-                f"data.split={split}: it takes three shares (train, val, test) that sum "
-                "to 1, the first two positive."
-            )
+        check_shares(split)
+        if isinstance(bands, str) or (bands is not None and not bands):
+            raise ValueError(f"data.bands={bands}: it takes a list of names such as [F814W].")
         self.name, self.image_size, self.transform = name, image_size, transform
+        self.bands = None if bands is None else list(map(str, bands))
         self.file = expand(file) if file else self.default_file()
         self.hint, self.pixel_scale = hint, pixel_scale
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
@@ -136,7 +131,7 @@ class SurveyDataModule(LightningDataModule):
         """
         if not self.file.is_file():
             raise GalgenError(f"data.file={self.file}: there is no such stamp file. {self.hint}.")
-        return StampFile(self.file)
+        return StampFile(self.file, self.bands)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the stamp file, split it, and fill the cache.
@@ -151,7 +146,8 @@ class SurveyDataModule(LightningDataModule):
         self.stamps = self.open_file()
         self._check_size()
         rows = split_stamps(self.stamps, self.split, self.split_seed)
-        noise, half = 1.0, self.cache != "none" and self.cache_dtype == torch.float16
+        noise = np.ones(len(self.stamps.bands))
+        half = self.cache != "none" and self.cache_dtype == torch.float16
         if half or (self.transform.by_noise and self.transform.scale is None):
             # Of all galaxies: the scale is the same whatever the model needs to know of them.
             noise = noise_level(self.stamps, rows["train"], self.image_size)
@@ -181,6 +177,7 @@ class SurveyDataModule(LightningDataModule):
             "stamps": len(self.stamps),
             "stamp_size": self.stamps.size,
             "image_size": self.image_size,
+            "bands": self.stamps.bands,
             "attributes": self.stamps.attrs,
             "transform": numbers,
             "split": split_facts(self),
@@ -214,7 +211,7 @@ class SurveyDataModule(LightningDataModule):
         return self._finished(self.parts[part].batch(torch.from_numpy(positions)))
 
     def physical(self, images: np.ndarray) -> np.ndarray:
-        """Bring images (N, H, W) from the model's scale to the stamp file's unit, float32."""
+        """Bring images (N, B, H, W) from the model's scale to the stamp file's unit, float32."""
         return self.transform.inverse(torch.from_numpy(images)).numpy()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -298,7 +295,10 @@ class SurveyDataModule(LightningDataModule):
         pixels = self.stamps.read(looked_at, self.image_size)
         if "weight" in self.stamps.stacks:
             pixels[self.stamps.read(looked_at, self.image_size, "weight") == 0] = 0
-        return self.transform.value_range(float(pixels.min()), float(pixels.max()))
+        axes = (0, 2, 3)
+        return self.transform.value_range(
+            pixels.min(axes).astype(float), pixels.max(axes).astype(float)
+        )
 
     def _zero_baseline(self, part: Part) -> float:
         """Measure what an all-zero prediction scores, per galaxy."""
@@ -309,7 +309,7 @@ class SurveyDataModule(LightningDataModule):
             total += float((batch.image.double().square() * counted).sum())
         return total / n
 
-    def _read_into_memory(self, noise: float) -> None:
+    def _read_into_memory(self, noise: np.ndarray) -> None:
         cached = [self.parts[part] for part in PARTS[:2]]
         size = gigabytes(cached, self.cache_dtype)
         if size > self.cache_gb:

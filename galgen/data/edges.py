@@ -19,17 +19,17 @@ def edge_level(images: np.ndarray) -> np.ndarray:
     """Return the level on which galaxies stand, the median of the outer frame of a stamp.
 
     Args:
-        images: (N, H, W).
+        images: (..., H, W).
 
     Returns:
-        Array (N,), in the unit of the images.
+        Array (...,), in the unit of the images.
     """
-    width = max(1, min(images.shape[1:]) // FRAME)
-    frame = np.ones(images.shape[1:], bool)
+    width = max(1, min(images.shape[-2:]) // FRAME)
+    frame = np.ones(images.shape[-2:], bool)
     frame[width:-width, width:-width] = False
-    return np.median(images[:, frame], axis=1)
+    return np.median(images[..., frame], axis=-1)
 
 
 def without_edge(images: np.ndarray) -> np.ndarray:
-    """Subtract from images (N, H, W) the level on which each galaxy stands."""
-    return images - edge_level(images)[:, None, None]
+    """Subtract from images (..., H, W) the level on which each galaxy stands."""
+    return images - edge_level(images)[..., None, None]

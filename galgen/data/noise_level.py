@@ -12,8 +12,8 @@ LOOKED_AT = 1024
 """Stamps that are measured."""
 
 
-def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> float:
-    """Return the typical noise of a pixel, in the stamp file's unit.
+def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> np.ndarray:
+    """Return the typical noise of a pixel in each band, (B,), in the stamp file's unit.
 
     It is the median over the catalogue's noise or, where less than half of that is known, over the
     scatter of each stamp's outermost pixels. It is at least 0.3 % of the median peak of stamps that
@@ -25,21 +25,42 @@ def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> float:
         size: side of the crop, px.
 
     Raises:
-        GalgenError: if no stamp holds light.
+        GalgenError: if no stamp holds light in a band.
     """
     images = stamps.read(rows[:LOOKED_AT], size).astype(float)
     counted = np.ones(images.shape, bool)
     if "weight" in stamps.stacks:
         counted = stamps.read(rows[:LOOKED_AT], size, "weight") > 0
+    unknown = np.full((len(stamps), len(stamps.bands)), np.nan)
+    variance = stamps.columns.get("noise_variance", unknown)[rows].astype(float)
+    variance[~stamps.has_band[rows]] = np.nan
+    levels = []
+    for number, band in enumerate(stamps.bands):
+        has = stamps.has_band[rows, number]
+        level = _level(images[:, number], counted[:, number], variance[has, number])
+        if level is None:
+            where = f" in the band {band}" if len(stamps.bands) > 1 else ""
+            raise GalgenError(
+                f"{stamps.path}: its stamps hold no light{where}, so there is nothing to learn."
+            )
+        levels.append(level)
+    return np.array(levels)
+
+
+def _level(images: np.ndarray, counted: np.ndarray, variance: np.ndarray) -> float | None:
+    """Return the typical noise of one band; None where no stamp holds light.
+
+    Args:
+        images: (n, H, W).
+        counted: which pixels count, (n, H, W).
+        variance: of the noise by the catalogue, (N,), NaN where unknown.
+    """
     peaks = images.max(axis=(1, 2), where=counted, initial=0)
     if not (peaks > 0).any():
-        raise GalgenError(f"{stamps.path}: its stamps hold no light, so there is nothing to learn.")
+        return None
     faint = FAINT * float(np.median(peaks[peaks > 0]))
-    variance = stamps.columns.get("noise_variance", np.full(len(stamps), np.nan))[rows].astype(
-        float
-    )
     known = np.isfinite(variance) & (variance > 0)
-    if 2 * known.sum() >= len(rows):
+    if 2 * known.sum() >= len(variance):
         return max(faint, float(np.median(np.sqrt(variance[known]))))
     edge = np.where(edge_pixels(counted), edge_pixels(images), np.nan)
     edge = edge[np.isfinite(edge).any(axis=1)]

@@ -44,6 +44,8 @@ class Part(Dataset):
         }
         if "noise_variance" in stamps.columns:
             variance = stamps.columns["noise_variance"][rows].astype(float)
+            # Of a band that a galaxy lacks, any noise does: its pixels have weight 0.
+            variance = np.where(stamps.has_band[rows], variance, 1.0)
             noise = np.sqrt(np.where(variance >= 0, variance, np.nan))
             self.columns["noise"] = torch.from_numpy(noise.astype(np.float32))
         self.psfs = Psfs(stamps, rows) if psf else None
@@ -98,19 +100,20 @@ class Part(Dataset):
 def gigabytes(parts: Sequence[Part], dtype: torch.dtype) -> float:
     """Return how much memory parts of a survey take, in a type."""
     stamps = parts[0].stamps
-    pixels = sum(len(part) * part.size**2 * len(part.stacks) for part in parts)
+    bands = len(stamps.bands)
+    pixels = sum(len(part) * bands * part.size**2 * len(part.stacks) for part in parts)
     if parts[0].psfs is not None:
         pixels += np.prod(stamps.stacks["psf"], dtype=float)
     return pixels * dtype.itemsize / 1e9
 
 
-def read_into_memory(parts: Sequence[Part], dtype: torch.dtype, noise: float) -> None:
+def read_into_memory(parts: Sequence[Part], dtype: torch.dtype, noise: np.ndarray) -> None:
     """Read parts of one survey into memory, in one pass through its file.
 
     Args:
         parts: with stamps of one size.
         dtype: float32 or float16.
-        noise: typical noise of a pixel, in the stamp file's unit.
+        noise: typical noise of a pixel in each band, in the stamp file's unit, (B,).
 
     Raises:
         GalgenError: if pixels are not finite, or too bright for the type.

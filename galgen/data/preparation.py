@@ -19,7 +19,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from galgen.data.stamp_file import StampFile, read_left_out, shard_identity
+from galgen.data.stamp_file import StampFile, read_left_out
+from galgen.data.stamp_shards import shard_identity
 from galgen.data.stamp_writing import join_stamps, write_stamps
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError, Unreadable

@@ -26,10 +26,10 @@ class Psfs:
         index = stamps.columns.get("psf_index", np.arange(len(stamps)))
         self.index = torch.from_numpy(index[rows].astype(np.int64))
         self.table: Tensor | None = None
-        """Each PSF once, (M, h, w), where they are in memory; `index` counts its rows then."""
+        """Each PSF once, (M, B, h, w), where they are in memory; `index` counts its rows then."""
 
     def take(self, positions: Tensor) -> Tensor:
-        """Return the PSFs of the galaxies at positions (n,), (n, h, w) float32."""
+        """Return the PSFs of the galaxies at positions (n,), (n, B, h, w) float32."""
         index = self.index[positions]
         return self._read(index) if self.table is None else self.table[index].float()
 
@@ -43,5 +43,5 @@ class Psfs:
         self.table, self.index = self.table.to(device), self.index.to(device)
 
     def _read(self, rows: Tensor) -> Tensor:
-        size = self.stamps.stacks["psf"][1]
+        size = self.stamps.stacks["psf"][-1]
         return torch.from_numpy(self.stamps.read(rows.numpy(), size, "psf"))

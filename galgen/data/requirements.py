@@ -54,7 +54,8 @@ def check_noise(
             "a survey with noise_variance, and transform=none or peak."
         )
     variance = stamps.columns["noise_variance"][rows]
-    bad = np.sort(rows[~(np.isfinite(variance) & (variance > 0))])
+    known = np.isfinite(variance) & (variance > 0)
+    bad = np.sort(rows[~(known | ~stamps.has_band[rows]).all(axis=1)])
     if len(bad):
         raise GalgenError(
             f"{stamps.path}: {len(bad)} of {len(rows)} noise variances are not positive "

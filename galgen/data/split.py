@@ -13,6 +13,20 @@ log = logging.getLogger(__name__)
 PARTS = ("train", "val", "test")
 
 
+def check_shares(shares: Sequence[float]) -> None:
+    """Check the shares of the parts.
+
+    Raises:
+        ValueError: if they are not three that sum to 1, the first two positive.
+    """
+    several = not isinstance(shares, float | int) and len(shares) == len(PARTS)
+    if not several or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6 or min(shares[:2]) == 0:
+        raise ValueError(
+            f"data.split={shares}: it takes three shares (train, val, test) that sum to 1, the "
+            "first two positive."
+        )
+
+
 def split_by_parent(
     parents: np.ndarray, fractions: Sequence[float], seed: int
 ) -> dict[str, np.ndarray]:

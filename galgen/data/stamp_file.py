@@ -1,22 +1,25 @@
 """The stamp file: galaxy images and their catalogue in one HDF5 file.
 
 Three layouts are read: galgen's own, which stamp_writing.py writes, marked by the attribute
-`galgen_schema`; and the original project's two, a 3-D data set of peak-normalised images alone
+`galgen_schema`; and the original project's two, a 3-D dataset of peak-normalised images alone
 or beside a 1-D one of redshifts, distinguished by rank. In galgen's own the images may lie in other
-files, the shards of a large survey, that an HDF5 virtual data set joins.
+files, the shards of a large survey, that an HDF5 virtual dataset joins. Schema 1, and the original
+layouts, have no band axis and are read as one band.
 """
 
-import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from galgen.data.bands import read_bands
+from galgen.data.stamp_shards import check_shards
 from galgen.errors import GalgenError
 from galgen.files import is_file, reading
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of galgen's own layout, in the attribute `galgen_schema`."""
 
 LARGEST_REDSHIFT = 9
@@ -25,32 +28,41 @@ LARGEST_REDSHIFT = 9
 NUMBERS = ("galaxy_id", "redshift", "noise_variance", "background")
 """Columns that trainings read."""
 
+OF_BANDS = ("magnitude", "noise_variance", "background")
+"""Columns that have a value for each band, (N, B)."""
+
 
 class StampFile:
     """An opened stamp file: its columns in memory, its images on disk.
 
     Args:
         path: HDF5 file in one of the three layouts.
+        bands: names of the bands to read, in this order; all of the file where None.
 
     Attributes:
-        columns: arrays (N,) by name; `galaxy_id` where the file has parent ids.
-        stacks: shapes of the data sets of rank 3 by name, `image` among them.
-        attrs: the file's attributes (survey, band, pixel_scale in arcsec, zero_point, ...).
+        bands: names of the bands, B of them.
+        reference: number of the band in which shapes are measured and magnitudes are conditions;
+            by the attribute `reference_band`, else the first.
+        columns: arrays (N,) by name, and (N, B) of what differs between bands; `galaxy_id` where
+            the file has parent ids.
+        stacks: shapes (N, B, H, W) of the images by name, `image` among them.
+        attrs: the file's attributes (survey, bands, pixel_scale in arcsec, unit, ...).
+        zero_points: AB magnitude of one unit in each band, (B,); None where unknown.
         size: side of the stamps, px.
         shards: the files that the images lie in, where they are not in this one.
         peak_normalised: whether pixels lie in [0, 1] already, as in the original layouts.
 
     Raises:
-        GalgenError: if the file is missing, damaged, or in none of the layouts.
+        GalgenError: if the file is missing, damaged, in none of the layouts, or lacks a band.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, bands: Sequence[str] | None = None):
         self.path = Path(path)
         if not is_file(self.path):
             raise GalgenError(f"{self.path}: there is no such file.")
         try:
             with reading(self.path), h5py.File(self.path) as file:
-                self._read_header(file)
+                self._read_header(file, bands)
         except OSError as error:
             raise GalgenError(
                 f"{self.path}: cannot be read as HDF5, it is damaged, truncated or of another "
@@ -73,36 +85,43 @@ class StampFile:
             name: which of the stacks.
 
         Returns:
-            Array (len(rows), size, size), float32.
+            Array (len(rows), B, size, size), float32.
 
         Raises:
             GalgenError: if a pixel is not finite, or the file is damaged.
         """
-        crop = tuple(middle(side, size) for side in self.stacks[name][1:])
+        crop = tuple(middle(side, size) for side in self.stacks[name][2:])
         try:
             with reading(self.path):
                 stack = self._stack(name)
                 if isinstance(rows, slice):
-                    stamps = self._as_float32(stack[(rows, *crop)], rows, name)
+                    pixels = self._in_bands(stack[(rows, ..., *crop)])
+                    stamps = self._as_float32(pixels, rows, name)
                 else:
-                    stamps = np.empty((len(rows), size, size), np.float32)
+                    stamps = np.empty((len(rows), len(self.bands), size, size), np.float32)
                     for position in np.argsort(rows, kind="stable"):
                         row = int(rows[position])
-                        pixels = stack[row][crop][None]
+                        pixels = self._in_bands(stack[row][(..., *crop)][None])
                         stamps[position] = self._as_float32(pixels, slice(row, row + 1), name)[0]
         except OSError as error:
             raise GalgenError(f"{self.path}: damaged or truncated, {error}") from error
-        bad = ~np.isfinite(stamps).all(axis=(1, 2))
+        bad = ~np.isfinite(stamps).all(axis=(1, 2, 3))
         if bad.any():
             numbers = np.arange(self.stacks[name][0])[rows][bad]
             raise GalgenError(
                 f"{self.path}: {len(numbers)} stamps have NaN or infinite pixels, the first is row "
-                f"{numbers[0]} of '{name}' (counted from 0). Remove them from the file."
+                f"{numbers[0]} of '{name}' (counted from 0). Remove them from the file, or "
+                "set these pixels to 0 and their 'weight' too."
             )
         return stamps
 
+    def _in_bands(self, pixels: np.ndarray) -> np.ndarray:
+        """Return pixels (n, [bands of the file,] H, W) in the chosen bands, (n, B, H, W)."""
+        pixels = pixels[:, None] if pixels.ndim == 3 else pixels
+        return pixels if self._bands.chosen is None else pixels[:, self._bands.chosen]
+
     def _as_float32(self, pixels: np.ndarray, rows: slice, name: str) -> np.ndarray:
-        """Cast pixels (n, H, W) to float32.
+        """Cast pixels (n, B, H, W) to float32.
 
         Raises:
             GalgenError: if float32 cannot hold them: as zero, infinity, or too few digits.
@@ -113,8 +132,8 @@ class StampFile:
             return cast
         too_large = np.isfinite(pixels) & ~np.isfinite(cast)
         # Losing a tiny number beside a galaxy's light is harmless; losing all of its light is not.
-        dark = np.abs(cast).max((1, 2), initial=0) < np.finfo(np.float32).tiny
-        lost = too_large.any((1, 2)) | (dark & (pixels != 0).any((1, 2)))
+        dark = np.abs(cast).max((1, 2, 3), initial=0) < np.finfo(np.float32).tiny
+        lost = too_large.any((1, 2, 3)) | (dark & (pixels != 0).any((1, 2, 3)))
         if lost.any():
             row = np.arange(self.stacks[name][0])[rows][lost][0]
             peak = np.abs(pixels[lost][0]).max()
@@ -126,6 +145,18 @@ class StampFile:
             )
         return cast
 
+    def by_galaxy(self, name: str) -> np.ndarray:
+        """Return a column as one value a galaxy, (N,), in the reference band where bands differ."""
+        values = self.columns[name]
+        return values[:, self.reference] if values.ndim == 2 else values
+
+    @property
+    def has_band(self) -> np.ndarray:
+        """Which galaxies have which bands, (N, B) of bool; the others' pixels have weight 0."""
+        if "has_band" in self.columns:
+            return self.columns["has_band"].reshape(self._n, -1) > 0
+        return np.ones((self._n, len(self.bands)), bool)
+
     def close(self) -> None:
         """Let go of the file until it is read again."""
         if self._owner == os.getpid():
@@ -133,12 +164,12 @@ class StampFile:
         self._file, self._owner = None, None
 
     def _stack(self, name: str) -> h5py.Dataset:
-        """Open a data set, the file once in each process (an open file must not be forked)."""
+        """Open a dataset, the file once in each process (an open file must not be forked)."""
         if self._owner != os.getpid():
             self._file, self._owner = h5py.File(self.path), os.getpid()
         return self._file[self._image_name if name == "image" else name]
 
-    def _read_header(self, file: h5py.File) -> None:
+    def _read_header(self, file: h5py.File, bands: Sequence[str] | None) -> None:
         datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
         self.attrs = {name: _plain(value) for name, value in file.attrs.items()}
         version = self.attrs.get("galgen_schema")
@@ -154,19 +185,24 @@ class StampFile:
             stacks = [name for name, item in datasets.items() if item.ndim == 3]
         else:
             stacks = [name for name in datasets if name == "image"]
-        if len(stacks) != 1:
+        if len(stacks) != 1 or datasets[stacks[0]].ndim not in (3, 4):
             raise GalgenError(
-                f"{self.path}: a stamp file has one data set of images, of rank 3 "
-                f"(galaxies, height, width); this one has {len(stacks) or 'none'}."
+                f"{self.path}: a stamp file has one dataset of images, (galaxies, bands, height, "
+                f"width) or (galaxies, height, width); this one has {len(stacks) or 'none'}."
             )
         self._image_name = stacks[0]
         image = datasets.pop(stacks[0])
-        self.stacks = {n: item.shape for n, item in datasets.items() if item.ndim == 3}
-        self.stacks["image"] = image.shape
-        self.shards = _check_shards(self.path, file)
-        self._n, height, width = image.shape
+        there = 1 if image.ndim == 3 else image.shape[1]
+        self._bands = read_bands(self.path, self.attrs, there, bands)
+        self.bands, self.zero_points = self._bands.names, self._bands.zero_points
+        self.reference = self._bands.reference
+        shapes = {"image": image.shape}
+        shapes |= {n: item.shape for n, item in datasets.items() if item.ndim in (3, 4)}
+        self.stacks = {name: self._shape(name, shape) for name, shape in shapes.items()}
+        self.shards = check_shards(self.path, file)
+        self._n, _, height, width = self.stacks["image"]
         if not np.issubdtype(image.dtype, np.number):
-            raise GalgenError(f"{self.path}: data set '{image.name}' does not hold numbers.")
+            raise GalgenError(f"{self.path}: dataset '{image.name}' does not hold numbers.")
         if self._n == 0:
             raise GalgenError(f"{self.path}: the survey is empty, it has no stamps.")
         if height != width:
@@ -178,15 +214,34 @@ class StampFile:
         columns = {
             name: item
             for name, item in datasets.items()
-            if item.ndim == 1 or (item.ndim == 2 and item.shape[1] == 1)
+            if item.ndim == 1 or (item.ndim == 2 and item.shape[1] in (1, self._bands.of_file))
         }
         self._read_columns(columns)
+        lacking = int((~self.has_band).any(axis=1).sum())
+        if lacking and "weight" not in self.stacks:
+            raise GalgenError(
+                f"{self.path}: {lacking} galaxies lack a band, and there is no 'weight'. Write it "
+                "as images that are 0 there and else 1."
+            )
+
+    def _shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a stack of images, (N, B, H, W).
+
+        Raises:
+            GalgenError: if it has another number of bands than the images.
+        """
+        there = 1 if len(shape) == 3 else shape[1]
+        if there != self._bands.of_file:
+            raise GalgenError(
+                f"{self.path}: its images have {self._bands.of_file} bands, '{name}' has {there}."
+            )
+        return shape[0], len(self.bands), *shape[-2:]
 
     def _read_columns(self, flat: dict[str, h5py.Dataset]) -> None:
         others = [name for name in flat if name != "galaxy_id"]
         if self.peak_normalised and len(others) > 1:
             raise GalgenError(
-                f"{self.path}: beside the images there are {len(others)} data sets of rank 1 "
+                f"{self.path}: beside the images there are {len(others)} datasets of rank 1 "
                 f"({', '.join(others)}), and galgen cannot tell the redshift. Keep only that one."
             )
         self.columns = {}
@@ -202,8 +257,22 @@ class StampFile:
                     f"{self.path}: '{name}' does not hold numbers but {found}. Write it as numbers"
                     + (", such as a count of the galaxies." if column == "galaxy_id" else ".")
                 )
-            values = item[:].reshape(-1)
-            self.columns[column] = _whole_ids(self.path, values) if name == "galaxy_id" else values
+            self.columns[column] = self._column(name, item[:])
+
+    def _column(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return a column (N,), or (N, B) where it differs between the bands."""
+        if name == "galaxy_id":
+            return _whole_ids(self.path, values.reshape(-1))
+        by_band = name in OF_BANDS or (values.ndim == 2 and self._bands.of_file > 1)
+        if not by_band:
+            return values.reshape(-1)
+        values = values.reshape(self._n, -1)
+        if values.shape[1] != self._bands.of_file:
+            raise GalgenError(
+                f"{self.path}: '{name}' has one value for a galaxy, and its images have "
+                f"{self._bands.of_file} bands. Write it as (galaxies, bands)."
+            )
+        return values if self._bands.chosen is None else values[:, self._bands.chosen]
 
 
 def _whole_ids(path: Path, ids: np.ndarray) -> np.ndarray:
@@ -252,57 +321,6 @@ def read_left_out(path: Path) -> dict[str, str]:
             return {}
         names, reasons = (file[f"left_out/{name}"].asstr()[:] for name in ("galaxy", "reason"))
     return dict(zip(names, reasons, strict=True))
-
-
-def shard_identity(shard: h5py.File) -> list:
-    """Return the identity of a shard: its recipe, its candidates and its number of stamps."""
-    return [
-        shard.attrs.get("recipe"),
-        shard.attrs.get("candidates"),
-        len(shard["image"]) if "image" in shard else 0,
-    ]
-
-
-def _check_shards(path: Path, file: h5py.File) -> list[Path]:
-    """Check that the files of virtual data sets are there; HDF5 would give NaN for them.
-
-    Returns:
-        The files; none where no data set is virtual.
-
-    Raises:
-        GalgenError: if one is missing, damaged, too short or another than was joined.
-    """
-    mapped: dict[str, dict[str, int]] = {}  # rows of the data sets in each shard
-    for item in file.values():
-        if isinstance(item, h5py.Dataset) and item.is_virtual:
-            for source in item.virtual_sources():
-                first, last = source.vspace.get_select_bounds()
-                rows = mapped.setdefault(source.file_name, {})
-                rows[source.dset_name] = last[0] - first[0] + 1
-    joined = json.loads(file["joined"].asstr()[()]) if "joined" in file else {}
-    folder = path.resolve().parent
-    for name, rows in mapped.items():
-        _check_shard(path, folder / name, rows, joined.get(name))
-    return [folder / name for name in mapped]
-
-
-def _check_shard(path: Path, shard: Path, rows: dict[str, int], identity: list | None) -> None:
-    if not is_file(shard):
-        raise GalgenError(
-            f"{path}: its shard {shard} is missing. Keep both together, or prepare it again."
-        )
-    try:
-        with reading(shard), h5py.File(shard) as file:
-            found, least = shard_identity(file), min(len(file[name]) - rows[name] for name in rows)
-            stamps = min(len(file[name]) for name in rows)
-    except (OSError, KeyError) as error:
-        raise GalgenError(f"{shard}: damaged or truncated ({error}). Prepare it again.") from error
-    if least < 0:
-        raise GalgenError(f"{shard}: has only {stamps} stamps. Prepare {path} again.")
-    if identity is not None and found != identity:
-        raise GalgenError(
-            f"{shard}: this is not the shard that {path} was joined from. Prepare {path} again."
-        )
 
 
 def _plain(value):

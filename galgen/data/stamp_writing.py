@@ -9,7 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from galgen.data.stamp_file import SCHEMA, shard_identity
+from galgen.data.stamp_file import OF_BANDS, SCHEMA
+from galgen.data.stamp_shards import shard_identity
 from galgen.files import written_whole
 
 
@@ -23,17 +24,18 @@ def write_stamps(
 
     Args:
         path: the file; its folder is made.
-        blocks: arrays by name, the same names in each: `image` (n, H, W) and others of rank 3,
-            which are written as they come, and columns (n,).
-        attrs: survey, band, unit, pixel_scale (arcsec), zero_point, recipe, versions, ...
+        blocks: arrays by name, the same names in each: `image` (n, B, H, W) and others of its
+            rank, which are written as they come, and columns (n,) or (n, B). Those of a survey of
+            one band may lack the band axis.
+        attrs: survey, bands, unit, pixel_scale (arcsec), zero_point, recipe, versions, ...
         left_out: galaxies without a stamp and the reasons, as they are after the last block.
     """
     with written_whole(path) as part, Sink(part) as sink:
         with h5py.File(sink, "w") as file:
             columns: dict[str, list[np.ndarray]] = {}
             for block in blocks:
-                for name, values in block.items():
-                    if values.ndim == 3:
+                for name, values in with_band_axis(block).items():
+                    if values.ndim == 4:
                         _append(file, name, values)
                     else:
                         columns.setdefault(name, []).append(values)
@@ -64,7 +66,7 @@ def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, n
         with h5py.File(shard) as file:
             joined[place] = shard_identity(file)
             for name, item in file.items():
-                if isinstance(item, h5py.Dataset) and item.ndim == 3:
+                if isinstance(item, h5py.Dataset) and item.ndim == 4:
                     piece = h5py.VirtualSource(place, name, item.shape, item.dtype)
                     stacks.setdefault(name, []).append(piece)
                 elif isinstance(item, h5py.Dataset):
@@ -75,11 +77,25 @@ def join_stamps(path: Path, shards: list[Path], attrs: dict, tables: dict[str, n
                 file.create_virtual_dataset(name, _layout(pieces), fillvalue=np.nan)
             for name, values in columns.items():
                 file[name] = np.concatenate(values)
-            for name, values in tables.items():
+            for name, values in with_band_axis(tables).items():
                 file[name] = values
             file["joined"] = json.dumps(joined)
             file.attrs.update({"galgen_schema": SCHEMA, **attrs})
         sink.check()
+
+
+def with_band_axis(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Give arrays of one band, which lack it, a band axis.
+
+    Args:
+        arrays: images (n, H, W) and columns (n,), by name; those that have the axis stay.
+    """
+    return {
+        name: values[:, None]
+        if values.ndim == 3 or (values.ndim == 1 and name in OF_BANDS)
+        else values
+        for name, values in arrays.items()
+    }
 
 
 def _layout(pieces: list[h5py.VirtualSource]) -> h5py.VirtualLayout:
@@ -131,15 +147,15 @@ class Sink(io.FileIO):
 
 def _append(file: h5py.File, name: str, block: np.ndarray) -> None:
     """Append rows to a data set; of noise, compression would save 12 % and take 8 times longer."""
-    n, height, width = block.shape
+    n, *shape = block.shape
     if name not in file:
         sparse = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         file.create_dataset(
             name,
-            shape=(0, height, width),
-            maxshape=(None, height, width),
+            shape=(0, *shape),
+            maxshape=(None, *shape),
             dtype=block.dtype,
-            chunks=(1, height, width),
+            chunks=(1, *shape),
             **(sparse if (block == 0).mean() > 0.5 else {}),
         )
     stack = file[name]

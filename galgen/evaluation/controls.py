@@ -17,10 +17,13 @@ def draw_sersic_profiles(
         seed: of the noise.
 
     Returns:
-        Images (n, H, W) and the positions (n,) of the galaxies whose profile is usable; None where
+        Images (n, 1, H, W) and positions (n,) of the galaxies whose profile is usable; None where
         no galaxy has one.
     """
     run = observation.run
+    if run.model.bands > 1:
+        observation.notes.append("no parametric control: Sérsic profiles are those of one band")
+        return None
     stamps, rows = run.survey.stamps, run.survey.parts["test"].rows[positions]
     parameters = sersic.sersic_columns(stamps.columns)
     if parameters is None or "psf" not in stamps.stacks or run.pixel_scale is None:
@@ -36,7 +39,8 @@ def draw_sersic_profiles(
         return None
     positions = positions[usable]
     chosen = {name: values[usable] for name, values in chosen.items()}
-    light = sersic.draw(chosen, observation.psfs(positions), run.model.image_size, run.pixel_scale)
+    psfs = observation.psfs(positions)[:, 0]
+    light = sersic.draw(chosen, psfs, run.model.image_size, run.pixel_scale)[:, None]
     if observation.peak:
         return observation.normalised(light, "test", positions), positions
     return observation.with_noise(light, positions, seed), positions

@@ -50,9 +50,9 @@ class Result:
     samples: dict[str, Sample]
     """By name: `real`, the priors (the first seed's), and the controls."""
     images: dict[str, np.ndarray]
-    """Some of each sample, (SHOWN, H, W), as they were measured."""
+    """Some of each sample, (SHOWN, B, H, W), as they were measured."""
     neighbours: dict[str, np.ndarray]
-    """Training galaxies most like the first of each prior's, nearest first, (ROWS, K, H, W)."""
+    """Training galaxies most like the first of each prior's, nearest first, (ROWS, K, B, H, W)."""
     distances: dict[str, dict[str, Score]]
     """Wasserstein distances by sample and statistic."""
     wavenumber: np.ndarray
@@ -113,7 +113,7 @@ class Evaluation:
         self._score_controls()
         self.notes += note_pedestals(self.edges)
         facts = self._facts() | self._scored() | self._likelihoods()
-        wavenumber = power_spectrum(self.images["real"][:1])[0]
+        wavenumber = power_spectrum(self.images["real"][:1, 0])[0]
         neighbours = {prior: self._neighbours(prior) for prior in self.priors if self.encoder}
         return Result(
             facts, self.samples, self.images, neighbours, self.distances, wavenumber, self.spectra
@@ -171,17 +171,19 @@ class Evaluation:
 
     def _measure(self, name: str, images: np.ndarray, part: str, positions: np.ndarray) -> Sample:
         """Measure images that have the redshifts and the noise of galaxies of a part."""
-        scale, zero_point = self.run.pixel_scale or 1.0, self.run.zero_point
+        band, scale = self.run.reference, self.run.pixel_scale or 1.0
         variance = self.observation.variance(part, positions)
+        variance = None if variance is None else variance[:, band]
         redshift = self._redshift(part, positions)
-        sample = measured(name, images, scale, zero_point, variance, redshift)
+        zero_point = self.run.zero_points[band]
+        sample = measured(name, images[:, band], scale, zero_point, variance, redshift)
         if self.encoder:
             sample.features = self.encoder(images)
         return sample
 
     def _keep(self, sample: Sample, images: np.ndarray) -> None:
         """Keep a sample, its mean power spectrum, and some of its images."""
-        finite = images[np.isfinite(images).all(axis=(1, 2))]
+        finite = images[np.isfinite(images).all(axis=(1, 2, 3)), self.run.reference]
         self.samples[sample.name], self.images[sample.name] = sample, images[:SHOWN].copy()
         self.spectra[sample.name] = power_spectrum(finite)[1].mean(axis=0)
 
@@ -189,7 +191,7 @@ class Evaluation:
         """Train the feature encoder and the redshift regression on galaxies of the training part.
 
         Args:
-            images: (n, H, W), which the sample `training` measures.
+            images: (n, B, H, W), which the sample `training` measures.
             positions: of these galaxies in the part, (n,).
         """
         self.report("training the feature encoder and the redshift regression on the training part")

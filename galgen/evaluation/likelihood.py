@@ -10,7 +10,8 @@ from torch import Tensor
 from galgen.models.likelihoods import SquaredError
 from galgen.models.vae import kl_to_standard_normal
 from galgen.priors.base import Prior
-from galgen.runs.trained_run import PEAK, TrainedRun
+from galgen.runs.image_facts import PEAK
+from galgen.runs.trained_run import TrainedRun
 
 BLOCK = 64
 """Galaxies at a time."""
@@ -45,9 +46,9 @@ def reconstruction(run: TrainedRun, positions: np.ndarray) -> dict[str, float | 
     if np.isfinite(chi2).all():
         found["reduced_chi2"] = float(chi2.mean())
         found["reduced_chi2_median"] = float(np.median(chi2))
-    magnitude = run.survey.stamps.columns.get("magnitude")
-    if magnitude is not None and "reduced_chi2" in found:
-        magnitude = magnitude[run.survey.parts["test"].rows[positions]]
+    stamps = run.survey.stamps
+    if "magnitude" in stamps.columns and "reduced_chi2" in found:
+        magnitude = stamps.by_galaxy("magnitude")[run.survey.parts["test"].rows[positions]]
         for low, high in itertools.pairwise(MAGNITUDES):
             inside = (magnitude >= low) & (magnitude < high)
             if inside.any():
@@ -130,19 +131,20 @@ def _residuals(run: TrainedRun, positions: np.ndarray) -> tuple[np.ndarray, ...]
     batch = _batch(run, positions)
     condition = batch.redshift if run.model.conditional else None
     latent = run.model.encode(batch.image, condition).mean
-    residual = (batch.image - run.model.decode(latent, condition)).double()
-    variance = batch.noise_variance
+    weight = torch.ones_like(batch.image) if batch.weight is None else batch.weight
+    residual = (batch.image - run.model.decode(latent, condition)).double() * weight
+    variance, axes = batch.noise_variance, (1, 2, 3)
     if variance is None or run.unit == PEAK:
         chi2 = torch.full((len(residual),), torch.nan)
     else:
-        chi2 = residual.square().mean(dim=(1, 2)) / variance
-    left, right = residual[:, :, :-1], residual[:, :, 1:]
+        chi2 = (residual.square() / variance[:, :, None, None]).sum(dim=axes) / weight.sum(dim=axes)
+    left, right = residual[..., :-1], residual[..., 1:]
     columns = (
-        residual.square().mean(dim=(1, 2)),
-        batch.image.double().square().mean(dim=(1, 2)),
+        residual.square().sum(dim=axes) / weight.sum(dim=axes),
+        (batch.image.double().square() * weight).sum(dim=axes) / weight.sum(dim=axes),
         chi2,
-        (left * right).sum(dim=(1, 2)),
-        left.square().sum(dim=(1, 2)),
+        (left * right).sum(dim=axes),
+        left.square().sum(dim=axes),
     )
     return tuple(column.cpu().numpy() for column in columns)
 

@@ -16,7 +16,7 @@ def note_missing(observation: Observation, has_redshifts: bool, n: int, n_real: 
     run, notes = observation.run, []
     if not has_redshifts:
         notes.append("the survey has no redshifts: nothing is scored by redshift")
-    if run.zero_point is None:
+    if run.zero_points[run.reference] is None:
         notes.append("no magnitudes: the run's images have no unit with a zero point")
     if observation.peak:
         notes.append("fluxes are in units of a galaxy's brightest pixel")

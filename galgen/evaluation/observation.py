@@ -8,7 +8,8 @@ from scipy import fft
 from galgen.data.augmentation import crop
 from galgen.data.edges import edge_pixels
 from galgen.data.surveys.cosmos_noise import noise_image
-from galgen.runs.trained_run import PEAK, TrainedRun
+from galgen.runs.image_facts import PEAK
+from galgen.runs.trained_run import TrainedRun
 
 CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")
 """Statistics whose mean distance is the headline."""
@@ -78,7 +79,7 @@ class Observation:
         if not self.noiseless:
             return positions
         blocks = np.array_split(positions, -(-len(positions) // READ_BLOCK))
-        seen = np.concatenate([self._real(part, b).any(axis=(1, 2)) for b in blocks if len(b)])
+        seen = np.concatenate([self._real(part, b).any(axis=(1, 2, 3)) for b in blocks if len(b)])
         if not seen.all():
             self.notes.append(
                 f"{np.count_nonzero(~seen)} of {len(seen)} galaxies of the part '{part}' are left "
@@ -95,7 +96,7 @@ class Observation:
         return np.concatenate(blocks)
 
     def variance(self, part: str, positions: np.ndarray) -> np.ndarray | None:
-        """Return the noise variance of measured galaxies, (n,); None where it is not known."""
+        """Return the noise variance of galaxies by band, (n, B); None where it is not known."""
         column = self.survey.stamps.columns.get("noise_variance")
         if self.peak or column is None:
             return None
@@ -105,7 +106,7 @@ class Observation:
         """Return generated galaxies as they are measured.
 
         Args:
-            images: (N, H, W), in the run's unit.
+            images: (N, B, H, W), in the run's unit.
             positions: of the test galaxies whose PSF and noise they get, (N,).
             seed: of the noise.
         """
@@ -114,24 +115,24 @@ class Observation:
         return images if self.peak else self.with_noise(images, positions, seed)
 
     def with_noise(self, images: np.ndarray, positions: np.ndarray, seed: int) -> np.ndarray:
-        """Add the noise of test galaxies at positions (N,) to images (N, H, W)."""
+        """Add the noise of test galaxies at positions (N,) to images (N, B, H, W)."""
         variance = self.variance("test", positions)
         if variance is None:
             variance = edge_variance(self.real("test", positions))
-        return images + self.noise(len(images), np.sqrt(variance), seed)
+        return images + self.noise(np.sqrt(variance), seed)
 
-    def noise(self, n: int, sigma: np.ndarray, seed: int) -> np.ndarray:
-        """Draw noise of standard deviations (n,) like the survey's, (n, H, W) float32."""
-        size = self.run.model.image_size
+    def noise(self, sigma: np.ndarray, seed: int) -> np.ndarray:
+        """Draw noise of standard deviations (n, B) like the survey's, (n, B, H, W) float32."""
+        size, scale = self.run.model.image_size, sigma[..., None, None].astype(np.float32)
         if not self.correlated:
-            white = np.random.default_rng(seed).standard_normal((n, size, size), np.float32)
-            return white * sigma[:, None, None].astype(np.float32)
+            shape = (*sigma.shape, size, size)
+            return np.random.default_rng(seed).standard_normal(shape, np.float32) * scale
         rng = galsim.BaseDeviate(seed + 1)  # GalSim takes 0 for any seed
-        noise = np.stack([noise_image(size, rng, 1.0) for _ in range(n)])
-        return noise * sigma[:, None, None].astype(np.float32)
+        noise = np.stack([noise_image(size, rng, 1.0) for _ in range(sigma.size)])
+        return noise.reshape(*sigma.shape, size, size) * scale
 
     def normalised(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:
-        """Return noiseless light (n, H, W) as the run's transform leaves it, in the run's unit."""
+        """Return noiseless light (n, B, H, W) as the transform leaves it, in the run's unit."""
         batch = self.survey.parts[part].batch(torch.from_numpy(positions))
         batch.image = crop(torch.from_numpy(images), self.run.model.image_size)
         return self.run.physical(self.survey.transform(batch).image)
@@ -145,35 +146,35 @@ class Observation:
         return self.normalised(light, part, positions)
 
     def psfs(self, positions: np.ndarray) -> np.ndarray:
-        """Return the PSFs of test galaxies at positions (n,), (n, h, w)."""
+        """Return the PSFs of test galaxies at positions (n,), (n, B, h, w)."""
         stamps, rows = self.survey.stamps, self.survey.parts["test"].rows[positions]
         index = stamps.columns.get("psf_index", np.arange(len(stamps)))[rows].astype(int)
         used, place = np.unique(index, return_inverse=True)
-        return stamps.read(used, stamps.stacks["psf"][1], "psf")[place]
+        return stamps.read(used, stamps.stacks["psf"][-1], "psf")[place]
 
 
 def convolve(images: np.ndarray, psfs: np.ndarray) -> np.ndarray:
     """Convolve images with their PSFs, with zeros beyond the edges.
 
     Args:
-        images: (N, H, W).
-        psfs: (N, h, w), h and w odd.
+        images: (..., H, W).
+        psfs: (..., h, w), h and w odd.
 
     Returns:
-        Images (N, H, W), float32.
+        Images (..., H, W), float32.
     """
-    _, height, width = images.shape
-    top, left = psfs.shape[1] // 2, psfs.shape[2] // 2
+    height, width = images.shape[-2:]
+    top, left = psfs.shape[-2] // 2, psfs.shape[-1] // 2
     shape = [
-        fft.next_fast_len(a + b) for a, b in zip(images.shape[1:], psfs.shape[1:], strict=True)
+        fft.next_fast_len(a + b) for a, b in zip(images.shape[-2:], psfs.shape[-2:], strict=True)
     ]
     product = fft.rfft2(images, shape) * fft.rfft2(psfs, shape)
     whole = fft.irfft2(product, shape)
-    return whole[:, top : top + height, left : left + width].astype(np.float32)
+    return whole[..., top : top + height, left : left + width].astype(np.float32)
 
 
 def edge_variance(images: np.ndarray) -> np.ndarray:
-    """Estimate the noise variance of images (N, H, W) by the scatter of their edges, (N,)."""
+    """Estimate the noise variance of images (..., H, W) by the scatter of their edges, (...,)."""
     pixels = edge_pixels(images).astype(float)
-    away = np.abs(pixels - np.median(pixels, axis=1, keepdims=True))
-    return (1.4826 * np.median(away, axis=1)) ** 2
+    away = np.abs(pixels - np.median(pixels, axis=-1, keepdims=True))
+    return (1.4826 * np.median(away, axis=-1)) ** 2

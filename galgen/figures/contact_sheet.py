@@ -18,7 +18,7 @@ def draw_contact_sheet(
     """Draw galaxies of a survey, each on its own asinh stretch.
 
     Args:
-        images: (N, H, W).
+        images: (N, B, H, W).
         pixel_scale: arcsec; with it, a scale bar is drawn.
         magnitude: (N,), written above each galaxy.
         redshift: (N,), written above each galaxy.

@@ -47,6 +47,7 @@ class Display:
         stretch: `asinh`, `linear` or `log` (of astropy.visualization).
         zoom: the middle 1 / zoom of each image is shown.
         pixel_scale: arcsec; with it, a scale bar is drawn.
+        band: number of the band that is shown.
         style: `paper`, or `talk` for large letters and few galaxies.
 
     Raises:
@@ -58,6 +59,7 @@ class Display:
     zoom: float = 1.0
     pixel_scale: float | None = None
     style: str = "paper"
+    band: int = 0
 
     def __post_init__(self):
         if self.cmap not in matplotlib.colormaps:
@@ -74,19 +76,20 @@ class Display:
             raise ValueError(f"zoom={self.zoom}: it must be 1 or more.")
 
     def middle(self, image: np.ndarray) -> np.ndarray:
-        """Return the part of an image (H, W) that is shown."""
-        side = max(1, round(len(image) / self.zoom))
-        start = (len(image) - side) // 2
-        return image[start : start + side, start : start + side]
+        """Return the pixels of an image (B, H, W) that are shown, (h, w)."""
+        whole = image.shape[-1]
+        side = max(1, round(whole / self.zoom))
+        start = (whole - side) // 2
+        return image[self.band, start : start + side, start : start + side]
 
     def show(self, axis, image: np.ndarray, peak: float) -> None:
-        """Draw an image (H, W), from 0 to a peak, its first pixel at the lower left."""
+        """Draw an image (B, H, W), from 0 to a peak, its first pixel at the lower left."""
         shown = STRETCHES[self.stretch](relative(self.middle(image), peak))
         cmap = matplotlib.colormaps[self.cmap]
         axis.imshow(shown, cmap=cmap, vmin=0, vmax=1, origin="lower", interpolation="nearest")
 
     def bar(self, axis, image: np.ndarray) -> None:
-        """Draw the scale bar onto an image (H, W)."""
+        """Draw the scale bar onto an image (B, H, W)."""
         if self.pixel_scale:
             dark = sum(matplotlib.colormaps[self.cmap](0.0)[:3]) < 1.5
             start = 0.07 * len(self.middle(image))
@@ -94,7 +97,7 @@ class Display:
             axis.plot(ends, [start, start], color="white" if dark else "black", lw=1.2)
 
     def bar_length(self, image: np.ndarray) -> float:
-        """Return the length of the scale bar on an image (H, W), arcsec."""
+        """Return the length of the scale bar on an image (B, H, W), arcsec."""
         width = len(self.middle(image)) * self.pixel_scale
         return next((bar for bar in BARS if bar <= 0.45 * width), BARS[-1])
 
@@ -185,7 +188,7 @@ def draw_rows(
     """Draw rows of galaxies, each row on one brightness scale.
 
     Args:
-        images: (rows, columns, H, W).
+        images: (rows, columns, B, H, W).
         titles: of the columns.
         labels: of the rows.
         display: how galaxies are shown.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def select_neighbours(shown: "Evaluated") -> dict[str, Figure]:
     """Draw the neighbours of each prior's galaxies, a figure each."""
-    display = Display(pixel_scale=shown.run.pixel_scale)
+    display = Display(pixel_scale=shown.run.pixel_scale, band=shown.run.reference)
     return {
         f"evaluation_neighbours_{prior}": draw_neighbours(
             shown.result.images[prior][: len(nearest)], nearest, shown.labels[prior], display
@@ -28,8 +28,8 @@ def draw_neighbours(
     """Draw generated galaxies beside the survey's that are most like them.
 
     Args:
-        generated: (N, H, W).
-        nearest: training galaxies, nearest first, (N, K, H, W).
+        generated: (N, B, H, W).
+        nearest: training galaxies, nearest first, (N, K, B, H, W).
         label: how the generated ones are called.
         display: how galaxies are shown.
     """

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def select_size_magnitude(shown: "Evaluated") -> dict[str, Figure]:
     """Draw all samples of an evaluation, by magnitude where the survey has a zero point."""
-    brightness = "magnitude" if shown.run.zero_point is not None else "log_flux"
+    brightness = (
+        "magnitude" if shown.run.zero_points[shown.run.reference] is not None else "log_flux"
+    )
     figure = draw_size_magnitude(
         {name: sample.columns for name, sample in shown.samples.items()},
         shown.labels,

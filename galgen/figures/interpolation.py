@@ -106,7 +106,7 @@ def decode_at(
         redshifts: (steps,).
 
     Returns:
-        The galaxies and their images at each redshift, (N, 1 + steps, H, W), and the
+        The galaxies and their images at each redshift, (N, 1 + steps, B, H, W), and the
         galaxies' own redshifts, (N,).
     """
     batch = run.survey.batch(split, positions)
@@ -124,7 +124,7 @@ def draw_interpolation(
     """Draw galaxies that change from left to right.
 
     Args:
-        images: (rows, columns, H, W), a galaxy a row.
+        images: (rows, columns, B, H, W), a galaxy a row.
         titles: of the columns.
         labels: of the rows.
         display: how galaxies are shown.

@@ -67,8 +67,8 @@ def draw_reconstruction(
     """Draw originals over reconstructions over residuals.
 
     Args:
-        originals: images (N, H, W).
-        reconstructions: images (N, H, W), on the same scale.
+        originals: images (N, B, H, W).
+        reconstructions: images (N, B, H, W), on the same scale.
         redshift: (N,), written above each galaxy where it is finite.
         predicted: (N,), the redshifts that a model predicts, written below those.
         numbers: of the galaxies in their split, (N,), written below them.

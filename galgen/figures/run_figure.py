@@ -69,7 +69,7 @@ class RunFigure:
 
     def display(self, run: "TrainedRun") -> Display:
         """Return how the run's galaxies are shown."""
-        return replace(self.shown, pixel_scale=run.pixel_scale)
+        return replace(self.shown, pixel_scale=run.pixel_scale, band=run.reference)
 
     def choose(self, run: "TrainedRun", galaxies: Sequence[int] | int | None, n: int) -> np.ndarray:
         """Return the positions of chosen galaxies in the split, or of n random ones.

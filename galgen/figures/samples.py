@@ -63,8 +63,8 @@ class Samples(RunFigure):
 
     def draw(self, run: "TrainedRun") -> dict[str, Figure]:
         """Return the figure `samples`."""
+        from galgen.runs.image_facts import PEAK
         from galgen.runs.requested_conditions import requested_conditions
-        from galgen.runs.trained_run import PEAK
 
         prior = run.prior_for(self.prior, self.others)
         by_default = SURVEY if run.model.conditional else None
@@ -148,7 +148,7 @@ def draw_samples(
     """Draw a grid of generated galaxies.
 
     Args:
-        images: (rows, columns, H, W).
+        images: (rows, columns, B, H, W).
         redshifts: of the columns, (columns,), where a row is one latent; of each galaxy,
             (rows, columns); None where the model knows none.
         peak: brightest pixel of the colour scale; each image's own where None.

@@ -10,7 +10,7 @@ def draw_strips(images: np.ndarray, display: Display | None = None) -> np.ndarra
     """Colour galaxies side by side, a strip for each step, for pages that show one at a time.
 
     Args:
-        images: (galaxies, steps, H, W), each galaxy on one brightness scale.
+        images: (galaxies, steps, B, H, W), each galaxy on one brightness scale.
         display: how galaxies are shown.
 
     Returns:

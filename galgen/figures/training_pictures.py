@@ -127,4 +127,6 @@ def listed(redshifts: np.ndarray) -> str:
 
 def display_of(datamodule) -> Display:
     """Return how the galaxies of a survey are shown."""
-    return Display(pixel_scale=datamodule.stamps.attrs.get("pixel_scale", datamodule.pixel_scale))
+    stamps = datamodule.stamps
+    scale = stamps.attrs.get("pixel_scale", datamodule.pixel_scale)
+    return Display(pixel_scale=scale, band=stamps.reference)

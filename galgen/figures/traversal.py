@@ -68,7 +68,7 @@ def draw_traversal(
     """Draw what each latent dimension does to a galaxy, a row a dimension.
 
     Args:
-        images: (D, steps, H, W).
+        images: (D, steps, B, H, W).
         values: of the latent in the columns, (steps,).
         dimensions: numbers of the dimensions, (D,).
         kl: of these dimensions, (D,), nats.

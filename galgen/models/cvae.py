@@ -1,4 +1,4 @@
-"""CVAE: redshift as a second plane of the image and a second row of the latent."""
+"""CVAE: redshift as another plane of the image and a second row of the latent."""
 
 import torch
 from torch import Tensor, nn
@@ -15,34 +15,35 @@ class CVAE(VAE):
     """
 
     conditional = True
-    decoded_planes = 1
-    """Planes that the decoder makes, the image first."""
+    further_planes = 0
+    """Planes that the decoder makes after those of the bands."""
 
     def make_networks(self, network: Original, sizes: dict) -> tuple[nn.Module, nn.Module]:
-        """Return an encoder of two planes and a decoder of two rows; arguments as `VAE`."""
-        planes = {"rows": 2, "image_channels": self.decoded_planes}
-        encoder = network.encoder(latent_dim=self.latent_dim, image_channels=2, **sizes)
+        """Return an encoder of a further plane and a decoder of two rows; arguments as `VAE`."""
+        planes = {"rows": 2, "image_channels": self.bands + self.further_planes}
+        inputs = {"latent_dim": self.latent_dim, "image_channels": self.bands + 1}
+        encoder = network.encoder(**inputs, **sizes)
         return encoder, network.decoder(inputs=self.latent_dim, **sizes, **planes)
 
     def encode(self, image: Tensor, redshift: Tensor) -> Normal:
         """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
 
         Args:
-            image: images (N, H, W).
+            image: images (N, B, H, W).
             redshift: (N,).
         """
-        image = self.encoder_plane(image)
-        plane = redshift[:, None, None].expand_as(image)
-        return posterior(*self.encoder(torch.stack([image, plane], dim=1)))
+        planes = self.encoder_planes(image)
+        redshifts = redshift[:, None, None, None].expand_as(planes[:, :1])
+        return posterior(*self.encoder(torch.cat([planes, redshifts], dim=1)))
 
     def decode(self, latent: Tensor, redshift: Tensor) -> Tensor:
-        """Return the images (N, H, W) of latents.
+        """Return the images (N, B, H, W) of latents.
 
         Args:
             latent: (N, latent_dim).
             redshift: (N,).
         """
-        return self.light(self.decode_planes(latent, redshift)[:, 0], latent)
+        return self.light(self.decode_planes(latent, redshift)[:, : self.bands], latent)
 
     def decode_planes(self, latent: Tensor, redshift: Tensor) -> Tensor:
         """Return the decoder's planes (N, planes, H, W) of latents and redshifts, unactivated."""

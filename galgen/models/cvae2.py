@@ -15,24 +15,25 @@ class CVAE2(VAE):
 
     def make_networks(self, network: Original, sizes: dict) -> tuple[nn.Module, nn.Module]:
         """Return networks that take a number beside code and latent; arguments as `VAE`."""
-        encoder = network.encoder(latent_dim=self.latent_dim, conditions=1, **sizes)
-        return encoder, network.decoder(inputs=self.latent_dim + 1, **sizes)
+        planes = {"image_channels": self.bands, **sizes}
+        encoder = network.encoder(latent_dim=self.latent_dim, conditions=1, **planes)
+        return encoder, network.decoder(inputs=self.latent_dim + 1, **planes)
 
     def encode(self, image: Tensor, redshift: Tensor) -> Normal:
         """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
 
         Args:
-            image: images (N, H, W).
+            image: images (N, B, H, W).
             redshift: (N,).
         """
-        return posterior(*self.encoder(self.encoder_plane(image).unsqueeze(1), redshift[:, None]))
+        return posterior(*self.encoder(self.encoder_planes(image), redshift[:, None]))
 
     def decode(self, latent: Tensor, redshift: Tensor) -> Tensor:
-        """Return the images (N, H, W) of latents.
+        """Return the images (N, B, H, W) of latents.
 
         Args:
             latent: (N, latent_dim).
             redshift: (N,).
         """
         row = torch.cat([latent, redshift[:, None]], dim=1)
-        return self.light(self.decoder(row.unsqueeze(1))[:, 0], latent)
+        return self.light(self.decoder(row.unsqueeze(1)), latent)

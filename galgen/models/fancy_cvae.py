@@ -8,7 +8,7 @@ from galgen.models.vae import kl_to_standard_normal
 
 
 class FancyCVAE(CVAE):
-    """CVAE with a second output plane, whose first pixel is the predicted redshift.
+    """CVAE with a further output plane, whose first pixel is the predicted redshift.
 
     Args:
         redshift_weight: weight of the squared redshift error in the loss.
@@ -18,7 +18,7 @@ class FancyCVAE(CVAE):
         ValueError: if an argument is out of range.
     """
 
-    decoded_planes = 2
+    further_planes = 1
 
     def __init__(self, redshift_weight: float = 1000.0, **arguments):
         super().__init__(**arguments)
@@ -27,14 +27,14 @@ class FancyCVAE(CVAE):
         self.redshift_weight = redshift_weight
 
     def predict(self, latent: Tensor, redshift: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images (N, H, W) and predicted redshifts (N,) of latents.
+        """Return images (N, B, H, W) and predicted redshifts (N,) of latents.
 
         Args:
             latent: (N, latent_dim).
             redshift: (N,).
         """
         planes = self.decode_planes(latent, redshift)
-        return self.light(planes[:, 0], latent), planes[:, 1, 0, 0]
+        return self.light(planes[:, : self.bands], latent), planes[:, self.bands, 0, 0]
 
     def loss(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
         """Return the loss of a batch: reconstruction term + weighted redshift error + beta * KL.

@@ -1,4 +1,4 @@
-"""Reconstruction terms, summed over the pixels of each galaxy."""
+"""Reconstruction terms, summed over the bands and pixels of each galaxy."""
 
 import math
 
@@ -11,7 +11,7 @@ class SquaredError(nn.Module):
     """Summed squared error, the original models' data term."""
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the cost of each galaxy, (N,), of predictions (N, H, W)."""
+        """Return the cost of each galaxy, (N,), of predictions (N, B, H, W)."""
         return squared_error(prediction, batch)
 
 
@@ -32,7 +32,7 @@ class Gaussian(nn.Module):
         self.sigma = sigma
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of predictions (N, H, W), nats, (N,)."""
+        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,)."""
         return _gaussian(prediction, batch, math.log(self.sigma))
 
 
@@ -60,7 +60,7 @@ class NoiseAware(nn.Module):
         self.relative_error = relative_error
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of predictions (N, H, W), nats, (N,).
+        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,).
 
         Raises:
             ValueError: if the batch has no noise variances. Their values are not looked at, which
@@ -71,10 +71,10 @@ class NoiseAware(nn.Module):
             raise ValueError("likelihood=noise_aware needs the noise variance of every stamp")
         if not self.relative_error:
             return _gaussian(prediction, batch, 0.5 * variance.log())
-        variance = variance[:, None, None] + (self.relative_error * prediction).square()
+        variance = variance[:, :, None, None] + (self.relative_error * prediction).square()
         error = (prediction - batch.image).square() / variance
         cost = 0.5 * (error + (2 * math.pi * variance).log())
-        return (cost if batch.weight is None else cost * batch.weight).sum(dim=(1, 2))
+        return (cost if batch.weight is None else cost * batch.weight).sum(dim=(1, 2, 3))
 
 
 class LearnedSigma(nn.Module):
@@ -96,8 +96,8 @@ class LearnedSigma(nn.Module):
         self.register_buffer("variance", torch.tensor(0.0))
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of predictions (N, H, W), nats, (N,)."""
-        error = squared_error(prediction.detach(), batch).sum()
+        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,)."""
+        error = _squared_errors(prediction.detach(), batch).sum()
         sums = torch.stack([error, _pixels(batch).sum()])
         error, pixels = _over_ranks(sums, batch) if self.training else sums
         variance = (error / pixels).clamp_min(1e-12)
@@ -111,11 +111,16 @@ class LearnedSigma(nn.Module):
 
 
 def squared_error(prediction: Tensor, batch) -> Tensor:
-    """Sum the squared error over the pixels of each galaxy that count, (N, H, W) to (N,)."""
+    """Sum the squared error over the pixels of each galaxy that count, (N, B, H, W) to (N,)."""
+    return _squared_errors(prediction, batch).sum(dim=1)
+
+
+def _squared_errors(prediction: Tensor, batch) -> Tensor:
+    """Sum the squared error over the pixels of each band that count, (N, B)."""
     error = (prediction - batch.image).square()
     if batch.weight is not None:
         error = error * batch.weight
-    return error.sum(dim=(1, 2))
+    return error.sum(dim=(2, 3))
 
 
 def _over_ranks(sums: Tensor, batch) -> Tensor:
@@ -127,13 +132,15 @@ def _over_ranks(sums: Tensor, batch) -> Tensor:
 
 
 def _pixels(batch) -> Tensor:
-    """Count the pixels of each galaxy that count, (N,)."""
+    """Count the pixels of each band that count, (N, B)."""
     if batch.weight is not None:
-        return batch.weight.sum(dim=(1, 2))
-    return batch.image.new_full((len(batch.image),), batch.image[0].numel())
+        return batch.weight.sum(dim=(2, 3))
+    return batch.image.new_full(batch.image.shape[:2], batch.image[0, 0].numel())
 
 
 def _gaussian(prediction: Tensor, batch, log_sigma: float | Tensor) -> Tensor:
+    """Return the negative log-likelihood, nats, (N,); log_sigma is one number or (N, B)."""
     precision = math.exp(-2 * log_sigma) if isinstance(log_sigma, float) else (-2 * log_sigma).exp()
     constant = log_sigma + 0.5 * math.log(2 * math.pi)
-    return 0.5 * precision * squared_error(prediction, batch) + _pixels(batch) * constant
+    errors = _squared_errors(prediction, batch)
+    return (0.5 * precision * errors + _pixels(batch) * constant).sum(dim=1)

@@ -1,6 +1,6 @@
 """The beta-VAE, and what its conditional relatives share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class VAE(LightningModule):
 
     Args:
         image_size: side of the stamps, px, 32 to 256.
+        bands: names of the bands, B of them; the images have one where None.
         name: the architecture's, as in run names.
         latent_dim: size of the latent.
         width: channels after the first convolution.
@@ -59,6 +60,7 @@ class VAE(LightningModule):
     def __init__(
         self,
         image_size: int,
+        bands: Sequence[str] | None = None,
         name: str = "vae",
         latent_dim: int = 32,
         width: int = 64,
@@ -80,6 +82,7 @@ class VAE(LightningModule):
         if flux_scale is not None and not flux_scale > 0:
             raise ValueError(f"flux_scale={flux_scale}: it must be positive.")
         self.latent_dim = latent_dim
+        self.bands = 1 if bands is None else len(bands)
         sizes = {"image_size": image_size, "width": width, "norm": norm}
         self.encoder, self.decoder = self.make_networks(network or Original(), sizes)
         # A tenth faster on a CPU (experiments/throughput/cpu.csv), and what tensor cores ask for.
@@ -89,7 +92,7 @@ class VAE(LightningModule):
         self.output = OUTPUTS[output]()
         self.flux_scale = flux_scale
         if flux_scale is not None:
-            self.amplitude = nn.Linear(latent_dim, 1)
+            self.amplitude = nn.Linear(latent_dim, self.bands)
         self.image_size = image_size
         self.likelihood = likelihood or SquaredError()
         self.beta_schedule = beta_schedule or Constant(0.1)
@@ -105,38 +108,39 @@ class VAE(LightningModule):
             network: makes them.
             sizes: `image_size`, `width` and `norm`.
         """
-        encoder = network.encoder(latent_dim=self.latent_dim, **sizes)
-        return encoder, network.decoder(inputs=self.latent_dim, **sizes)
+        encoder = network.encoder(latent_dim=self.latent_dim, image_channels=self.bands, **sizes)
+        decoder = network.decoder(inputs=self.latent_dim, image_channels=self.bands, **sizes)
+        return encoder, decoder
 
     def encode(self, image: Tensor, redshift: Tensor | None = None) -> Normal:
         """Return the posterior q(z | image), batch shape (N, latent_dim).
 
         Args:
-            image: images (N, H, W).
+            image: images (N, B, H, W).
             redshift: (N,), of conditional models.
         """
-        return posterior(*self.encoder(self.encoder_plane(image).unsqueeze(1)))
+        return posterior(*self.encoder(self.encoder_planes(image)))
 
     def decode(self, latent: Tensor, redshift: Tensor | None = None) -> Tensor:
-        """Return the images (N, H, W) of latents.
+        """Return the images (N, B, H, W) of latents.
 
         Args:
             latent: (N, latent_dim).
             redshift: (N,), of conditional models.
         """
-        return self.light(self.decoder(latent.unsqueeze(1))[:, 0], latent)
+        return self.light(self.decoder(latent.unsqueeze(1)), latent)
 
-    def encoder_plane(self, image: Tensor) -> Tensor:
-        """Return images (N, H, W) as the encoder sees them."""
+    def encoder_planes(self, image: Tensor) -> Tensor:
+        """Return images (N, B, H, W) as the encoder sees them."""
         return image if self.flux_scale is None else torch.asinh(image / self.flux_scale)
 
-    def light(self, plane: Tensor, latent: Tensor) -> Tensor:
-        """Make images of the decoder's plane (N, H, W) and the latents (N, latent_dim), float32."""
-        with torch.autocast(plane.device.type, enabled=False):
-            image = self.output(plane.to(self.dtype))
+    def light(self, planes: Tensor, latent: Tensor) -> Tensor:
+        """Make images of the decoder's planes (N, B, H, W) and latents (N, latent_dim), float32."""
+        with torch.autocast(planes.device.type, enabled=False):
+            image = self.output(planes.to(self.dtype))
             if self.flux_scale is None:
                 return image
-            return image * (self.flux_scale * self.amplitude(latent).exp())[:, :, None]
+            return image * (self.flux_scale * self.amplitude(latent).exp())[:, :, None, None]
 
     def loss(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
         """Return the loss of a batch: reconstruction term + beta * KL.

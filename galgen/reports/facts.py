@@ -98,14 +98,15 @@ def survey_facts(config: DictConfig, facts: dict, pixel_scale: float | None) -> 
     """Describe the survey of a run."""
     attributes = facts.get("attributes", {})
     note = ": simulated galaxies, not observed ones" if is_simulated(facts) else ""
-    zero_point = attributes.get("zero_point")
+    points = [point for point in attributes.get("zero_point", []) if point is not None]
+    bands = facts.get("bands", [])
     rows = {
         "Survey": f"{facts.get('survey', 'unknown')}{note}",
         "Recipe": attributes.get("recipe"),
-        "Band": attributes.get("band"),
+        "Bands" if len(bands) > 1 else "Band": ", ".join(bands) or None,
         "Pixel scale": f"{pixel_scale:g} arcsec" if pixel_scale else None,
         "Unit": attributes.get("unit"),
-        "Zero point": f"{zero_point} mag (AB) of one unit" if zero_point else None,
+        "Zero point": f"{', '.join(map(str, points))} mag (AB) of one unit" if points else None,
         **_stamps(facts),
         "Transform": _transform(facts["transform"]),
     }

@@ -148,7 +148,9 @@ def _training_columns(run: "TrainedRun", names: list[str]) -> dict[str, np.ndarr
     except GalgenError as error:
         raise GalgenError(f"{error} Or give numbers: {names[0]}=...") from error
     rows, table = survey.parts["train"].rows, survey.stamps.columns
-    columns = {name: table[name][rows].astype(float) for name in names if name in table}
+    columns = {
+        name: survey.stamps.by_galaxy(name)[rows].astype(float) for name in names if name in table
+    }
     if "redshift" in columns:
         columns["redshift"] = known_redshifts(columns["redshift"])
     known = np.isfinite(list(columns.values())).all(axis=0)

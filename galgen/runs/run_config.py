@@ -110,7 +110,8 @@ def keep_scale(config: DictConfig, facts: dict) -> None:
     scale = facts["transform"].get("scale")
     for node in (config.transform, config.data.transform):
         if "scale" in node or scale is not None:
-            if type(scale) not in (float, int) or not scale > 0:
+            scales = scale if isinstance(scale, list) and scale else [scale]
+            if any(type(value) not in (float, int) or not value > 0 for value in scales):
                 raise GalgenError(
                     f"data.json: transform.scale={scale} is not a positive number, so the unit of "
                     "the run's images is not known. Train it again."

@@ -20,6 +20,7 @@ from galgen.errors import GalgenError
 from galgen.models.blocks import LATENT_BLOCK, in_blocks
 from galgen.priors.random_numbers import standard_normal
 from galgen.runs.conditions import STREAMS
+from galgen.runs.image_facts import ImageFacts
 from galgen.runs.model_weights import decode, load_model
 from galgen.runs.reading import checkpoint_path, is_finished, read_facts, read_verdict
 from galgen.runs.requested_conditions import warn_beyond
@@ -32,13 +33,9 @@ log = logging.getLogger(__name__)
 
 OF_TRANSFORMS = ("galgen.data.transforms",)
 """Where the classes come from that a run's config may name as its transform."""
-PEAK = "peak"
-"""Unit of images that are scaled to their brightest pixel."""
-UNKNOWN = "unknown"
-"""Unit of images whose stamp file has none."""
 
 
-class TrainedRun:
+class TrainedRun(ImageFacts):
     """A run whose model is used; images go in and come out in the run's unit.
 
     Args:
@@ -100,47 +97,23 @@ class TrainedRun:
         """Hash of the run's config, which the model was built from."""
         return hashlib.sha256((self.directory / "config.yaml").read_bytes()).hexdigest()
 
-    @property
-    def attributes(self) -> dict:
-        """What the stamp file said of itself."""
-        return self.facts.get("attributes", {})
-
-    @property
-    def unit(self) -> str:
-        """Unit of `physical` images: that of the stamp file, or the peak of each galaxy."""
-        if self.facts["transform"]["name"] == PEAK:
-            return PEAK
-        unsaid = UNKNOWN if "galgen_schema" in self.attributes else PEAK
-        return str(self.attributes.get("unit") or unsaid)
-
-    @property
-    def pixel_scale(self) -> float | None:
-        """Side of a pixel, arcsec, where it is known."""
-        scale = self.attributes.get("pixel_scale", self.config.data.get("pixel_scale"))
-        if scale is not None and not (isinstance(scale, float | int) and scale > 0):
-            raise GalgenError(f"{self.directory}/data.json: its pixel_scale is {scale!r}.")
-        return scale
-
-    @property
-    def zero_point(self) -> float | None:
-        """AB magnitude of one unit, where images have a unit and it is known."""
-        return None if self.unit == PEAK else self.attributes.get("zero_point")
-
     def physical(self, images: ArrayLike) -> np.ndarray:
-        """Bring the model's images (N, H, W) to `unit`, float32."""
+        """Bring the model's images (N, B, H, W) to `unit`, float32."""
         return self.transform.inverse(torch.as_tensor(images).float()).cpu().numpy()
 
     def scaled(self, images: ArrayLike) -> torch.Tensor:
-        """Bring images (N, H, W) in the stamp file's unit to the model's scale, on its device.
+        """Bring images (N, B, H, W) in the stamp file's unit to the model's scale, on its device.
 
         Raises:
             ValueError: if they have another shape.
         """
         image = self._tensor(images)
-        side = self.model.image_size
-        if image.ndim != 3 or image.shape[1:] != (side, side):
+        bands, side = self.model.bands, self.model.image_size
+        if image.ndim == 3 and bands == 1:
+            image = image[:, None]
+        if image.ndim != 4 or image.shape[1:] != (bands, side, side):
             raise ValueError(
-                f"images are {tuple(image.shape)}, {self.name} takes (N, {side}, {side})"
+                f"images are {tuple(image.shape)}, {self.name} takes (N, {bands}, {side}, {side})"
             )
         return self.transform(Batch(image, torch.arange(len(image)))).image
 
@@ -166,7 +139,7 @@ class TrainedRun:
                 unknown: `magnitude` (AB), `flux_radius` (arcsec).
 
         Returns:
-            Images (n, H, W) in `unit`, float32.
+            Images (n, B, H, W) in `unit`, float32.
 
         Raises:
             GalgenError: if the prior was not fitted.
@@ -199,7 +172,7 @@ class TrainedRun:
             start: number of the first galaxy.
 
         Returns:
-            Images (n, H, W) in `unit`, float32.
+            Images (n, B, H, W) in `unit`, float32.
         """
         latent = self.draw_latents(n, values, prior, seed, start)
         redshift = self._redshifts(values.get("redshift"), n)
@@ -230,10 +203,10 @@ class TrainedRun:
         return in_blocks(fitted, LATENT_BLOCK, start, noise, rows)
 
     def reconstruct(self, images: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
-        """Return the decoded posterior means of images (N, H, W), in `unit`, float32.
+        """Return the decoded posterior means of images (N, B, H, W), in `unit`, float32.
 
         Args:
-            images: (N, H, W), in the stamp file's unit.
+            images: (N, B, H, W), in the stamp file's unit.
             redshift: one number for all, or (N,); conditional models need it.
 
         Raises:
@@ -247,7 +220,7 @@ class TrainedRun:
         """Return the posteriors q(latent | image) of images, batch shape (N, latent_dim).
 
         Args:
-            images: (N, H, W), in the stamp file's unit.
+            images: (N, B, H, W), in the stamp file's unit.
             redshift: one number for all, or (N,); conditional models need it.
 
         Raises:
@@ -266,7 +239,7 @@ class TrainedRun:
 
     @torch.no_grad()
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
-        """Return the images (N, H, W) of latents (N, latent_dim), in `unit`, float32.
+        """Return the images (N, B, H, W) of latents (N, latent_dim), in `unit`, float32.
 
         Args:
             latent: (N, latent_dim).

@@ -39,13 +39,16 @@ def judge(model, datamodule) -> dict:
     ]
     image, again, weight, noise = (np.concatenate(column) for column in zip(*blocks, strict=True))
     image = image * weight
-    known = np.isfinite(noise)
+    known = np.isfinite(noise).all(axis=1)
     rows = known if known.any() else slice(None)
     error, zero = (
         float((np.square(light[rows], dtype=float) * weight[rows]).sum() / weight[rows].sum())
         for light in (image - again, image)
     )
-    noise = float(noise[known].mean()) if known.any() else None
+    if known.any():
+        noise = float(np.average(noise[known], weights=weight[known].sum(axis=(2, 3))))
+    else:
+        noise = None
     light = zero - (noise or 0)
     found = {
         "galaxies": n,
@@ -136,12 +139,12 @@ def cautions(verdict: dict | None) -> list[str]:
 
 
 def edge_share(images: np.ndarray) -> np.ndarray:
-    """Return the share of the light of images (N, H, W) in their edge's level, (N,).
+    """Return the share of the light of images (..., H, W) in their edge's level, (...,).
 
     It is 1 at most, and NaN of an image whose pixels do not sum to a positive number.
     """
-    total = images.sum(axis=(1, 2), dtype=float)
-    pixels = images.shape[1] * images.shape[2]
+    total = images.sum(axis=(-2, -1), dtype=float)
+    pixels = images.shape[-2] * images.shape[-1]
     return np.minimum(edge_level(images) * pixels / np.where(total > 0, total, np.nan), 1.0)
 
 
@@ -152,10 +155,10 @@ def checkerboard(images: np.ndarray) -> float:
     images, over that of wavenumbers beside it; an image without a pattern has about 1.
 
     Args:
-        images: (N, H, W).
+        images: (..., H, W).
     """
-    power = (np.abs(np.fft.fft2(images)) ** 2).mean(axis=0)
-    sides, beside = images.shape[1:], (-3, -2, 2, 3)
+    sides, beside = images.shape[-2:], (-3, -2, 2, 3)
+    power = (np.abs(np.fft.fft2(images)) ** 2).reshape(-1, *sides).mean(axis=0)
     found = []
     for y, x in ((sides[0] // 2, 0), (0, sides[1] // 2), (sides[0] // 2, sides[1] // 2)):
         near = [power[(y + dy) % sides[0], (x + dx) % sides[1]] for dy in beside for dx in beside]
@@ -164,9 +167,9 @@ def checkerboard(images: np.ndarray) -> float:
 
 
 def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return galaxies, reconstructions, weights (n, H, W) and the variance of the noise.
+    """Return galaxies, reconstructions, weights (n, B, H, W) and the variance of the noise.
 
-    All are on the model's scale; the variance, (n,), is NaN where it is not known, or cut off at
+    All are on the model's scale; the variance, (n, B), is NaN where it is not known, or cut off at
     the background.
     """
     import torch  # here, because a verdict is read without it
@@ -175,7 +178,7 @@ def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, 
     redshift = batch.redshift if model.conditional else None
     with torch.no_grad():
         again = model.decode(model.encode(batch.image, redshift).mean, redshift)
-    noise = np.full(len(positions), np.nan)
+    noise = np.full(batch.image.shape[:2], np.nan)
     if batch.noise_variance is not None and datamodule.transform.keeps_noise:
         noise = batch.noise_variance.cpu().numpy()
     weight = batch.image.new_ones(batch.image.shape) if batch.weight is None else batch.weight

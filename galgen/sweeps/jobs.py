@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.rules import check_rules
-from galgen.data.image_size import fill_in_image_size
+from galgen.data.from_stamp_file import fill_in_stamps
 from galgen.errors import GalgenError, InUse
 from galgen.runs.directory import Run
 from galgen.sweeps.gpus import hold_gpus, jobs_at_once
@@ -56,7 +56,7 @@ def do_job(config: DictConfig) -> float:
     record.maximise = job.sweeper.get("direction") == "maximize"
     record.save(folder)
     try:
-        fill_in_image_size(config)
+        fill_in_stamps(config)
         check_rules(config)
         run = Run(config)
         # A job that works in a folder of its own makes its run below that.

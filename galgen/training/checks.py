@@ -20,8 +20,14 @@ def check_fit(model, datamodule) -> None:
         datamodule: the survey, set up.
 
     Raises:
-        GalgenError: if pixels lie outside the model's output.
+        GalgenError: if pixels lie outside the model's output, or the bands differ.
     """
+    bands = datamodule.stamps.bands
+    if len(bands) != model.bands:
+        raise GalgenError(
+            f"model.bands: the model has {model.bands} bands, {datamodule.file} has {len(bands)}. "
+            f"Give data.bands=[{','.join(bands)}]."
+        )
     low, high = datamodule.value_range
     if model.flux_scale is not None and high < LEAST_CONTRAST * model.flux_scale:
         linear = type(datamodule.transform).__name__ == "Physical"

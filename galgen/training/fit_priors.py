@@ -190,8 +190,12 @@ class Fit:
 
     def _columns(self, part: str) -> dict[str, np.ndarray]:
         """Return the survey's columns of a part's galaxies, (N,) each, NaN where unknown."""
-        table, rows = self.run.survey.stamps.columns, self.part[part].row
-        columns = {name: table[name][rows].astype(float) for name in COLUMNS if name in table}
+        stamps, rows = self.run.survey.stamps, self.part[part].row
+        columns = {
+            name: stamps.by_galaxy(name)[rows].astype(float)
+            for name in COLUMNS
+            if name in stamps.columns
+        }
         if "redshift" in columns:
             columns["redshift"] = known_redshifts(columns["redshift"]).astype(float)
         return {n: np.where(np.isfinite(values), values, np.nan) for n, values in columns.items()}

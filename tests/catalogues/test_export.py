@@ -38,7 +38,7 @@ TRIED = {
     "torchscript": (*SMALL, "vae158"),
 }
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
-ATTRIBUTES = {"unit": "counts/s", "pixel_scale": 0.05, "zero_point": 25.94}
+ATTRIBUTES = {"unit": "counts/s", "pixel_scale": 0.05, "zero_point": [25.94]}
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_file_computes_what_the_model_computes(command, run_of, kind, name):
     model = galgen.load(run).model
     for n in (1, 7):
         redshift = {"redshift": torch.rand(n)} if model.conditional else {}
-        first = {"encoder": {"image": torch.rand(n, size, size)}}
+        first = {"encoder": {"image": torch.rand(n, 1, size, size)}}
         first["decoder"] = {"latent": torch.randn(n, 3)}
         for network, inputs in first.items():
             inputs |= redshift
@@ -136,10 +136,10 @@ def test_a_file_says_where_it_comes_from_and_what_it_takes(command, run_of, kind
     assert facts["model"] == "fancy_cvae"
     assert json.loads(facts["model_config"])["_target_"].endswith(".FancyCVAE")
     assert (facts["image_size"], facts["latent_dim"]) == ("32", "3")
-    assert (facts["unit"], facts["pixel_scale"], facts["zero_point"]) == (
+    assert (facts["unit"], facts["pixel_scale"], facts["zero_points"]) == (
         "counts/s",
         "0.05",
-        "25.94",
+        "[25.94]",
     )
     assert json.loads(facts["transform"]) == {"name": "asinh", "scale": 1.0}
     assert (facts["galgen"], facts["torch"]) == (galgen.__version__, torch.__version__)
@@ -149,7 +149,7 @@ def test_a_file_says_where_it_comes_from_and_what_it_takes(command, run_of, kind
         assert shapes == {
             "latent": ["batch", 3],
             "redshift": ["batch"],
-            "image": ["batch", 32, 32],
+            "image": ["batch", 1, 32, 32],
             "predicted_redshift": ["batch"],
         }
 

@@ -21,7 +21,7 @@ from galgen.runs.trained_run import TrainedRun
 from tests.conftest import only_run
 
 SCALE, SIZE, REDSHIFT = 0.03, 32, 0.7
-COUNTS = {"unit": "counts/s", "pixel_scale": 0.05, "zero_point": 25.94}
+COUNTS = {"unit": "counts/s", "pixel_scale": 0.05, "zero_point": [25.94]}
 
 
 def make_run(folder: Path, *overrides: str, attributes: dict | None = None) -> Path:
@@ -49,7 +49,7 @@ def counts_run(tmp_path_factory) -> Path:
 
 
 def stamps(run: Path, n: int, redshift=None, **numbers) -> np.ndarray:
-    return galgen.load(run).sample(n, redshift=redshift, **numbers).astype(float)
+    return galgen.load(run).sample(n, redshift=redshift, **numbers)[:, 0].astype(float)
 
 
 def redrawn(galaxy: galsim.GSObject, scale: float) -> np.ndarray:
@@ -129,7 +129,7 @@ def test_an_asinh_transform_is_undone(tmp_path):
     [galaxy] = objects(run, 1)
     loaded_run = galgen.load(run)
     latent = loaded_run.draw_latents(1, {}, "normal")
-    expected = 0.5 * np.sinh(loaded_run.model.decode(latent)[0].double().numpy())
+    expected = 0.5 * np.sinh(loaded_run.model.decode(latent)[0, 0].double().numpy())
     np.testing.assert_allclose(galaxy.image.array, expected, rtol=1e-5, atol=1e-6)
 
 

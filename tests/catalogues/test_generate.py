@@ -58,7 +58,7 @@ def test_fluxes_and_magnitudes_of_a_run_in_counts(generate, physical, ending):
     found = generate(f"mock{ending}", "n=20", of=physical)
     images = galgen.load(physical).sample(20)
     np.testing.assert_array_equal(found["image"], images)
-    np.testing.assert_allclose(found["flux"], images.sum(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(found["flux"], images.sum(axis=(1, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(found["magnitude"], 25.5 - 2.5 * np.log10(found["flux"]), rtol=1e-6)
     assert "redshift" not in found
 
@@ -88,9 +88,9 @@ def test_a_fits_catalogue_opens_with_its_scale_and_its_origin(generate, trained)
         scale = 3600 * proj_plane_pixel_scales(wcs.celestial)
         np.testing.assert_allclose(scale, 0.03, rtol=1e-9)
         assert wcs.celestial.pixel_to_world(15.5, 15.5).ra.arcsec == pytest.approx(0, abs=1e-9)
-        assert file[0].shape == (5, 32, 32)
+        assert file[0].shape == (5, 1, 32, 32)
         assert file[0].data.dtype == np.dtype(">f4")
-        assert (header["RUN"], header["BUNIT"], header["CRVAL3"]) == ("tiny", "", 2)
+        assert (header["RUN"], header["BUNIT"], header["CRVAL4"]) == ("tiny", "", 2)
         config = (trained / "config.yaml").read_bytes()
         assert header["CONFHASH"] == hashlib.sha256(config).hexdigest()
         assert "not observed" in header["RECIPE"]
@@ -121,7 +121,7 @@ def test_a_zarr_catalogue_is_sharded_and_says_where_it_is_from(generate, monkeyp
     generate("mock.zarr", "n=40")
     group = zarr.open_group("mock.zarr", mode="r")
     assert group.metadata.zarr_format == 3
-    assert (group["image"].shards, group["image"].chunks) == ((16, 32, 32), (16, 32, 32))
+    assert (group["image"].shards, group["image"].chunks) == ((16, 1, 32, 32), (16, 1, 32, 32))
     assert len(list(Path("mock.zarr/image/c").iterdir())) == 3
     assert (group.attrs["run"], group.attrs["pixel_scale"]) == ("tiny", 0.03)
 
@@ -269,7 +269,7 @@ def test_the_level_at_the_edge_is_kept_or_subtracted(generate, trained, ending):
     found = generate(f"flat{ending}", "n=20", "edge=subtract")
     level = edge_level(kept["image"])
     assert (level > 0.1).all()  # of a sigmoid that has hardly been trained
-    np.testing.assert_allclose(found["image"], kept["image"] - level[:, None, None], atol=1e-6)
+    np.testing.assert_allclose(found["image"], kept["image"] - level[..., None, None], atol=1e-6)
     np.testing.assert_allclose(found["flux_radius"], kept["flux_radius"], rtol=1e-4)
     np.testing.assert_allclose(edge_level(found["image"]), 0, atol=1e-6)
     described = units_and_descriptions(Path(f"flat{ending}"))["image"][1].replace("\n", " ")
@@ -326,7 +326,7 @@ def test_a_unit_that_fits_does_not_know_is_said_in_words(generate, physical, tmp
     facts["attributes"] |= {"unit": unit} if unit else {}
     (run / "data.json").write_text(json.dumps(facts))
     found = generate("mock.fits", "n=2", of=run)
-    np.testing.assert_allclose(found["flux"], found["image"].sum(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(found["flux"], found["image"].sum(axis=(1, 2, 3)), rtol=1e-5)
     with fits.open("mock.fits") as file:
         text = " ".join(file[0].header["COMMENT"])
         assert file[0].header["BUNIT"] == ""

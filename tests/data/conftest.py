@@ -67,7 +67,7 @@ def galaxies(tmp_path):
     weight[:, :5] = 0
     write_stamps(path, [{"image": discs(40, 40), "weight": weight, **columns}], {"survey": "own"})
     with h5py.File(path, "a") as file:
-        file["psf"] = rng.random((3, 5, 5)).astype("f4")
+        file["psf"] = rng.random((3, 1, 5, 5)).astype("f4")
     return path
 
 

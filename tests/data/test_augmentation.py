@@ -27,7 +27,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_galaxy(augmented):
     datamodule.trainer.training = False
     plain = augmented_images(positions)
     assert not torch.equal(plain, first)
-    torch.testing.assert_close(plain.sum(dim=(1, 2)), first.sum(dim=(1, 2)))
+    torch.testing.assert_close(plain.sum(dim=(1, 2, 3)), first.sum(dim=(1, 2, 3)))
 
 
 def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
@@ -42,7 +42,7 @@ def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
     assert {tuple(pair) for pair in np.abs(shift)} > {(0, 0)} or np.abs(shift).max() > 2
     for i, row in enumerate(batch.index.tolist()):
         down, right = shift[i]
-        window = np.s_[4 - down : 36 - down, 4 - right : 36 - right]
+        window = np.s_[:, 4 - down : 36 - down, 4 - right : 36 - right]
         for found, stack in (
             (batch.image, images[row][window]),
             (batch.weight, weights[row][window]),
@@ -54,7 +54,7 @@ def test_shifts_turns_and_flips_move_image_weight_and_psf_alike(galaxies):
         torch.testing.assert_close(batch.psf[i], turned)
     datamodule.trainer.training = False
     plain = datamodule.on_after_batch_transfer(datamodule.parts["train"].batch(torch.arange(20)), 0)
-    np.testing.assert_allclose(plain.image, images[batch.index.numpy(), 4:36, 4:36], rtol=1e-6)
+    np.testing.assert_allclose(plain.image, images[batch.index.numpy(), :, 4:36, 4:36], rtol=1e-6)
 
 
 def test_the_deep_field_is_shifted_by_up_to_15_px(composed):

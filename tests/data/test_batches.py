@@ -29,7 +29,7 @@ def test_an_epoch_has_each_training_galaxy_once(survey, cache):
     with h5py.File(survey) as file:
         for batch in batches:
             rows = batch.index.tolist()
-            np.testing.assert_array_equal(batch.image, file["images"][:][rows])
+            np.testing.assert_array_equal(batch.image[:, 0], file["images"][:][rows])
             np.testing.assert_array_equal(batch.redshift, file["zphot"][:][rows])
 
 
@@ -38,7 +38,7 @@ def test_a_batch_of_one(survey, cache):
     datamodule = module(survey, cache=cache)
     datamodule.setup()
     one = datamodule.batch("val", np.array([2]))
-    assert one.image.shape == (1, 32, 32)
+    assert one.image.shape == (1, 1, 32, 32)
     assert torch.equal(one.image, datamodule.batch("val", np.array([1, 2])).image[1:])
 
 
@@ -106,7 +106,7 @@ def test_a_share_gives_the_noise_of_the_whole_batch():
     model, noise = VAE(image_size=32, width=4, latent_dim=2), []
     for share in (None, Share(0, 2, 5), Share(1, 2, 5)):
         rows = torch.arange(5)[share.rank :: share.ranks] if share else torch.arange(5)
-        batch = Batch(torch.zeros(len(rows), 32, 32), rows, share=share)
+        batch = Batch(torch.zeros(len(rows), 1, 32, 32), rows, share=share)
         noise.append(model.noise(batch, model.generator(1, 0, 0)))
     assert torch.equal(noise[0][::2], noise[1])
     assert torch.equal(noise[0][1::2], noise[2])
@@ -145,11 +145,11 @@ def test_batches_have_what_the_file_has(galaxies, cache, dtype):
         rows = batch.index.numpy()
         assert batch.image.dtype == batch.psf.dtype == torch.float32
         tolerance = {"rtol": 1e-3, "atol": 1e-6} if dtype == "float16" else {"rtol": 1e-6}
-        cropped = images[rows, 4:36, 4:36]
+        cropped = images[rows, :, 4:36, 4:36]
         np.testing.assert_allclose(batch.image, cropped, **tolerance)  # discs have a peak of 1
         np.testing.assert_allclose(batch.psf, psfs[rows % 3], **tolerance)
-        np.testing.assert_array_equal(batch.weight, weights[rows, 4:36, 4:36])
-        np.testing.assert_allclose(batch.noise_variance, 1 + rows / 39, rtol=1e-6)
+        np.testing.assert_array_equal(batch.weight, weights[rows, :, 4:36, 4:36])
+        np.testing.assert_allclose(batch.noise_variance[:, 0], 1 + rows / 39, rtol=1e-6)
     if cache == "ram":
         assert datamodule.parts["train"].cache.stacks["image"].dtype == getattr(torch, dtype)
 
@@ -171,7 +171,11 @@ def test_reading_ahead_leaves_the_generator_of_the_noise_alone(survey):
 
 
 def test_batches_move_to_pinned_memory_and_devices_whole():
-    fields = {"image": torch.rand(2, 4, 4), "index": torch.arange(2), "psf": torch.rand(2, 3, 3)}
+    fields = {
+        "image": torch.rand(2, 1, 4, 4),
+        "index": torch.arange(2),
+        "psf": torch.rand(2, 1, 3, 3),
+    }
     batch = move_data_to_device(Batch(**fields), torch.device("meta"))
     assert batch.image.device.type == batch.psf.device.type == "meta"
     assert batch.redshift is None

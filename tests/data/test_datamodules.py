@@ -51,7 +51,7 @@ def test_the_background_is_subtracted(augmented):
     batch = datamodule.first("val", 5)
     raw = torch.from_numpy(datamodule.stamps.read(batch.index.numpy(), 32))
     light = (raw - 0.1).relu()
-    torch.testing.assert_close(batch.image, light / light.amax(dim=(1, 2), keepdim=True))
+    torch.testing.assert_close(batch.image, light / light.amax(dim=(2, 3), keepdim=True))
 
 
 def test_facts(survey):
@@ -133,7 +133,9 @@ def test_redshifts_are_required_of_every_galaxy(tmp_path, redshift, message):
 def test_a_missing_file_says_what_it_must_hold(composed):
     for survey in ("cosmos", "deepfield"):
         datamodule = instantiate(composed(f"data={survey}", "data.file=x.h5").data)
-        with pytest.raises(GalgenError, match=rf"data\.file=x\.h5: .* data={survey}\..* rank 3"):
+        with pytest.raises(
+            GalgenError, match=rf"data\.file=x\.h5: .* data={survey}\..* \(N, H, W\)"
+        ):
             datamodule.setup()
 
 
@@ -170,7 +172,7 @@ def test_galaxies_without_redshift_are_left_out_where_it_is_needed(galaxies, cap
         batch = datamodule.first(part, 100)
         rows = batch.index.numpy()
         assert (batch.redshift == 0.5).all()
-        np.testing.assert_allclose(batch.image, images[rows, 4:36, 4:36], atol=1e-3)
+        np.testing.assert_allclose(batch.image, images[rows, :, 4:36, 4:36], atol=1e-3)
         np.testing.assert_allclose(batch.psf, psfs[rows % 3], atol=1e-3)
 
 

@@ -89,7 +89,7 @@ def check_complete(path=Path("s.h5")):
     stamps = StampFile(path)
     expected = np.delete(np.arange(12), 5)
     np.testing.assert_array_equal(stamps.columns["galaxy_id"], expected)
-    np.testing.assert_array_equal(stamps.read(slice(0, 11), 4)[:, 0, 0], expected)
+    np.testing.assert_array_equal(stamps.read(slice(0, 11), 4)[:, 0, 0, 0], expected)
     assert Path("s.h5.left_out.csv").read_text() == "galaxy,reason\ngalaxy 5,no pixels\n"
     assert not list(Path("s.h5.shards").glob("*.part")) + list(Path("s.h5.shards").glob("*.lock"))
 

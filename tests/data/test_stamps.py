@@ -34,17 +34,22 @@ def test_round_trip(tmp_path):
     write_stamps(path, iter(blocks), {"survey": "mine", "pixel_scale": 0.03})
     stamps = StampFile(path)
     assert (len(stamps), stamps.size, stamps.peak_normalised) == (6, 32, False)
-    np.testing.assert_array_equal(stamps.read(slice(0, 6), 32), images)
-    np.testing.assert_array_equal(stamps.read(slice(0, 6), 5, "psf"), images[:, :5, :5])
+    np.testing.assert_array_equal(stamps.read(slice(0, 6), 32)[:, 0], images)
+    np.testing.assert_array_equal(stamps.read(slice(0, 6), 5, "psf")[:, 0], images[:, :5, :5])
     np.testing.assert_array_equal(stamps.columns["redshift"], REDSHIFT)
-    assert stamps.attrs == {"galgen_schema": 1, "survey": "mine", "pixel_scale": 0.03}
+    assert stamps.attrs == {
+        "galgen_schema": 2,
+        "survey": "mine",
+        "pixel_scale": 0.03,
+        "bands": ["unknown"],
+    }
 
 
 def test_rows_in_any_order_and_crops(tmp_path):
     images = discs(6)
     stamps = StampFile(write(tmp_path / "s.h5", a=images))
     rows = np.array([4, 0, 4, 2])
-    np.testing.assert_array_equal(stamps.read(rows, 20), images[rows][:, 6:26, 6:26])
+    np.testing.assert_array_equal(stamps.read(rows, 20)[:, 0], images[rows][:, 6:26, 6:26])
 
 
 @pytest.mark.parametrize("names", [("images", "zphot"), ("a", "b"), ("z", "pictures")])
@@ -64,7 +69,7 @@ def test_the_original_files(name, n, size, columns):
     stamps = StampFile(SHARED / "data" / "seed_layout" / f"{name}.h5")
     assert (len(stamps), stamps.size, list(stamps.columns)) == (n, size, columns)
     images = stamps.read(slice(0, n), size)
-    np.testing.assert_allclose(images.max(axis=(1, 2)), 1)
+    np.testing.assert_allclose(images.max(axis=(2, 3)), np.ones((n, 1)))
     assert images.min() == 0
 
 
@@ -134,9 +139,9 @@ def test_a_joined_file_is_read_like_one_and_may_be_moved(joined, tmp_path, monke
     for name in (moved, moved.name, tmp_path / "link.h5"):
         stamps = StampFile(name)
         rows = np.array([5, 0, 3])
-        np.testing.assert_array_equal(stamps.read(rows, 32), images[rows])
+        np.testing.assert_array_equal(stamps.read(rows, 32)[:, 0], images[rows])
         np.testing.assert_array_equal(stamps.columns["redshift"], REDSHIFT)
-        assert stamps.stacks == {"image": (6, 32, 32), "psf": (1, 3, 3)}
+        assert stamps.stacks == {"image": (6, 1, 32, 32), "psf": (1, 1, 3, 3)}
         assert [shard.name for shard in stamps.shards] == ["0.h5", "1.h5"]
     assert moved.stat().st_size < images.nbytes  # the stamps are not written twice
 
@@ -161,7 +166,7 @@ def test_noise_is_stored_as_it_is_and_empty_sky_compressed(tmp_path):
     write_stamps(tmp_path / "s.h5", [{"image": noise, "weight": np.zeros_like(noise)}], {})
     with h5py.File(tmp_path / "s.h5") as file:
         assert (file["image"].compression, file["weight"].compression) == (None, "gzip")
-        assert file["image"].chunks == (1, 32, 32)
+        assert file["image"].chunks == (1, 1, 32, 32)
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):
@@ -213,7 +218,7 @@ def test_doubles_that_fit_are_read_as_they_are(tmp_path):
     images[1] = 0
     with h5py.File(path, "w") as file:
         file["image"] = images
-    np.testing.assert_array_equal(StampFile(path).read(slice(0, 6), 32), images.astype("f4"))
+    np.testing.assert_array_equal(StampFile(path).read(slice(0, 6), 32)[:, 0], images.astype("f4"))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_any_stamp_file_is_trained_on_in_its_own_size(command, stamps):
     config = OmegaConf.load(only_run() / "config.yaml")
     assert config.data.image_size == config.model.image_size == 40
     run = galgen.load(only_run())
-    assert run.sample(2).shape == (2, 40, 40)
+    assert run.sample(2).shape == (2, 1, 40, 40)
     assert run.pixel_scale == 0.1
 
 
@@ -45,7 +45,7 @@ def test_any_stamp_file_is_cropped_where_that_is_requested(command, stamps):
         "train", "data=file", f"data.file={stamps}", "data.image_size=32", *TINY
     )
     assert code == 0, printed
-    assert galgen.load(only_run()).sample(2).shape == (2, 32, 32)
+    assert galgen.load(only_run()).sample(2).shape == (2, 1, 32, 32)
 
 
 @pytest.mark.usefixtures("forked_jobs")
@@ -74,7 +74,7 @@ def test_the_size_of_the_stamps_is_taken_where_none_is_given(composed, stamps):
     survey = instantiate(composed("data=file", f"data.file={stamps}").data)
     survey.setup()
     assert survey.image_size == 40
-    assert survey.first("val", 2).image.shape == (2, 40, 40)
+    assert survey.first("val", 2).image.shape == (2, 1, 40, 40)
 
 
 def test_a_simulated_survey_needs_a_size(command):

@@ -35,7 +35,7 @@ class Linear:
         return Normal(mean, precision.rsqrt().expand_as(mean))
 
     def decode(self, latent, redshift=None):
-        return (latent @ WEIGHTS.T).reshape(-1, SIDE, SIDE)
+        return (latent @ WEIGHTS.T).reshape(-1, 1, SIDE, SIDE)
 
     def transfer_batch_to_device(self, batch, device, _):
         return batch
@@ -43,9 +43,9 @@ class Linear:
 
 def linear_run(likelihood, beta=1.0, noise_variance=None):
     latent = torch.randn(N, 2, generator=GENERATOR)
-    image = (latent @ WEIGHTS.T).reshape(N, SIDE, SIDE)
+    image = (latent @ WEIGHTS.T).reshape(N, 1, SIDE, SIDE)
     image = image + SIGMA * torch.randn(image.shape, generator=GENERATOR)
-    variance = None if noise_variance is None else torch.full((N,), noise_variance)
+    variance = None if noise_variance is None else torch.full((N, 1), noise_variance)
 
     def batch(part, rows):
         assert part == "test"
@@ -54,7 +54,8 @@ def linear_run(likelihood, beta=1.0, noise_variance=None):
         return Batch(image[rows], rows, noise_variance=known)
 
     part = SimpleNamespace(rows=np.arange(N))
-    stamps = SimpleNamespace(columns={"magnitude": np.linspace(21, 25, N)})
+    columns = {"magnitude": np.linspace(21, 25, N)}
+    stamps = SimpleNamespace(columns=columns, by_galaxy=columns.get)
     survey = SimpleNamespace(batch=batch, parts={"test": part}, stamps=stamps)
     run = SimpleNamespace(model=Linear(likelihood, beta), survey=survey, unit="counts/s")
     run.priors = {"normal": StandardNormal(2)}

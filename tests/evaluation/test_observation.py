@@ -29,19 +29,19 @@ def test_the_scatter_of_the_edges_is_the_noise():
 
 
 def test_noise_has_the_survey_s_variance_and_correlation(run):
-    sigma = np.repeat([1.0, 3.0], 100)
-    noise = Observation(run).noise(200, sigma, seed=1)
+    sigma = np.repeat([1.0, 3.0], 100)[:, None]
+    noise = Observation(run).noise(sigma, seed=1)
     assert noise[:100].std() == pytest.approx(1, rel=0.02)
     assert noise[100:].std() == pytest.approx(3, rel=0.02)
-    neighbours = (noise[:100, :, 1:] * noise[:100, :, :-1]).mean()
+    neighbours = (noise[:100, ..., 1:] * noise[:100, ..., :-1]).mean()
     assert neighbours == pytest.approx(0.48, abs=0.03)  # of the COSMOS mosaics
-    np.testing.assert_array_equal(noise, Observation(run).noise(200, sigma, seed=1))
-    assert not np.array_equal(noise, Observation(run).noise(200, sigma, seed=2))
+    np.testing.assert_array_equal(noise, Observation(run).noise(sigma, seed=1))
+    assert not np.array_equal(noise, Observation(run).noise(sigma, seed=2))
 
 
 def test_physical_galaxies_get_fresh_noise_of_the_test_galaxies(run):
     observation, positions = Observation(run), np.arange(50)
-    light = np.zeros((50, 32, 32), np.float32)
+    light = np.zeros((50, 1, 32, 32), np.float32)
     seen = observation.generated(light, positions, seed=0)
     assert seen.var() == pytest.approx(cosmos_variance(), rel=0.05)
     np.testing.assert_allclose(
@@ -55,13 +55,13 @@ def test_physical_galaxies_get_fresh_noise_of_the_test_galaxies(run):
 
 def test_a_psf_free_model_s_galaxies_go_through_the_test_galaxies_psf(run):
     run.model.psf_free = True
-    light = np.zeros((4, 32, 32), np.float32)
-    light[:, 16, 16] = 1000
+    light = np.zeros((4, 1, 32, 32), np.float32)
+    light[..., 16, 16] = 1000
     observation, positions = Observation(run), np.array([5, 0, 9, 9])
     seen = observation.generated(light, positions, seed=0)
     psfs = observation.psfs(positions)
-    assert psfs.shape == (4, 63, 63)
-    np.testing.assert_allclose(seen[:, 8:25, 8:25], 1000 * psfs[:, 23:40, 23:40], atol=0.05)
+    assert psfs.shape == (4, 1, 63, 63)
+    np.testing.assert_allclose(seen[..., 8:25, 8:25], 1000 * psfs[..., 23:40, 23:40], atol=0.05)
 
 
 def test_a_peak_model_is_compared_with_noiseless_images_normalised_alike(simulated):
@@ -72,16 +72,16 @@ def test_a_peak_model_is_compared_with_noiseless_images_normalised_alike(simulat
     run.survey.transform = run.transform = Peak()
     observation, positions = Observation(run), np.array([3, 0])
     real = observation.real("test", positions)
-    assert real.max(axis=(1, 2)).tolist() == [1, 1]
+    assert real.max(axis=(1, 2, 3)).tolist() == [1, 1]
     rows = run.survey.parts["test"].rows[positions]
     light = run.survey.stamps.read(rows, 32, "noiseless")
     level = run.survey.stamps.columns["background"][rows]
-    above = np.clip(light - level[:, None, None], 0, None)
-    np.testing.assert_allclose(real, above / above.max(axis=(1, 2), keepdims=True), rtol=1e-5)
+    above = np.clip(light - level[:, :, None, None], 0, None)
+    np.testing.assert_allclose(real, above / above.max(axis=(1, 2, 3), keepdims=True), rtol=1e-5)
     assert observation.variance("test", positions) is None
     np.testing.assert_array_equal(observation.generated(real, positions, 0), real)
     usable = observation.usable("test")
-    lit = observation.real("test", np.arange(200)).any(axis=(1, 2))
+    lit = observation.real("test", np.arange(200)).any(axis=(1, 2, 3))
     assert usable.tolist() == np.flatnonzero(lit).tolist()
     assert len(usable) < 200
     assert f"{200 - len(usable)} of 200 galaxies" in observation.notes[-1]
@@ -99,9 +99,9 @@ def test_a_survey_whose_noise_is_not_known_lends_that_of_its_edges(physical):
     run = TrainedRun(physical)
     observation, positions = Observation(run), np.arange(6)
     assert observation.variance("test", positions) is None
-    light = np.zeros((6, 32, 32), np.float32)
+    light = np.zeros((6, 1, 32, 32), np.float32)
     seen = observation.generated(light, positions, seed=0)
     expected = edge_variance(observation.real("test", positions))
-    np.testing.assert_allclose(seen.var(axis=(1, 2)), expected, rtol=0.2)
+    np.testing.assert_allclose(seen.var(axis=(2, 3)), expected, rtol=0.2)
     assert "white noise" in observation.what
     assert "the noise is not known" in observation.notes[0]

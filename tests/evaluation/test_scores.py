@@ -113,8 +113,8 @@ def test_measured_statistics_scale_with_brightness():
 
 
 def test_features_follow_the_seed_tell_galaxies_apart_and_leave_torch_s_numbers_alone():
-    images = discs(200)
-    targets = np.stack([images.sum(axis=(1, 2)), np.full(200, np.nan)], axis=1)
+    images = discs(200)[:, None]
+    targets = np.stack([images.sum(axis=(1, 2, 3)), np.full(200, np.nan)], axis=1)
     targets[:, 1] = np.linspace(0, 1, 200)
     targets[::2, 1] = np.nan
     torch.manual_seed(3)
@@ -125,15 +125,15 @@ def test_features_follow_the_seed_tell_galaxies_apart_and_leave_torch_s_numbers_
     features = encoder(images)
     np.testing.assert_array_equal(features, FeatureEncoder(images, targets)(images))
     assert not np.allclose(features, FeatureEncoder(images, targets, seed=1)(images))
-    size = np.abs(np.corrcoef(features.T, images.sum(axis=(1, 2)))[-1, :-1])
+    size = np.abs(np.corrcoef(features.T, images.sum(axis=(1, 2, 3)))[-1, :-1])
     assert size.max() > 0.5
 
 
 def test_a_galaxy_that_is_not_finite_has_no_features_and_is_not_scored_by_them():
-    images = discs(40)
-    encoder = FeatureEncoder(images, images.sum(axis=(1, 2))[:, None])
+    images = discs(40)[:, None]
+    encoder = FeatureEncoder(images, images.sum(axis=(1, 2, 3))[:, None])
     expected = encoder(images)
-    images[3, 2, 2] = np.inf
+    images[3, 0, 2, 2] = np.inf
     found = encoder(images)
     assert np.isnan(found[3]).all()
     np.testing.assert_allclose(np.delete(found, 3, 0), np.delete(expected, 3, 0), rtol=1e-5)

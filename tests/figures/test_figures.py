@@ -26,26 +26,26 @@ def panels(figure):
 
 
 def test_reconstruction_shows_originals_reconstructions_and_residuals():
-    originals = discs(4)
+    originals = discs(4)[:, None]
     figure = draw_reconstruction(originals, 0.5 * originals, redshift=np.arange(4) / 10)
     axes = panels(figure)
     assert len(axes) == 12
-    stretched = np.arcsinh(10 * originals[1]) / np.arcsinh(10)
+    stretched = np.arcsinh(10 * originals[1, 0]) / np.arcsinh(10)
     np.testing.assert_allclose(axes[1].images[0].get_array(), stretched, rtol=1e-5)
-    np.testing.assert_allclose(axes[9].images[0].get_array(), 0.5 * originals[1], rtol=1e-5)
+    np.testing.assert_allclose(axes[9].images[0].get_array(), 0.5 * originals[1, 0], rtol=1e-5)
     assert [axis.get_title() for axis in axes[:4]] == [f"redshift {z / 10:.2f}" for z in range(4)]
     assert axes[4].get_ylabel() == "reconstruction"
 
 
 def test_samples_label_their_redshifts():
-    figure = draw_samples(discs(6).reshape(2, 3, 32, 32), redshifts=[0.1, 0.5, 2.25], peak=1.0)
+    figure = draw_samples(discs(6).reshape(2, 3, 1, 32, 32), redshifts=[0.1, 0.5, 2.25], peak=1.0)
     axes = panels(figure)
     assert [axis.get_title() for axis in axes] == [
         *("redshift 0.10", "redshift 0.50", "redshift 2.25"),
         *("", "", ""),
     ]
     assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == ["galaxy 0", "galaxy 1"]
-    assert len(panels(draw_samples(discs(6).reshape(2, 3, 32, 32)))) == 6
+    assert len(panels(draw_samples(discs(6).reshape(2, 3, 1, 32, 32)))) == 6
 
 
 def test_losses_show_what_metrics_csv_holds():
@@ -83,13 +83,13 @@ def test_losses_of_several_runs_are_told_apart_by_colour():
 
 
 def test_an_image_without_light_can_be_drawn(tmp_path):
-    dark = np.zeros((2, 8, 8), np.float32)
+    dark = np.zeros((2, 1, 8, 8), np.float32)
     save(draw_reconstruction(dark, dark), tmp_path / "f" / "dark.png")
     assert (tmp_path / "f" / "dark.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_failed_save_leaves_nothing(tmp_path):
-    figure = draw_samples(discs(1)[None])
+    figure = draw_samples(discs(1)[None, None])
     with pytest.raises(ValueError, match="supported"):
         save(figure, tmp_path / "picture.nonsense")
     assert list(tmp_path.iterdir()) == []
@@ -97,7 +97,7 @@ def test_a_failed_save_leaves_nothing(tmp_path):
 
 def test_a_contact_sheet_tells_what_is_known_of_each_galaxy():
     magnitude, redshift = np.array([20.0, np.nan, 22.0]), np.array([0.5, 1.5, np.nan])
-    figure = draw_contact_sheet(discs(3), 0.05, magnitude, redshift)
+    figure = draw_contact_sheet(discs(3)[:, None], 0.05, magnitude, redshift)
     shown = [axis.get_title() for axis in figure.axes if axis.get_visible()]
     assert shown == ["20.0 mag, redshift 0.50", "redshift 1.50", "22.0 mag"]
     (bar,) = figure.axes[0].lines
@@ -108,7 +108,7 @@ def test_a_contact_sheet_tells_what_is_known_of_each_galaxy():
 @pytest.mark.parametrize("stretch", ["asinh", "linear", "log"])
 def test_a_stretch_keeps_zero_and_the_peak_and_the_order(stretch):
     image = np.linspace(0, 2, 64).reshape(8, 8)
-    figure = draw_samples(image[None, None], display=Display(stretch=stretch))
+    figure = draw_samples(image[None, None, None], display=Display(stretch=stretch))
     shown = figure.axes[0].images[0].get_array().ravel()
     np.testing.assert_allclose([shown[0], shown[-1]], [0, 1], atol=1e-12)
     assert (np.diff(shown) > 0).all()
@@ -118,7 +118,7 @@ def test_a_stretch_keeps_zero_and_the_peak_and_the_order(stretch):
 
 
 def test_zoom_shows_the_middle_and_the_bar_keeps_to_scale():
-    image = discs(1)
+    image = discs(1)[None]
     display = Display(zoom=2, pixel_scale=0.1)
     figure = draw_samples(image[None], display=display)
     assert figure.axes[0].images[0].get_array().shape == (16, 16)
@@ -140,14 +140,14 @@ def test_the_spike_of_a_first_epoch_leaves_the_panel(scale):
 
 
 def test_samples_of_each_its_redshift():
-    figure = draw_samples(discs(4).reshape(2, 2, 32, 32), np.array([[0.1, 0.2], [0.3, 0.4]]))
+    figure = draw_samples(discs(4).reshape(2, 2, 1, 32, 32), np.array([[0.1, 0.2], [0.3, 0.4]]))
     titles = [axis.get_title() for axis in panels(figure)]
     assert titles == ["redshift 0.10", "redshift 0.20", "redshift 0.30", "redshift 0.40"]
 
 
 def test_reconstructions_tell_predicted_redshifts_and_numbers():
     figure = draw_reconstruction(
-        discs(2), discs(2), np.array([0.5, np.nan]), np.array([0.6, 0.7]), [3, 9]
+        discs(2)[:, None], discs(2)[:, None], np.array([0.5, np.nan]), np.array([0.6, 0.7]), [3, 9]
     )
     axes = panels(figure)
     assert axes[0].get_title() == "redshift 0.50\npredicted 0.60"
@@ -156,7 +156,7 @@ def test_reconstructions_tell_predicted_redshifts_and_numbers():
 
 
 def test_a_traversal_labels_dimensions_and_values():
-    images = discs(6).reshape(2, 3, 32, 32)
+    images = discs(6).reshape(2, 3, 1, 32, 32)
     figure = draw_traversal(images, np.array([-3.0, 0, 3]), [7, 2], np.array([1.5, 0.25]))
     axes = panels(figure)
     assert [axis.get_title() for axis in axes[:3]] == ["-3.0", "+0.0", "+3.0"]
@@ -226,7 +226,7 @@ def test_strips_colour_each_galaxy_on_its_own_scale():
     scale = np.array([[1, 0.1, 0.5], [20, 2, 10]])[:, :, None, None]
     images = scale * discs(1)
     images[:, :, 0, 0] = scale[:, :, 0, 0]
-    strips = draw_strips(images)
+    strips = draw_strips(images[:, :, None])
     assert strips.shape == (3, 32, 32 + 2 + 32, 4)
     assert strips.dtype == np.uint8
     np.testing.assert_array_equal(strips[:, :, :32], strips[:, :, 34:])

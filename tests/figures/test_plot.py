@@ -83,7 +83,7 @@ def test_chosen_generated_galaxies_are_those_of_their_numbers(trained):
     figure = Samples(galaxies=[7, 2], redshift=0.5, stretch="linear").draw(run)["samples"]
     for axis, number in zip(panels(figure), (7, 2), strict=True):
         [image] = run.sample(1, 0.5, start=number)
-        np.testing.assert_allclose(axis.images[0].get_array(), image.clip(0, 1), atol=1e-6)
+        np.testing.assert_allclose(axis.images[0].get_array(), image[0].clip(0, 1), atol=1e-6)
 
 
 def test_a_figure_for_a_talk_has_larger_letters_and_as_many_pixels(trained):
@@ -104,7 +104,7 @@ def test_reconstructions_are_the_models(trained):
     expected = run.model.decode(latent, batch.redshift)
     shown = axes[3].images[0].get_array()
     peak = batch.image[1].max()
-    np.testing.assert_allclose(shown, (expected[1] / peak).clip(0, 1), atol=1e-5)
+    np.testing.assert_allclose(shown, (expected[1, 0] / peak).clip(0, 1), atol=1e-5)
     predicted = run.model.predict(latent, batch.redshift)
     title = f"redshift {batch.redshift[0]:.2f}\npredicted {predicted[1][0]:.2f}"
     assert axes[0].get_title() == title
@@ -125,7 +125,7 @@ def test_samples_of_a_list_are_side_by_side(trained):
     axes = panels(figure)
     assert [axis.get_title() for axis in axes[:2]] == ["redshift 0.50", "redshift 2.00"]
     images = run.sample(3, redshift=2.0, seed=4).clip(0, 1)
-    np.testing.assert_allclose(axes[5].images[0].get_array(), images[2], atol=1e-6)
+    np.testing.assert_allclose(axes[5].images[0].get_array(), images[2, 0], atol=1e-6)
     assert len(axes) == 6
 
 
@@ -144,7 +144,7 @@ def test_an_interpolation_ends_at_its_galaxies(trained):
     ends = run.model.decode(latent, batch.redshift)
     peak = max(float(batch.image.max()), float(ends.max()))
     for axis, image in zip((axes[1], axes[5]), ends, strict=True):
-        np.testing.assert_allclose(axis.images[0].get_array(), image / peak, atol=1e-5)
+        np.testing.assert_allclose(axis.images[0].get_array(), image[0] / peak, atol=1e-5)
     low, high = batch.redshift.tolist()
     between = [f"decoded\nredshift {z:.2f}" for z in np.linspace(low, high, 5)]
     titles = [f"no. 1\nredshift {low:.2f}", *between, f"no. 6\nredshift {high:.2f}"]
@@ -155,7 +155,7 @@ def test_galaxies_are_decoded_at_the_redshifts_requested(trained):
     run = TrainedRun(trained)
     images, own = decode_at(run, "val", np.array([2, 0]), np.array([0.5, 1.5]))
     batch = run.survey.batch("val", np.array([2, 0]))
-    assert images.shape == (2, 3, 32, 32)
+    assert images.shape == (2, 3, 1, 32, 32)
     np.testing.assert_array_equal(images[:, 0], batch.image)
     np.testing.assert_array_equal(own, batch.redshift)
     latent = run.model.encode(batch.image, batch.redshift).mean
@@ -174,7 +174,7 @@ def test_a_traversal_changes_one_dimension_a_row_sorted_by_kl(trained):
     latent[:, best] = [-3, 0, 3]
     expected = run.decode(latent, latents.redshift[3])
     shown = np.array([axis.images[0].get_array() for axis in axes[:3]])
-    np.testing.assert_allclose(shown, expected / expected.max(), atol=1e-5)
+    np.testing.assert_allclose(shown, expected[:, 0] / expected.max(), atol=1e-5)
 
 
 def test_latents_are_saved_with_kl_and_active_dimensions(command, trained):

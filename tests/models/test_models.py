@@ -21,23 +21,29 @@ MODELS = sorted(path.stem for path in (CONF / "model").glob("[!_]*.yaml"))
 REDSHIFTS = torch.linspace(0.1, 2.5, 6)
 
 
+@pytest.fixture(params=["F814W", "F606W,F814W,F160W"])
+def bands(request):
+    return request.param.split(",")
+
+
 @pytest.fixture(params=MODELS)
-def model(request, composed):
+def model(request, composed, bands):
     torch.manual_seed(0)
     config = composed(
-        f"model={request.param}", "data.image_size=48", "model.width=4", "model.image_size=48"
-    )
+        f"model={request.param}", "data.image_size=48", "model.width=4", "model.image_size=48",
+        f"data.bands=[{','.join(bands)}]",
+    )  # fmt: skip
     return instantiate(config.model)
 
 
-def batch_of(n: int, size: int = 48) -> Batch:
-    image = torch.rand(n, size, size, generator=torch.Generator().manual_seed(1))
-    variance = torch.full((n,), 0.1)
+def batch_of(n: int, size: int = 48, bands: int = 1) -> Batch:
+    image = torch.rand(n, bands, size, size, generator=torch.Generator().manual_seed(1))
+    variance = torch.full((n, bands), 0.1)
     return Batch(image, torch.arange(n), REDSHIFTS[:n], noise_variance=variance)
 
 
 def test_contract_shapes(model):
-    batch = batch_of(3)
+    batch = batch_of(3, bands=model.bands)
     q = model.encode(batch.image, batch.redshift)
     assert isinstance(q, Normal)
     assert q.batch_shape == (3, model.latent_dim)
@@ -45,7 +51,7 @@ def test_contract_shapes(model):
 
 
 def test_every_parameter_gets_a_gradient(model):
-    batch = batch_of(6)
+    batch = batch_of(6, bands=model.bands)
     model.loss(batch, 0.1, torch.randn(6, model.latent_dim)).total.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -54,7 +60,7 @@ def test_every_parameter_gets_a_gradient(model):
 
 def test_loss_is_reconstruction_plus_beta_kl_plus_redshift(model):
     model.eval()
-    batch = batch_of(5)
+    batch = batch_of(5, bands=model.bands)
     noise = torch.randn(5, model.latent_dim)
     loss = model.loss(batch, 0.7, noise)
     q = model.encode(batch.image, batch.redshift)
@@ -70,7 +76,7 @@ def test_loss_is_reconstruction_plus_beta_kl_plus_redshift(model):
 
 def test_in_eval_mode_a_galaxy_does_not_depend_on_its_batch(model):
     model.eval()
-    batch = batch_of(6)
+    batch = batch_of(6, bands=model.bands)
     together = model.decode(model.encode(batch.image, batch.redshift).mean, batch.redshift)
     one = batch.image[2:3], batch.redshift[2:3]
     alone = model.decode(model.encode(*one).mean, one[1])
@@ -154,9 +160,9 @@ def test_a_decoded_galaxy_is_proportional_to_its_amplitude():
     model = VAE(image_size=32, width=4, latent_dim=3, output="softplus", flux_scale=0.02).eval()
     latent = torch.randn(4, 3)
     images = model.decode(latent)
-    plane = torch.nn.functional.softplus(model.decoder(latent[:, None])[:, 0])
+    planes = torch.nn.functional.softplus(model.decoder(latent[:, None]))
     amplitude = latent @ model.amplitude.weight[0] + model.amplitude.bias
-    expected = plane * (0.02 * amplitude.exp())[:, None, None]
+    expected = planes * (0.02 * amplitude.exp())[:, None, None, None]
     torch.testing.assert_close(images, expected)
     with torch.no_grad():
         model.amplitude.bias += math.log(3)
@@ -166,7 +172,7 @@ def test_a_decoded_galaxy_is_proportional_to_its_amplitude():
 @pytest.mark.parametrize("model", ["vae", "cvae", "cvae2", "fancy_cvae"], indirect=True)
 def test_with_a_flux_scale_the_encoder_sees_asinh(model):
     model.eval()
-    batch = batch_of(3)
+    batch = batch_of(3, bands=model.bands)
     expected = model.encode(torch.asinh(batch.image / 0.2), batch.redshift)
     model.flux_scale = 0.2
     found = model.encode(batch.image, batch.redshift)
@@ -223,7 +229,6 @@ def test_a_step_never_waits_for_the_device(composed, name, likelihood):
         "model.width=4",
     )  # fmt: skip
     model, batch = instantiate(config.model), batch_of(4, 32)
-    batch.noise_variance = torch.full((4,), 0.1)
     optimizer = model.configure_optimizers()
     for training in (True, False):
         model.train(training)

@@ -92,7 +92,7 @@ def test_galaxies_are_the_decoded_latents(cvae2, vae, known, kind):
     np.testing.assert_array_equal(again, unconditional[5:8])
     other = "normal" if kind != "normal" else "flow"
     assert not np.array_equal(unconditional, vae.sample(n, seed=2, prior=other))
-    assert vae.sample(0, prior=kind).shape == (0, 32, 32)
+    assert vae.sample(0, prior=kind).shape == (0, 1, 32, 32)
 
 
 @pytest.mark.parametrize("kind", ["flow", "two_stage"])

@@ -19,9 +19,9 @@ from tests.conftest import discs
 
 def test_unit_scale_and_zero_point_follow_from_the_run(trained, physical):
     run = TrainedRun(trained)
-    assert (run.unit, run.pixel_scale, run.zero_point) == ("peak", 0.03, None)
+    assert (run.unit, run.pixel_scale, run.zero_points) == ("peak", 0.03, [None])
     run = TrainedRun(physical)
-    assert (run.unit, run.pixel_scale, run.zero_point) == ("counts/s", 0.05, 25.5)
+    assert (run.unit, run.pixel_scale, run.zero_points) == ("counts/s", 0.05, [25.5])
     np.testing.assert_allclose(
         run.physical(torch.asinh(torch.ones(1, 2, 2) / 0.5)), np.ones((1, 2, 2)), rtol=1e-6
     )
@@ -116,14 +116,14 @@ def test_arrays_of_any_type_and_tensors_go_in_and_arrays_come_out(trained):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     q = run.encode(images, 0.7)
     assert q.mean.numpy().shape == (3, 3)
-    assert run.decode(q.mean.numpy(), 0.7).shape == (3, 32, 32)
+    assert run.decode(q.mean.numpy(), 0.7).shape == (3, 1, 32, 32)
 
 
 def test_images_are_in_the_unit_of_the_survey(physical):
     run = galgen.load(physical)
     images = 1.5 * discs(4)
     latent = run.encode(images).mean
-    direct = run.model.encode(torch.asinh(torch.from_numpy(images) / 0.5)).mean
+    direct = run.model.encode(torch.asinh(torch.from_numpy(images)[:, None] / 0.5)).mean
     torch.testing.assert_close(latent, direct)
     decoded = 0.5 * np.sinh(run.model.decode(latent).numpy())
     np.testing.assert_allclose(run.decode(latent), decoded, rtol=1e-6)
@@ -133,9 +133,9 @@ def test_images_are_in_the_unit_of_the_survey(physical):
     np.testing.assert_allclose(run.sample(3, seed=2), made, rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (2, 1, 32, 32), (2, 30, 30)])
+@pytest.mark.parametrize("shape", [(32, 32), (2, 2, 32, 32), (2, 30, 30)])
 def test_images_of_another_shape_are_refused(trained, shape):
-    with pytest.raises(ValueError, match=r"takes \(N, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"takes \(N, 1, 32, 32\)"):
         galgen.load(trained).reconstruct(np.zeros(shape), 0.5)
 
 

@@ -15,7 +15,7 @@ from galgen.runs.verdict import cautions, checkerboard, edge_share, judge, summa
 from tests.conftest import discs
 
 SIGMA = 0.1
-LIGHT = torch.from_numpy(discs(200))
+LIGHT = torch.from_numpy(discs(200))[:, None]
 STAMPS = LIGHT + SIGMA * torch.randn(LIGHT.shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -26,7 +26,7 @@ def survey(transform=None, noise: float | None = SIGMA, stamps=STAMPS, weight=No
     def batch(part: str, positions: np.ndarray) -> Batch:
         assert part == "val"  # the test part is evaluation's alone
         rows = torch.from_numpy(positions)
-        known = None if noise is None else torch.full((len(rows),), noise)
+        known = None if noise is None else torch.full((len(rows), 1), noise)
         if known is not None:
             known[torch.isin(rows, torch.tensor(unknown))] = torch.nan
         counts = None if weight is None else weight[rows]
@@ -111,7 +111,7 @@ def test_a_model_that_failed_or_is_poor(share, said):
 
 
 def test_a_pedestal_is_a_share_of_the_light():
-    level = 0.3 * LIGHT.sum(dim=(1, 2)).mean() / 32**2
+    level = 0.3 * LIGHT.sum(dim=(1, 2, 3)).mean() / 32**2
     found = judge(model_of(lambda light: light + level), survey())
     expected = edge_share((LIGHT + level).numpy())
     assert found["edge"]["median"] == pytest.approx(np.median(expected), rel=1e-5)

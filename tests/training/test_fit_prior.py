@@ -106,7 +106,7 @@ def test_figures_and_galsim_objects_have_the_prior(command, fitted):
         Samples._make = make
     np.testing.assert_array_equal(shown[1], run.sample(1, 1.0, "gmm", 2))
     objects = galgen.galsim_objects(fitted, 3, redshift=[*map(float, REDSHIFT)], prior="flow")
-    images = galgen.load(fitted).sample(3, REDSHIFT, "flow")
+    images = galgen.load(fitted).sample(3, REDSHIFT, "flow")[:, 0]
     for galaxy, image in zip(objects, images, strict=True):
         np.testing.assert_allclose(galaxy.image.array, image, rtol=1e-6)
     node = {"type": "GalgenGalaxy", "run": str(fitted), "redshift": 1.0, "index": 1}
@@ -168,7 +168,7 @@ def test_one_latent_is_too_few_for_a_flow_and_not_for_the_others(command, narrow
     loaded = galgen.load(run)
     for prior in ("gmm", "two_stage"):
         assert np.isfinite(loaded.sample(5, prior=prior)).all()
-    assert loaded.sample(5, prior="two_stage", magnitude=22).shape == (5, 32, 32)
+    assert loaded.sample(5, prior="two_stage", magnitude=22).shape == (5, 1, 32, 32)
     with pytest.raises(ValueError, match="magnitude: prior=gmm does not have it"):
         loaded.sample(5, prior="gmm", magnitude=22)
 
@@ -247,7 +247,7 @@ def test_a_training_fits_its_priors_in_the_end_and_once(command, small):
     assert files_of(Path("runs/mine")) != before
     code, printed = command("train", *arguments, "trainer.max_epochs=3")
     assert (code, "held-out" in printed) == (0, True)
-    assert galgen.load("runs/mine").sample(2, 0.5, "gmm").shape == (2, 32, 32)
+    assert galgen.load("runs/mine").sample(2, 0.5, "gmm").shape == (2, 1, 32, 32)
 
 
 def test_a_run_s_own_command_fits_priors_that_were_interrupted(command, small, monkeypatch):

@@ -46,7 +46,7 @@ def test_learned_conditions_are_columns_that_the_images_follow_from(command, fit
     assert len(set(found["redshift"])) == 40
     with h5py.File(OmegaConf.load(fitted / "config.yaml").data.file) as survey:
         for name, values in {"redshift": found["redshift"], **drawn}.items():
-            known = survey[name][:][np.isfinite(survey["magnitude"][:])]
+            known = survey[name][:].ravel()[np.isfinite(survey["magnitude"][:].ravel())]
             assert known.min() <= values.min() < values.max() <= known.max()
     assert {"flux", "magnitude", "flux_radius"} <= set(found)  # what is measured
     code, printed = command("generate", *arguments, "n=9", "start=21", f"out=piece{ending}")
@@ -126,7 +126,7 @@ def test_conditions_of_the_survey_are_those_of_its_galaxies(command, fitted):
     rows = survey.parts["train"].rows
     pairs = {
         (np.float32(survey.stamps.columns["redshift"][row]), np.float32(m))
-        for row, m in zip(rows, survey.stamps.columns["magnitude"][rows], strict=True)
+        for row, m in zip(rows, survey.stamps.by_galaxy("magnitude")[rows], strict=True)
     }
     with h5py.File("m.h5") as file:
         found = set(zip(file["redshift"][:], file["requested_magnitude"][:], strict=True))
@@ -139,7 +139,7 @@ def test_python_ignores_no_condition(fitted, prior):
     run = galgen.load(fitted)
     with pytest.raises(ValueError, match=f"magnitude: prior={prior} does not have it"):
         run.sample(2, 0.5, prior, magnitude=22)
-    assert run.sample(2, 0.5, prior, magnitude=None).shape == (2, 32, 32)
+    assert run.sample(2, 0.5, prior, magnitude=None).shape == (2, 1, 32, 32)
     with pytest.raises(ValueError, match="magnitude is infinite"):
         run.sample(2, 0.5, "flow", magnitude=[22, np.inf])
 

@@ -80,10 +80,10 @@ class SimulatedSource(Source):
         """Return the stamp file's attributes."""
         return {
             "survey": "simulated",
-            "band": "F814W",
+            "bands": ["F814W"],
             "unit": "counts/s",
             "pixel_scale": PIXEL_SCALE,
-            "zero_point": ZERO_POINT,
+            "zero_point": [ZERO_POINT],
             "recipe": self._recipe() + (NOISELESS if self.noiseless else ""),
             "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",
         }

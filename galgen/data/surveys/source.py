@@ -51,9 +51,9 @@ class Source(ABC):
         """Return the stamp file's attributes.
 
         Returns:
-            `survey`, `band`, `unit`, `pixel_scale` (arcsec), `zero_point` (AB magnitude of one
-            unit) where known, `recipe` (a sentence that changes with whatever the stamps depend
-            on), `source_files` (JSON, sha256 by file name), `versions`.
+            `survey`, `bands` (names), `unit`, `pixel_scale` (arcsec), `zero_point` (AB magnitude of
+            one unit in each band) where known, `recipe` (a sentence that changes with whatever the
+            stamps depend on), `source_files` (JSON, sha256 by file name), `versions`.
         """
 
     def stamp_bytes(self) -> int:
@@ -79,7 +79,8 @@ class Source(ABC):
             numbers: numbers of the candidates.
 
         Returns:
-            Arrays by name: `image` (n, H, W) float32 and others of rank 3 with a row a stamp,
-            and columns (n,), with `galaxy_id` (int64) among them; n may be 0. Then the candidates
+            Arrays by name: `image` (n, B, H, W) float32 and others of its rank with a row a stamp,
+            and columns (n,) or (n, B), `galaxy_id` (int64) among them; a survey
+            of one band may leave out its axis; n may be 0. Then the candidates
             that have no stamp, by number or name, each with the reason.
         """

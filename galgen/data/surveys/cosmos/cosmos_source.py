@@ -150,8 +150,8 @@ class CosmosSource(Source):
         digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()
         return {
             "survey": self.survey,
-            "band": release.band,
-            **({"unit": "counts/s", "zero_point": ZERO_POINT} if physical else {"unit": "peak"}),
+            "bands": [release.band],
+            **({"unit": "counts/s", "zero_point": [ZERO_POINT]} if physical else {"unit": "peak"}),
             "pixel_scale": release.pixel_scale,
             "recipe": f"galgen {self.recipe} recipe {VERSION}, {self.image_size} px, {digest}",
             "source_files": json.dumps(tables),

@@ -245,10 +245,10 @@ class MosaicSource(Source):
         versions = {"astropy": astropy, "numpy": np, "photutils": photutils}
         return {
             "survey": "mosaic",
-            "band": facts.band,
+            "bands": [facts.band],
             "unit": facts.unit,
             "pixel_scale": facts.pixel_scale,
-            **({} if facts.zero_point is None else {"zero_point": facts.zero_point}),
+            **({} if facts.zero_point is None else {"zero_point": [facts.zero_point]}),
             "recipe": json.dumps(recipe),
             "source_files": json.dumps(self._source_files()),
             "versions": ", ".join(f"{name} {item.__version__}" for name, item in versions.items()),

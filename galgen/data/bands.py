@@ -1,0 +1,86 @@
+"""The bands of a stamp file, and those of them that are read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from galgen.errors import GalgenError
+
+UNKNOWN_BAND = "unknown"
+"""Name of the band of a file that does not name it."""
+
+
+@dataclass
+class Bands:
+    """Bands that are read from a stamp file."""
+
+    names: list[str]
+    zero_points: list[float | None]
+    """AB magnitude of one unit; None where unknown."""
+    of_file: int
+    """Number of the bands in the file."""
+    chosen: list[int] | None
+    """Their places in the file; None where all are read in its order."""
+    reference: int
+    """Number of the reference band among those that are read."""
+
+
+def read_bands(path: Path, attrs: dict, there: int, wanted: Sequence[str] | None) -> Bands:
+    """Read the names and zero points of the bands, and choose those that are wanted.
+
+    Args:
+        path: of the stamp file, for messages.
+        attrs: its attributes, in which `bands` and `zero_point` become those of the chosen bands.
+        there: number of bands of the images.
+        wanted: names of the bands; all where None.
+
+    Raises:
+        GalgenError: if the attributes contradict the images, or there is no such band.
+    """
+    one = [attrs.pop("band", UNKNOWN_BAND)] if there == 1 else []
+    names = list(map(str, np.atleast_1d(attrs.get("bands", one)).tolist()))
+    points = np.atleast_1d(attrs.get("zero_point", [])).tolist() or [None] * there
+    for what, found in (("bands", names), ("zero_point", points)):
+        if len(found) != there:
+            raise GalgenError(
+                f"{path}: its images have {there} bands, its attribute '{what}' has {len(found)} "
+                "values. Write one for each band."
+            )
+    if len(set(names)) != there:
+        raise GalgenError(f"{path}: two of its bands, {', '.join(names)}, have one name.")
+    places = list(range(there)) if wanted is None else _places(path, names, list(wanted))
+    if wanted and names == [UNKNOWN_BAND]:
+        names = list(wanted)  # the config names what the file does not
+    chosen = [names[place] for place in places]
+    reference = attrs.get("reference_band")
+    bands = Bands(
+        names=chosen,
+        zero_points=[_finite(points[place]) for place in places],
+        of_file=there,
+        chosen=None if places == list(range(there)) else places,
+        reference=chosen.index(reference) if reference in chosen else 0,
+    )
+    attrs["bands"] = bands.names
+    if "zero_point" in attrs:
+        attrs["zero_point"] = bands.zero_points
+    return bands
+
+
+def _places(path: Path, names: list[str], wanted: list[str]) -> list[int]:
+    """Return where the wanted bands are among those of the file."""
+    if names == [UNKNOWN_BAND] and len(wanted) == 1:
+        return [0]
+    for band in wanted:
+        if band not in names:
+            raise GalgenError(
+                f"data.bands=[{','.join(wanted)}]: {path} has no band {band}. Give some of "
+                f"[{','.join(names)}]."
+            )
+    return [names.index(band) for band in wanted]
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a number, or None for one that is unknown."""
+    return None if value is None or not np.isfinite(value) else float(value)

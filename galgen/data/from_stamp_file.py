@@ -1,0 +1,26 @@
+"""The image size and the bands of a training whose config leaves them to the stamp file."""
+
+from omegaconf import DictConfig
+
+from galgen.files import cache_folder, expand
+
+
+def fill_in_stamps(config: DictConfig) -> None:
+    """Set `data.image_size` and `data.bands` to those of the stamp file, where they are null.
+
+    Args:
+        config: a command's, with a survey.
+
+    Raises:
+        GalgenError: if the stamp file is bad, or `data.file` is missing.
+    """
+    data = config.data
+    if data.image_size is not None and data.get("bands") is not None:
+        return
+    path = expand(data.file) if data.file else cache_folder() / f"{data.name}.h5"
+    if path.is_file() or (data.image_size is None and data.file):
+        from galgen.data.stamp_file import StampFile  # h5py, for those who read
+
+        stamps = StampFile(path, data.get("bands"))
+        data.image_size = data.image_size or stamps.size
+        data.bands = stamps.bands
