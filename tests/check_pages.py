@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
     assert "train a model on a survey" in (api / "galgen.html").read_text()
     models = (api / "galgen.models.html").read_text()
     runs = (api / "galgen.runs.html").read_text()
-    assert "(N, H, W)" in models
+    assert "(N, B, H, W)" in models
     assert "ArrayLike" in runs
     assert "numpy._typing" not in models + runs
     print(f"{folder}/index.html is the first page")
