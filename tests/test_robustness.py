@@ -233,6 +233,8 @@ def test_trainings_end_with_a_sweep_that_is_killed(command, small, monkeypatch):
     jobs = records_of(sweep.pid)
     while any(parent_and_state(job["pid"])[1] != "Z" for job in jobs):
         pass
+    while "running" in [job["state"] for job in records_of(sweep.pid)]:
+        pass  # a job's own process writes that its training has ended
     assert [job["state"] for job in records_of(sweep.pid)] == ["cut", "cut"]
     for log in Path(os.environ["GALGEN_CACHE"]).rglob(f"*-{sweep.pid}/*.log"):
         assert "stopped by a signal. The same command continues from here." in log.read_text()
