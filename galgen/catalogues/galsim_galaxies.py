@@ -89,9 +89,7 @@ class Making:
             raise GalgenError(f"edge={edge}: it can be {' or '.join(EDGES)}.")
         self.run, self.edge, self.prior = run, edge, run.prior_for(prior, keys)
         self.conditions = requested_conditions(run, keys, self.prior)
-        self.band = 0 if band is None else _number(run, band)
-        if band is None and len(run.bands) > 1:
-            raise GalgenError(f"band: {run.name} has several. Give one of {', '.join(run.bands)}.")
+        self.band = band_number(run, band)
 
     def galaxies(self, n: int, seed: int, start: int) -> Iterator[galsim.InterpolatedImage]:
         """Generate galaxies `start` to `start + n - 1`, decoded at once.
@@ -120,12 +118,18 @@ class Making:
             yield galaxy
 
 
-def _number(run: TrainedRun, band: str) -> int:
-    if band not in run.bands:
-        raise GalgenError(
-            f"band={band}: {run.name} has no such band. It has {', '.join(run.bands)}."
-        )
-    return run.bands.index(band)
+def band_number(run: TrainedRun, band: str | None) -> int:
+    """Return the number of a run's band; that of its only one where None.
+
+    Raises:
+        GalgenError: if the run has no such band, or several and none is given.
+    """
+    known = ", ".join(run.bands)
+    if band is None and len(run.bands) > 1:
+        raise GalgenError(f"band: {run.name} has several. Give one of {known}.")
+    if band is not None and band not in run.bands:
+        raise GalgenError(f"band={band}: {run.name} has no such band. It has {known}.")
+    return 0 if band is None else run.bands.index(band)
 
 
 def pixel_scale(run: TrainedRun) -> float:

@@ -155,6 +155,11 @@ class Catalogue:
         return f"light of a generated galaxy, {psf}, without noise{edge}{scale}"
 
     @property
+    def has_magnitudes(self) -> bool:
+        """Whether the zero point of a band is known."""
+        return any(point is not None for point in self.run.zero_points)
+
+    @property
     def cautions(self) -> list[str]:
         """The cautions of the model's verdict, in sentences."""
         return sentences(self.run.verdict)
@@ -189,7 +194,7 @@ class Catalogue:
             attributes["reference_band"] = run.bands[run.reference]
         if run.pixel_scale is not None:
             attributes["pixel_scale"] = run.pixel_scale
-        if any(point is not None for point in run.zero_points):
+        if self.has_magnitudes:
             attributes["zero_point"] = [
                 math.nan if point is None else point for point in run.zero_points
             ]
@@ -220,7 +225,7 @@ class Catalogue:
         where = f", in {bands[self.run.reference]}" if shape else ""
         if self.run.unit != PEAK:
             columns["flux"] = Column("f4", self.unit, f"sum of the image's pixels{each}", shape)
-        if "zero_point" in self.attributes():
+        if self.has_magnitudes:
             columns["magnitude"] = Column("f4", "mag", f"AB magnitude of flux{each}", shape)
         columns[self.radius] = Column(
             "f4",

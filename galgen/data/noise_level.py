@@ -32,12 +32,12 @@ def noise_level(stamps: StampFile, rows: np.ndarray, size: int) -> np.ndarray:
     if "weight" in stamps.stacks:
         counted = stamps.read(rows[:LOOKED_AT], size, "weight") > 0
     unknown = np.full((len(stamps), len(stamps.bands)), np.nan)
-    variance = stamps.columns.get("noise_variance", unknown)[rows].astype(float)
-    variance[~stamps.has_band[rows]] = np.nan
+    variance, has_band = stamps.columns.get("noise_variance", unknown), stamps.has_band[rows]
+    variance = np.where(has_band, variance[rows].astype(float), np.nan)
     levels = []
     for number, band in enumerate(stamps.bands):
-        has = stamps.has_band[rows, number]
-        level = _level(images[:, number], counted[:, number], variance[has, number])
+        known = variance[has_band[:, number], number]
+        level = _level(images[:, number], counted[:, number], known)
         if level is None:
             where = f" in the band {band}" if len(stamps.bands) > 1 else ""
             raise GalgenError(

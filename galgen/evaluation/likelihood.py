@@ -134,14 +134,15 @@ def _residuals(run: TrainedRun, positions: np.ndarray) -> tuple[np.ndarray, ...]
     weight = torch.ones_like(batch.image) if batch.weight is None else batch.weight
     residual = (batch.image - run.model.decode(latent, condition)).double() * weight
     variance, axes = batch.noise_variance, (1, 2, 3)
+    pixels = weight.sum(dim=axes)
     if variance is None or run.unit == PEAK:
         chi2 = torch.full((len(residual),), torch.nan)
     else:
-        chi2 = (residual.square() / variance[:, :, None, None]).sum(dim=axes) / weight.sum(dim=axes)
+        chi2 = (residual.square() / variance[:, :, None, None]).sum(dim=axes) / pixels
     left, right = residual[..., :-1], residual[..., 1:]
     columns = (
-        residual.square().sum(dim=axes) / weight.sum(dim=axes),
-        (batch.image.double().square() * weight).sum(dim=axes) / weight.sum(dim=axes),
+        residual.square().sum(dim=axes) / pixels,
+        (batch.image.double().square() * weight).sum(dim=axes) / pixels,
         chi2,
         (left * right).sum(dim=axes),
         left.square().sum(dim=axes),
