@@ -284,7 +284,7 @@ def pulling_the_plug(monkeypatch):
 def simulated(tmp_path_factory) -> Path:
     """Train a residual_cvae on 400 simulated galaxies of 32 px; tests leave it as it is."""
     folder = tmp_path_factory.mktemp("simulated")
-    data = ["data=simulated", "data.galaxies=400", "data.clumps=false", "data.image_size=32"]
+    data = ["data=simulated", "data.galaxies=400", "data.structure=false", "data.image_size=32"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GALGEN_CACHE", str(folder / "cache"))
         patch.chdir(folder)

@@ -20,7 +20,7 @@ from galgen.config.explanations import explain
 from galgen.data.preparation import prepare
 from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
-from galgen.data.surveys.simulated_data_module import SimulatedDataModule
+from galgen.data.surveys.simulated.simulated_data_module import SimulatedDataModule
 from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
 from galgen.files import reading, reason, write_text
 from galgen.models.checkpoints import read_checkpoint

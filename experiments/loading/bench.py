@@ -16,11 +16,12 @@ from rich.table import Table
 from experiments.machine import machine
 from galgen.data.stamp_writing import join_stamps, write_stamps
 from galgen.data.surveys.cosmos.cosmos_source import CosmosSource
-from galgen.data.surveys.simulated_source import SimulatedSource
+from galgen.data.surveys.simulated.simulated_source import SimulatedSource
 
 RESULTS = Path(__file__).parent / "results.json"
 SIZE = 158
 """px"""
+BAND = "F814W"
 SHARD = 1000
 """Stamps in the one shard that the virtual survey repeats."""
 VIRTUAL = 100_000
@@ -61,8 +62,8 @@ def preparing_rates(release: Path) -> dict[str, float]:
         f"release, {recipe}": CosmosSource("bench", "", "", release=str(release), recipe=recipe)
         for recipe in ("physical", "seed")
     }
-    sources["simulated, without clumps"] = SimulatedSource(300, SIZE, clumps=False)
-    sources["simulated"] = SimulatedSource(300, SIZE)
+    sources["simulated, smooth"] = SimulatedSource(300, SIZE, BAND, structure=False)
+    sources["simulated"] = SimulatedSource(300, SIZE, BAND)
     rates = {}
     for name, source in sources.items():
         source.open()
@@ -76,13 +77,13 @@ def preparing_rates(release: Path) -> dict[str, float]:
 def write_release(folder: Path) -> Path:
     """Write simulated galaxies as a release in GalSim's layout, in the sizes of real ones."""
     folder.mkdir()
-    block, _ = SimulatedSource(300, SIZE).draw(range(300))
-    psfs = SimulatedSource(1, SIZE).tables()["psf"]
+    block, _ = SimulatedSource(300, SIZE, BAND).draw(range(300))
+    psfs = SimulatedSource(1, SIZE, BAND).tables()["psf"][:, 0]
     sides = np.random.default_rng(0).integers(40, 150, 300)
     edges = (SIZE - sides) // 2
     images = [
         galsim.Image(np.ascontiguousarray(image[edge : edge + side, edge : edge + side]))
-        for image, edge, side in zip(block["image"], edges, sides, strict=True)
+        for image, edge, side in zip(block["image"][:, 0], edges, sides, strict=True)
     ]
     galsim.fits.writeMulti(images, str(folder / "images.fits"))
     kernels = [galsim.Image(psfs[index]) for index in block["psf_index"]]

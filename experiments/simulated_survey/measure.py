@@ -7,7 +7,8 @@ from pathlib import Path
 import galsim
 import numpy as np
 
-from galgen.data.surveys.simulated_source import PIXEL_SCALE, SimulatedSource
+from galgen.data.surveys.cosmos_noise import PIXEL_SCALE
+from galgen.data.surveys.simulated.simulated_source import SimulatedSource
 from galgen.figures.contact_sheet import draw_contact_sheet
 from galgen.figures.saving import save
 

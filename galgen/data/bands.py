@@ -11,6 +11,19 @@ from galgen.errors import GalgenError
 UNKNOWN_BAND = "unknown"
 """Name of the band of a file that does not name it."""
 
+BAND_SETS = {
+    "hst": ("F435W", "F606W", "F814W", "F125W", "F160W"),
+    "lsst": ("u", "g", "r", "i", "z", "y"),
+}
+"""Bands that have a name together."""
+
+
+def band_names(bands: str | Sequence[str] | None) -> list[str] | None:
+    """Return the names of bands that may be given by that of a set, or of one alone."""
+    if isinstance(bands, str):
+        return list(BAND_SETS.get(bands, [bands]))
+    return None if bands is None else list(map(str, bands))
+
 
 @dataclass
 class Bands:

@@ -11,6 +11,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from galgen.data.augmentation import Augmentation, crop, dihedral
+from galgen.data.bands import band_names
 from galgen.data.batch import Batch
 from galgen.data.identity import redshift_statistics, split_facts
 from galgen.data.noise_level import noise_level
@@ -40,7 +41,8 @@ class SurveyDataModule(LightningDataModule):
         file: stamp file; where None, the survey's own place in the cache folder.
         image_size: side of the crop around the centre of each stamp, px; that of the stamps where
             None.
-        bands: names of the bands, in this order; all of the stamp file where None.
+        bands: names of the bands, in this order, or `hst` or `lsst`; all of the stamp file where
+            None.
         batch_size: galaxies in a batch, on each device.
         transform: callable that brings a batch to the model's scale.
         hint: sentence about how to get the stamp file, printed when it is missing.
@@ -72,7 +74,7 @@ class SurveyDataModule(LightningDataModule):
         name: str,
         image_size: int | None,
         transform: Callable[[Batch], Batch],
-        bands: Sequence[str] | None = None,
+        bands: str | Sequence[str] | None = None,
         file: str | None = None,
         hint: str = HINT,
         pixel_scale: float | None = None,
@@ -102,10 +104,10 @@ class SurveyDataModule(LightningDataModule):
         if batch_size < 1:
             raise ValueError(f"data.batch_size={batch_size}: it must be positive.")
         check_shares(split)
-        if isinstance(bands, str) or (bands is not None and not bands):
-            raise ValueError(f"data.bands={bands}: it takes a list of names such as [F814W].")
+        self.bands = band_names(bands)
+        if self.bands == []:
+            raise ValueError("data.bands=[]: give at least one band, such as [F814W].")
         self.name, self.image_size, self.transform = name, image_size, transform
-        self.bands = None if bands is None else list(map(str, bands))
         self.file = expand(file) if file else self.default_file()
         self.hint, self.pixel_scale = hint, pixel_scale
         self.batch_size, self.seed, self.augment = batch_size, seed, augment

@@ -2,11 +2,14 @@
 
 from omegaconf import DictConfig
 
+from galgen.data.bands import band_names
 from galgen.files import cache_folder, expand
 
 
 def fill_in_stamps(config: DictConfig) -> None:
     """Set `data.image_size` and `data.bands` to those of the stamp file, where they are null.
+
+    The name of a set of bands becomes theirs.
 
     Args:
         config: a command's, with a survey.
@@ -15,12 +18,13 @@ def fill_in_stamps(config: DictConfig) -> None:
         GalgenError: if the stamp file is bad, or `data.file` is missing.
     """
     data = config.data
-    if data.image_size is not None and data.get("bands") is not None:
+    data.bands = band_names(data.get("bands"))
+    if data.image_size is not None and data.bands is not None:
         return
     path = expand(data.file) if data.file else cache_folder() / f"{data.name}.h5"
     if path.is_file() or (data.image_size is None and data.file):
         from galgen.data.stamp_file import StampFile  # h5py, for those who read
 
-        stamps = StampFile(path, data.get("bands"))
+        stamps = StampFile(path, data.bands)
         data.image_size = data.image_size or stamps.size
         data.bands = stamps.bands

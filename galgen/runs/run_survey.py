@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 OF_SURVEYS = (
     "galgen.data.data_module",
-    "galgen.data.surveys.simulated_data_module",
+    "galgen.data.surveys.simulated.simulated_data_module",
     "galgen.data.transforms",
 )
 """Where the classes come from that a run's config may name as its survey."""

@@ -98,9 +98,13 @@ def test_bands_that_contradict_each_other_are_told(colours, change, message):
 def test_a_band_that_the_file_lacks_is_told(colours):
     with pytest.raises(GalgenError, match=r"data.bands=\[g,z\]: .* no band z. Give some of \[g,r"):
         module(colours, bands=["g", "z"]).setup()
-    for bands in ("g", []):
-        with pytest.raises(ValueError, match=r"data\.bands=.*takes a list"):
-            module(colours, bands=bands)
+    with pytest.raises(ValueError, match=r"data\.bands=\[\]: give at least one"):
+        module(colours, bands=[])
+
+
+@pytest.mark.parametrize(("given", "named"), [("g", ["g"]), ("lsst", list("ugrizy"))])
+def test_a_band_alone_and_a_set_of_bands_need_no_brackets(colours, given, named):
+    assert module(colours, bands=given).bands == named
 
 
 @pytest.mark.parametrize(("cache", "dtype"), CACHES)

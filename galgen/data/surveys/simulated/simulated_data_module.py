@@ -1,5 +1,6 @@
 """The simulated survey, which a training draws where it is missing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from galgen.data.data_module import SurveyDataModule
@@ -11,8 +12,9 @@ class SimulatedDataModule(SurveyDataModule):
 
     Args:
         galaxies: number of galaxies.
+        bands: `hst`, `lsst`, or names of bands of one of them.
         survey_seed: seed of the survey.
-        clumps: whether late types have star-forming clumps.
+        structure: whether galaxies have arms, bars, rings, clumps, dust, tides and companions.
         processes: processes that draw; all cores where None.
         **arguments: as `SurveyDataModule`.
 
@@ -23,16 +25,17 @@ class SimulatedDataModule(SurveyDataModule):
     def __init__(
         self,
         galaxies: int = 20_000,
+        bands: str | Sequence[str] = ("F814W",),
         survey_seed: int = 0,
-        clumps: bool = True,
+        structure: bool = True,
         processes: int | None = None,
         **arguments,
     ):
         if galaxies < 1:
             raise ValueError(f"data.galaxies={galaxies}: it must be positive.")
-        self.galaxies, self.survey_seed, self.clumps = galaxies, survey_seed, clumps
+        self.galaxies, self.survey_seed, self.structure = galaxies, survey_seed, structure
         self.processes = processes
-        super().__init__(**arguments)
+        super().__init__(bands=bands, **arguments)
 
     def default_file(self) -> Path:
         """Return the survey's place in the cache folder, which its contents name.
@@ -42,22 +45,23 @@ class SimulatedDataModule(SurveyDataModule):
         """
         if self.image_size is None:
             raise ValueError("data.image_size is null, galaxies are drawn in stamps of some size")
-        clumps = "" if self.clumps else "-noclumps"
-        name = f"{self.name}{clumps}-{self.image_size}px-{self.galaxies}-seed{self.survey_seed}"
-        return cache_folder() / f"{name}.h5"
+        parts = [self.name, *([] if self.structure else ["smooth"]), *self.bands]
+        parts += [f"{self.image_size}px", str(self.galaxies), f"seed{self.survey_seed}"]
+        return cache_folder() / f"{'-'.join(parts)}.h5"
 
     def prepare_data(self) -> None:
         """Draw the survey if it is not in the cache folder yet."""
         if self.image_size is None or self.file != self.default_file():
             return
         from galgen.data.preparation import prepare  # GalSim, for those who draw
-        from galgen.data.surveys.simulated_source import SimulatedSource
+        from galgen.data.surveys.simulated.simulated_source import SimulatedSource
 
         source = SimulatedSource(
             self.galaxies,
             self.image_size,
+            self.bands,
             self.survey_seed,
-            self.clumps,
+            self.structure,
             processes=self.processes,
         )
         prepare(source, self.file, overwrite=True)
