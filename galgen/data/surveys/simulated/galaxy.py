@@ -15,12 +15,16 @@ FEWEST, MOST = 2048, 32768
 POINTS = 120
 """Points of a profile on the square of its half-light radius in pixels."""
 CLUMP_POINTS = 32
+FARTHEST_CLUMP = 1.5
+"""Distance from the centre beyond which there are few clumps, half-light radii."""
 YOUNG, RED_BULGE = 3.0, 0.2
 """Spectral types of clumps and of bulges."""
 DUST_LENGTH = 1.4 / 1.678
 """Scale length of the dust, half-light radii of an exponential disc."""
-THIN = 0.1
-"""Cosine of the inclination below which dust gets no deeper."""
+THIN = 0.3
+"""Cosine of the inclination below which dust gets no deeper: it lies in clouds, not in a sheet."""
+CLUMP_HEIGHT = 0.4
+"""Height of clumps above the disc, relative to that of stars."""
 SILVER = 0.7548776662466927
 """Step of the heights of points, whose sequence is evenly spread (Roberts 2018)."""
 
@@ -205,8 +209,8 @@ def _seen(
 
 
 def _dust(x: np.ndarray, sky: np.ndarray, beyond: np.ndarray, cosine: float) -> np.ndarray:
-    cosine = max(cosine, THIN)
-    depth = np.exp(-np.hypot(x, sky / cosine) / DUST_LENGTH) / cosine
+    far = np.hypot(x, sky / max(cosine, 0.05))
+    depth = np.exp(-far / DUST_LENGTH) / max(cosine, THIN)
     return np.where(beyond, depth, 0)
 
 
@@ -222,11 +226,12 @@ def _clump_points(galaxy: dict[str, float], phases: np.ndarray, rng: np.random.G
     x, y, height, _, young = _disc(galaxy, FEWEST, phases)
     quantile = rng.random(number)
     luminosity = (1 - quantile * (1 - 100**-0.9)) ** (-1 / 0.9)  # L^-1.9, from 1 to 100
+    young = young * np.exp(-((np.hypot(x, y) / FARTHEST_CLUMP) ** 4))
     places = np.searchsorted(np.cumsum(young), rng.random(number) * young.sum())
     places = np.minimum(places, len(x) - 1)
-    radii = galaxy["clump_radius"] * luminosity**0.25
+    radii = galaxy["clump_radius"] * luminosity**0.3
     spread = rng.normal(size=(3, number, CLUMP_POINTS)) * radii[:, None]
-    spread[2] += (LEAST_AXIS_RATIO * height[places])[:, None]
+    spread[2] += (CLUMP_HEIGHT * LEAST_AXIS_RATIO * height[places])[:, None]
     flat = [x[places][:, None] + spread[0], y[places][:, None] + spread[1]]
     seen = _seen(galaxy, *(each.ravel() for each in flat), spread[2].ravel() / LEAST_AXIS_RATIO)
     light = np.repeat(luminosity / luminosity.sum() / CLUMP_POINTS, CLUMP_POINTS)

@@ -11,13 +11,15 @@ import numpy as np
 from astropy.cosmology import Planck18
 
 FAINTEST, BRIGHTEST = 25.2, 18.0
-LATE_RADIUS = 5.4
+LATE_RADIUS = 5.3
 """Half-light radius of late types of absolute magnitude -21 at redshift 0, kpc."""
 LEAST_BULGE = 0.02
 """Fraction of the flux below which a late type has no bulge."""
 LEAST_AXIS_RATIO = 0.15
 FAINTEST_SIGNAL = 15.0
 """Signal-to-noise ratio below which a galaxy would not be in COSMOS's catalogue."""
+FAINTEST_SURFACE = 24.4
+"""Mean surface brightness within the half-light radius, likewise, mag/arcsec^2."""
 
 
 def draw_parameters(rng: np.random.Generator) -> dict[str, float]:
@@ -31,7 +33,8 @@ def draw_parameters(rng: np.random.Generator) -> dict[str, float]:
     """
     while True:
         galaxy = _draw(rng)
-        if _signal_to_noise(galaxy) > FAINTEST_SIGNAL:
+        surface = galaxy["magnitude"] + 2.5 * np.log10(2 * np.pi * galaxy["flux_radius"] ** 2)
+        if _signal_to_noise(galaxy) > FAINTEST_SIGNAL and surface < FAINTEST_SURFACE:
             return galaxy
 
 
@@ -64,7 +67,7 @@ def _draw(rng: np.random.Generator) -> dict[str, float]:
     else:
         log_kpc = np.log10(LATE_RADIUS) - 0.13 * (absolute + 21) - 0.75 * np.log10(1 + redshift)
         log_kpc += rng.normal(0, 0.2)
-        sersic, axis_ratio = rng.lognormal(np.log(1.05), 0.45), rng.beta(4.1, 4.15)
+        sersic, axis_ratio = rng.lognormal(np.log(1.05), 0.45), rng.beta(3.2, 4.15)
     bulge = 0.0 if early else float(rng.beta(0.5, 6.0))
     radius = float(np.clip(10**log_kpc / kpc_per_arcsec(redshift), 0.04, 1.2))
     return {

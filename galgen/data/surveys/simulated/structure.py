@@ -49,7 +49,7 @@ def draw_structure(galaxy: dict[str, float], rng: np.random.Generator) -> dict[s
     disturbed = rng.random() < min(0.06 * (1 + z) ** 1.5, 0.35)
     structure = SMOOTH | {
         "companion_fraction": _companion(z, disturbed, rng),
-        "bend": rng.normal(0, 0.2) if disturbed else 0.0,
+        "bend": rng.normal(0, 0.15) if disturbed else 0.0,
     }
     if galaxy["early_type"]:
         return structure | {"lopsidedness": abs(rng.normal(0, 0.3 if disturbed else 0.03))}
@@ -57,8 +57,8 @@ def draw_structure(galaxy: dict[str, float], rng: np.random.Generator) -> dict[s
     luminous = 1 / (1 + np.exp((absolute + 18.0) / 0.7))
     structure |= {
         "young_fraction": float(np.clip(rng.normal(0.35 + 0.1 * z, 0.1), 0.1, 0.8)),
-        "lopsidedness": abs(rng.normal(0, 0.6 if disturbed else 0.3)),
-        "dust_depth": float(rng.lognormal(np.log(0.3 + 0.9 * luminous), 0.6)),
+        "lopsidedness": abs(rng.normal(0, 0.45 if disturbed else 0.18)),
+        "dust_depth": float(rng.lognormal(np.log(0.3 + 0.7 * luminous), 0.6)),
     }
     structure |= _bar(z, luminous, rng) | _clumps(galaxy, rng)
     if rng.random() < 0.8 * np.exp(-0.4 * z) * luminous:
@@ -72,7 +72,7 @@ def draw_structure(galaxy: dict[str, float], rng: np.random.Generator) -> dict[s
 def _companion(redshift: float, disturbed: bool, rng: np.random.Generator) -> float:
     """Draw the relative light of a companion, 0.3 to 3 mag fainter; mostly there is none."""
     fainter = rng.uniform(0.3, 3)
-    share = min(0.03 * (1 + redshift) ** 1.5, 0.2) * (2 if disturbed else 1)
+    share = min(0.015 * (1 + redshift) ** 1.5, 0.1) * (2 if disturbed else 1)
     return float(10 ** (-0.4 * fainter)) if rng.random() < share else 0.0
 
 
@@ -95,11 +95,11 @@ def _clumps(galaxy: dict[str, float], rng: np.random.Generator) -> dict[str, flo
     """Draw the clumps: giant ones in clumpy galaxies, H II regions in others."""
     z = galaxy["redshift"]
     clumpy = rng.random() < np.clip(0.4 + 0.3 * z, 0.4, 0.7)
-    number = int(rng.geometric(0.15)) + 1 if clumpy else int(rng.integers(0, 12))
-    fraction = float(min(rng.beta(2, 8) * (1 + z), 0.6)) if clumpy else rng.uniform(0, 0.05)
+    number = int(rng.geometric(0.12)) + 2 if clumpy else int(rng.integers(0, 12))
+    fraction = float(min(rng.beta(2, 8) * (1 + z), 0.45)) if clumpy else rng.uniform(0, 0.05)
     kpc = galaxy["flux_radius"] * kpc_per_arcsec(z)
     return {
         "clumps": number,
         "clump_fraction": fraction if number else 0.0,
-        "clump_radius": float(min(rng.lognormal(np.log(0.25), 0.3) / kpc, 0.15)),
+        "clump_radius": float(np.clip(0.2 / kpc, 0.05, 0.12) * rng.lognormal(0, 0.3)),
     }
