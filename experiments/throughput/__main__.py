@@ -61,20 +61,23 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50 if GPU else 2, help="timed, at full size")
     asked = parser.parse_args()
     logging.getLogger("galgen").setLevel(logging.ERROR)
-    names = [name for name in MODELS if name != "demo"] if asked.all else ["cvae2", "demo"]
+    short = [name for name in MODELS if name.startswith("demo")]
+    names = [name for name in MODELS if name not in short] if asked.all else ["cvae2", *short]
     results = {**machine(), "matrix_gflops": matrix_rates(), "training": [], "generation": {}}
     with tempfile.TemporaryDirectory() as folder:
-        surveys: dict[int, Path] = {}
+        surveys: dict[tuple[int, int], Path] = {}
         for name in names:
-            size = make_model(name).image_size
+            model = make_model(name)
+            size, bands = kind = model.image_size, model.bands
             steps = asked.steps if size > 100 else 10 * asked.steps
-            if size not in surveys:
-                surveys[size] = Path(folder) / f"{size}.h5"
+            if kind not in surveys:
+                surveys[kind] = Path(folder) / f"{size}-{bands}.h5"
                 large = 14 * LARGE_BATCH if GPU else 0
-                write_survey(surveys[size], max(BATCH * (steps + 9), large) * 5 // 4, size)
-            results["training"] += training(name, surveys[size], steps, results["matrix_gflops"])
+                stamps = max(BATCH * (steps + 9), large) * 5 // 4
+                write_survey(surveys[kind], stamps, size, bands)
+            results["training"] += training(name, surveys[kind], steps, results["matrix_gflops"])
             results["generation"][name] = generation_rate(name)
-        results["loader"] = loader_rates(surveys[FULL_SIZE])
+        results["loader"] = loader_rates(surveys[FULL_SIZE, 1])
     write(results, FOLDER / f"{'all' if asked.all else 'short'}-{DEVICE.type}")
     print(f"\n{markdown(results)}")
     if not asked.all and not GPU:

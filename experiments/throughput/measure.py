@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
+from galgen.data.stamp_file import SCHEMA
 from galgen.data.transforms import Peak
 from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
@@ -42,6 +43,7 @@ RESIDUAL = {
     "flux_scale": 3.0,
 }
 WIDE = Original(code_channels=8)
+DEMO = {"image_size": 64, "width": 16, "latent_dim": 16, "network": WIDE}
 MODELS = {
     "vae128": (VAE, {"image_size": 128, "network": Original(code_kernel=5)}),
     "vae158": (VAE, {"image_size": 158}),
@@ -50,7 +52,8 @@ MODELS = {
     "fancy_cvae": (FancyCVAE, {"image_size": 158}),
     "residual_vae": (VAE, RESIDUAL),
     "residual_cvae": (CVAE2, RESIDUAL),
-    "demo": (CVAE2, {"image_size": 64, "width": 16, "latent_dim": 16, "network": WIDE}),
+    "demo": (CVAE2, DEMO),
+    "demo, 5 bands": (CVAE2, {**DEMO, "bands": list("grizy")}),
 }
 """The models of conf/model, and the demo's, with the arguments that their configs give."""
 WAYS = {
@@ -70,13 +73,16 @@ class PerItemStamps(Dataset):
     """The original's data set: one stamp and redshift at a time, read from the file."""
 
     def __init__(self, path: Path):
-        self.file = h5py.File(path)
+        file = h5py.File(path)
+        names = ("images", "zphot") if "images" in file else ("image", "redshift")
+        self.images, self.redshifts = (file[name] for name in names)
 
     def __len__(self):
-        return len(self.file["images"])
+        return len(self.images)
 
     def __getitem__(self, i):
-        return torch.tensor(self.file["images"][i])[None], torch.tensor(self.file["zphot"][i])
+        image = torch.tensor(self.images[i])
+        return image.view(-1, *image.shape[-2:]), torch.tensor(self.redshifts[i])
 
 
 class Clock(pl.Callback):
@@ -191,16 +197,22 @@ def train_with_galgen(
         ).fit(model, datamodule=data)
 
 
-def write_survey(path: Path, stamps: int, image_size: int) -> None:
-    """Write random stamps in the original layout, compressed as it was."""
+def write_survey(path: Path, stamps: int, image_size: int, bands: int = 1) -> None:
+    """Write random stamps, compressed: in the original layout, or in galgen's for several bands."""
     rng = np.random.default_rng(0)
+    side = (image_size, image_size) if bands == 1 else (bands, image_size, image_size)
+    image, redshift = ("images", "zphot") if bands == 1 else ("image", "redshift")
     with h5py.File(path, "w") as file:
-        shape, chunk = (stamps, image_size, image_size), (1, image_size, image_size)
-        images = file.create_dataset("images", shape, "f4", chunks=chunk, compression="gzip")
+        images = file.create_dataset(
+            image, (stamps, *side), "f4", chunks=(1, *side), compression="gzip"
+        )
         for row in range(stamps):
-            lit = rng.random(shape[1:]) < 0.02
-            images[row] = np.where(lit, rng.random(shape[1:]), 0)
-        file["zphot"] = rng.random(stamps).astype("f4")
+            images[row] = np.where(rng.random(side) < 0.02, rng.random(side), 0)
+        file[redshift] = rng.random(stamps).astype("f4")
+        if bands > 1:
+            file.attrs.update(
+                {"galgen_schema": SCHEMA, "bands": [f"band {n}" for n in range(bands)]}
+            )
 
 
 def random_batch(model: VAE, n: int) -> Batch:
