@@ -24,6 +24,7 @@ from galgen.files import DISK_FULL, reason
 
 EXTRAS = {
     "photutils": "mosaics",
+    "pyarrow": "parquet",
     "skimage": "mosaics",
     "tensorboard": "dashboards",
     "zarr": "zarr",
