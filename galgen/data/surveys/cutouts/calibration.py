@@ -94,7 +94,11 @@ def calibrate(cards: tuple[str, ...], given: Given) -> Calibration:
     found = zero_point(header, scale or np.nan, "cutouts.zero_point")
     value = found.value if found.value is not None and np.isfinite(found.value) else None
     if given.zero_point is None:
-        notes += found.notes
+        notes += [note for note in found.notes if not note.startswith("the zero point is unknown")]
+        if value is None:
+            notes.append(
+                "the zero point is unknown; cutouts.zero_point=<AB magnitude of one unit> gives it"
+            )
         if found.source == "BUNIT" and given.unit is not None:
             notes = [note.replace("the header's BUNIT", "cutouts.unit") for note in notes]
     elif value is not None and abs(value - given.zero_point) > AGREEMENT:
