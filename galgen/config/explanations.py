@@ -23,6 +23,7 @@ from galgen.errors import GalgenError
 from galgen.files import DISK_FULL, reason
 
 EXTRAS = {
+    "pandas": "parquet",
     "photutils": "mosaics",
     "pyarrow": "parquet",
     "skimage": "mosaics",

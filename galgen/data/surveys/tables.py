@@ -49,7 +49,7 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool], key: str) 
 
     Raises:
         GalgenError: if it cannot be read or has no rows, or if it is one of several.
-        ModuleNotFoundError: if it is Parquet, and pyarrow is not installed.
+        ModuleNotFoundError: if it is Parquet, and pyarrow or pandas is not installed.
     """
     file, part = file_and_part(path)
     check_file(f"{key}={path}", file)
@@ -86,7 +86,8 @@ def _read(file: Path, part: str | None, wanted: Callable, key: str) -> Table:
         return _read_fits(file, part, wanted, key)
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if suffixes and suffixes[-1] in PARQUET:
-        import_module("pyarrow")  # astropy's own error does not say how to get it
+        for package in ("pyarrow", "pandas"):  # astropy's own error does not say how to get them
+            import_module(package)
     if suffixes and suffixes[-1] in BINARY:
         return Table.read(file, **({"path": part} if part else {}))
     with (module or io).open(file, "rb") as opened:

@@ -82,10 +82,10 @@ def split_bands(pixels: np.ndarray, bands: int) -> list[np.ndarray]:
     """
     if pixels.ndim == 2 and bands == 1:
         return [pixels]
-    if pixels.ndim != 3:
+    first, last = pixels.shape[0] == bands, pixels.shape[-1] == bands
+    if pixels.ndim != 3 or (bands == 1 and not (first or last)):
         wanted = "(height, width)" if bands == 1 else f"({bands} bands, height, width)"
         raise Unusable(f"it has {pixels.ndim} axes and not {wanted}")
-    first, last = pixels.shape[0] == bands, pixels.shape[-1] == bands
     if first and last:
         raise Unusable(
             f"its shape is {pixels.shape}, so that the bands may be the first or the last axis; "

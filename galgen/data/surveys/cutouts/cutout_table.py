@@ -215,11 +215,13 @@ def _magnitude_columns(
     if len(bands) == 1:
         return {bands[0]: choose(table.columns, "magnitude", None, path, KEY)}, []
     general = [name for name in table.colnames if name.lower() in NAMES["magnitude"].split()]
-    said = [
+    if not general:
+        return dict.fromkeys(bands), []
+    said = (
         f"column {general[0]} of {Path(path).name} does not say its band, and is not used; "
         f"{key}={general[0]} takes it for {bands[0]}"
-    ]
-    return dict.fromkeys(bands), said if general else []
+    )
+    return dict.fromkeys(bands), [said]
 
 
 def _radii(column: Column, path: str | Path, pixel_scale: float | None) -> tuple[np.ndarray, str]:

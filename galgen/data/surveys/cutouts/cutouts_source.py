@@ -61,6 +61,11 @@ class CutoutsSource(Source):
         Raises:
             GalgenError: if they cannot be used together.
         """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # details of the FITS standard
+            self._open()
+
+    def _open(self) -> None:
         cutouts, facts = self.cutouts, self.cutouts.facts
         self.notes = list(facts.notes)
         for band in self.bands or []:
