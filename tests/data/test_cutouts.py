@@ -209,6 +209,7 @@ def test_a_table_is_joined_by_the_name(tmp_path, suffix):
     np.testing.assert_allclose(stamps["redshift"], expected, rtol=1e-6)
     assert stamps["magnitude"][5].tolist() == pytest.approx([np.nan, 25.0], nan_ok=True)
     assert np.isnan(stamps["magnitude"][3]).all()
+    assert source.attrs()["reference_band"] == "F150W"
     scale = 1.0 if suffix in ("csv", "parquet") else 0.03
     assert stamps["flux_radius"][5] == pytest.approx(4 * scale)
     notes = "\n".join(source.notes)

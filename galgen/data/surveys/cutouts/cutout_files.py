@@ -60,7 +60,7 @@ class CutoutFiles:
             )
         self.places = {name: paths[0] for name, paths in found.items()}
 
-    def read(self, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    def read(self, path: str) -> tuple[np.ndarray, tuple[str, ...]]:
         """Read a cutout.
 
         Args:
@@ -74,14 +74,14 @@ class CutoutFiles:
             Unusable: if there are none.
             Unreadable: if the system does not give the file.
         """
-        return read_file(path, self.part)
+        return read_file(Path(path), self.part)
 
     def identity(self) -> str:
         """Return a hash of the names, sizes and times of the files; their content is not read."""
         digest = hashlib.sha256()
         for name, path in sorted(self.places.items()):
             found = os.stat(path)
-            line = f"{name} {path.name} {found.st_size} {found.st_mtime_ns}\n"
+            line = f"{name} {os.path.basename(path)} {found.st_size} {found.st_mtime_ns}\n"
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
@@ -113,16 +113,16 @@ def read_file(path: Path, part: str | None) -> tuple[np.ndarray, tuple[str, ...]
     return pixels, cards
 
 
-def _in_folder(folder: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+def _in_folder(folder: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         hidden = entry.name.startswith(".")
         if not hidden and entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-            found.setdefault(stem(entry.name), []).append(Path(entry.path))
+            found.setdefault(stem(entry.name), []).append(entry.path)
     return found
 
 
-def _matching(key: str, pattern: str) -> dict[str, list[Path]]:
+def _matching(key: str, pattern: str) -> dict[str, list[str]]:
     """Find the files that match a pattern, by the galaxy's name."""
     if "{id}*" in pattern or "*{id}" in pattern:
         raise GalgenError(
@@ -130,12 +130,12 @@ def _matching(key: str, pattern: str) -> dict[str, list[Path]]:
             f"stand between {GALAXY} and *, such as *_{GALAXY}.fits."
         )
     shape = _regular_expression(pattern)
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[str]] = {}
     for path in sorted(glob.glob(pattern.replace(GALAXY, "*"), recursive=True)):
         match = shape.fullmatch(path)
         if match and os.path.isfile(path):
             name = match["id"] if GALAXY in pattern else stem(os.path.basename(path))
-            found.setdefault(name, []).append(Path(path))
+            found.setdefault(name, []).append(path)
     return found
 
 

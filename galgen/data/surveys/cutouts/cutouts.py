@@ -1,5 +1,6 @@
 """A survey of cutouts: its files, its galaxies and its table, and what its headers say."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,12 @@ class Facts:
     columns: dict[str, np.ndarray]
     """Of the galaxies, by name."""
     notes: list[str]
+
+    @property
+    def reference(self) -> int:
+        """Number of the reference band: the first with magnitudes in the table, else the first."""
+        magnitude = self.columns.get("magnitude")
+        return 0 if magnitude is None else int(np.isfinite(magnitude).any(axis=0).argmax())
 
 
 class Cutouts:
@@ -307,7 +314,7 @@ class Cutouts:
         if self.table is not None:
             found[str(self.table)] = sha256(file_and_part(self.table)[0])
         if self.ids is not None:
-            found[str(self.ids)] = sha256(file_and_part(self.ids)[0])
+            found[str(self.ids)] = hashlib.sha256("\n".join(self.row_names).encode()).hexdigest()
         short = {Path(name).name: digest for name, digest in found.items()}
         return short if len(short) == len(found) else found
 

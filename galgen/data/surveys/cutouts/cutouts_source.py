@@ -122,7 +122,7 @@ class CutoutsSource(Source):
         return {
             "survey": "cutouts",
             "bands": facts.bands,
-            "reference_band": facts.bands[0],
+            "reference_band": facts.bands[facts.reference],
             "unit": common[0].unit,
             **({} if scale is None else {"pixel_scale": scale}),
             **(
