@@ -24,7 +24,10 @@ def fill_in_stamps(config: DictConfig) -> None:
         return
     path = expand(data.file) if data.file else cache_folder() / f"{data.name}.h5"
     if data.image_size is None and not path.exists():
-        raise GalgenError(f"data.file={path}: there is no such stamp file. {data.hint}.")
+        raise GalgenError(
+            f"data.file={path}: there is no such stamp file, and data.image_size=null takes the "
+            f"size of its stamps. {data.hint}."
+        )
     if data.image_size is None or path.is_file():
         from galgen.data.stamp_file import StampFile  # h5py, for those who read
 

@@ -303,8 +303,10 @@ class Cutouts:
 
     @cached_property
     def identities(self) -> dict[str, str]:
-        """A hash of each input by its pattern: of the table's content, of the other files' names,
-        sizes and times."""
+        """A hash of each input by its pattern.
+
+        It is that of the content of the table, and of the names, sizes and times of other files.
+        """
         images = [self.pixels, *self.companions.values()]
         found = {
             source.pattern + (f"[{source.part}]" if source.part else ""): source.identity()
