@@ -5,7 +5,7 @@ import os
 import sys
 
 COMMANDS = {
-    "prepare": "make a survey's stamp file, from public data or a mosaic",
+    "prepare": "make a survey's stamp file, from public data, a mosaic or cutouts",
     "describe": "print and draw what a stamp file holds",
     "train": "train a model on a survey, into a run directory",
     "fit_prior": "fit priors, such as a normalizing flow, to the latents of a run",

@@ -60,7 +60,8 @@ def training_command(survey) -> str:
     if train < 2 or not val:
         return f"(its {len(stamps)} stamps are too few for a training: it takes about 20 galaxies)"
     words = [f"data={survey.name}", f"data.file={quoted(str(survey.file))}"]
-    words.append(f"data.image_size={min(survey.image_size, stamps.size)}")
+    size = min(survey.image_size or stamps.size, stamps.size)
+    words.append(f"data.image_size={size}")
     if train < survey.batch_size:
         words.append(f"data.batch_size={2 ** int(np.log2(train))}")
     if not conditional:

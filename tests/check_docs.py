@@ -15,6 +15,7 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from tests.data.cutout_scene import write_bands
 from tests.data.mosaic_scene import HEADER, IMAGE, TRUTH
 from tests.documents import OWN_TEST, README, ROOT, Block, blocks, documents
 
@@ -85,6 +86,13 @@ def write_mosaic(folder: Path) -> None:
     TRUTH["id", "ra", "dec", "z"].write(folder / "photoz.csv", format="ascii.csv")
 
 
+def write_cutouts(folder: Path) -> None:
+    """Write the cutouts and the table of the page about surveys."""
+    write_bands(folder, range(60))
+    rows = [f"{number},{0.1 + number / 20}\n" for number in range(60)]
+    (folder / "galaxies.csv").write_text("id,redshift\n" + "".join(rows))
+
+
 def main(pages: list[str]) -> int:
     """Run all blocks that can run; return how many failed."""
     failed, left_out = 0, []
@@ -93,6 +101,7 @@ def main(pages: list[str]) -> int:
         for folder in folders.values():
             folder.mkdir()
         write_mosaic(folders["docs"])
+        write_cutouts(folders["docs"])
         for page in documents():
             if pages and page.stem not in pages:
                 continue

@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import galgen.sweeps.jobs  # registers a resolver  # noqa: F401
 from galgen.__main__ import COMMANDS
-from galgen.config.command_line import name_words
+from galgen.config.command_line import name_words, readable_by_hydra
 from tests.documents import OWN_TEST, ROOT, STUDIES, blocks, commands, documents
 
 OPTIONS = {"-m", "--multirun", "--help", "--cfg", "job", "--config-dir"}
@@ -46,7 +46,7 @@ def test_a_command_composes(command, composed):
     name, words = TYPED[command]
     assert name in COMMANDS
     words = [word for word in words if word not in OPTIONS and word not in OWN_GROUPS]
-    overrides = [first_value(word) for word in name_words(words, "run")]
+    overrides = [first_value(word) for word in readable_by_hydra(name_words(words, "run"))]
     assert composed(*overrides, name=name)
 
 

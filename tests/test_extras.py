@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.conftest import only_run
+from tests.conftest import discs, only_run
 
 
 @pytest.fixture
@@ -31,6 +32,19 @@ def test_a_mosaic_needs_an_extra(command, without, package):
         "pip install 'galgen[mosaics]'\n"
     )
     assert not list(Path().iterdir())
+
+
+def test_a_table_in_parquet_needs_an_extra(command, without):
+    without("pyarrow")
+    np.save("cube.npy", discs(4))
+    Path("t.parquet").write_bytes(b"PAR1")
+    data = ["data=cutouts", "cutouts.images=cube.npy", "cutouts.bands=[r]", "data.file=c.h5"]
+    code, printed = command("prepare", *data, "cutouts.table=t.parquet")
+    assert code == 1
+    assert printed == (
+        "galgen: this needs the package pyarrow, which is not installed. "
+        "pip install 'galgen[parquet]'\n"
+    )
 
 
 def test_a_zarr_catalogue_needs_an_extra(command, without, trained):

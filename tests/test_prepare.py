@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.nddata import Cutout2D
 
 from galgen.config.targets import instantiate
 from galgen.data.stamp_file import StampFile
@@ -78,6 +80,43 @@ def test_the_xdf_is_prepared_and_trained_on(command, neighbours):
     assert code == 1
     assert "redshift" in printed
     assert "Traceback" not in printed
+
+
+@needs_shared
+def test_cutouts_in_four_bands_are_prepared_and_trained_on(command):
+    folder, bands = SHARED / "data" / "hst_xdf_4band", ("f606w", "f775w", "f850lp", "f160w")
+    places = np.random.default_rng(0).uniform(30, 470, (60, 2))
+    for band in bands:
+        image = fits.getdata(folder / f"{band}_sci.fits.gz").astype(np.float32)
+        header = fits.Header({"BUNIT": "electron/s", "FILTER": band.upper(), "PIXSCALE": 0.06})
+        for number, place in enumerate(places):
+            if (band, number) != ("f160w", 7):
+                path = Path(band) / f"xdf_{number:03d}.fits.gz"
+                path.parent.mkdir(exist_ok=True)
+                fits.writeto(path, Cutout2D(image, place, 40).data, header)
+    Path("z.csv").write_text("id,z_phot\n" + "".join(f"{n},{0.1 + n / 20}\n" for n in range(60)))
+    images = ", ".join(f'{band.upper()}: "{band}/xdf_{{id}}.fits.gz"' for band in bands)
+    points = "{F606W: 26.505, F775W: 25.678, F850LP: 24.867, F160W: 25.946}"
+    data = ["data=cutouts", "data.image_size=32"]
+    code, printed = command(
+        "prepare",
+        *(*data, f"cutouts.images={{{images}}}", f"cutouts.zero_point={points}"),
+        *("cutouts.table=z.csv", "prepare.shards=2", "prepare.processes=1"),
+    )
+    assert code == 0, printed
+    assert "1 of 60 galaxies have no file in F160W" in printed
+    assert "60 of 60 stamps are cropped" in printed
+    words = shlex.split(printed.splitlines()[-1])
+    assert words[:4] == ["python", "-m", "galgen.train", "data=cutouts"]
+    stamps = StampFile(words[4].removeprefix("data.file="))
+    assert stamps.has_band[7].tolist() == [True, True, True, False]
+    assert stamps.zero_points == [26.505, 25.678, 24.867, 25.946]
+    code, printed = command("train", *data, *NARROW, "model=residual_cvae")
+    assert code == 0, printed
+    remembered = json.loads((only_run() / "data.json").read_text())
+    assert remembered["bands"] == [band.upper() for band in bands]
+    losses = (only_run() / "metrics.csv").read_text()
+    assert "nan" not in losses.lower()
 
 
 def test_a_survey_by_shards_in_a_sweep(command):

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig
 
-from galgen.config.command_line import multirun_first, name_words, with_environment
+from galgen.config.command_line import multirun_first, name_words, readable_by_hydra
 from galgen.config.explanations import check_given, explain
 from galgen.config.paths import CONF, fill_in, fill_in_paths
 from galgen.config.run_paths import locate as locate_run
@@ -71,7 +71,7 @@ def command(
             try:
                 if words:
                     sys.argv[1:] = name_words(sys.argv[1:], words)
-                sys.argv[1:] = with_environment(multirun_first(sys.argv[1:]))
+                sys.argv[1:] = readable_by_hydra(multirun_first(sys.argv[1:]))
                 with ended_in_order(), watched():
                     run(run_task)()
             except BrokenPipeError:  # of `--cfg job | head`

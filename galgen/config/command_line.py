@@ -38,8 +38,10 @@ def multirun_first(arguments: list[str]) -> list[str]:
     return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
-def with_environment(arguments: list[str]) -> list[str]:
-    """Fill in what Hydra cannot read in paths: ${NAME} of the environment, and ~.
+def readable_by_hydra(arguments: list[str]) -> list[str]:
+    """Bring values that Hydra cannot read into a form that it can.
+
+    Those are paths with ${NAME} of the environment or ~, and patterns with `{id}`.
 
     Args:
         arguments: the command line. The rest of a path is filled in when the config is composed,
@@ -54,5 +56,7 @@ def with_environment(arguments: list[str]) -> list[str]:
                 value = value.replace(home, str(fill_in(key, home)), 1)
             if key in HYDRAS and "${" not in value:
                 value = str(fill_in(key, value))
+        if "{id}" in value and not re.search(r"['\"]|^\{(?!id\})", value):
+            value = QuotedString(value, Quote.single).with_quotes()
         filled.append(f"{key}{equals}{value}")
     return filled

@@ -23,7 +23,9 @@ from galgen.errors import GalgenError
 from galgen.files import DISK_FULL, reason
 
 EXTRAS = {
+    "pandas": "parquet",
     "photutils": "mosaics",
+    "pyarrow": "parquet",
     "skimage": "mosaics",
     "tensorboard": "dashboards",
     "zarr": "zarr",

@@ -1,5 +1,7 @@
 """The outer pixels of stamps, where there is sky."""
 
+from functools import cache
+
 import numpy as np
 
 EDGES = ("keep", "subtract")
@@ -24,10 +26,16 @@ def edge_level(images: np.ndarray) -> np.ndarray:
     Returns:
         Array (...,), in the unit of the images.
     """
-    width = max(1, min(images.shape[-2:]) // FRAME)
-    frame = np.ones(images.shape[-2:], bool)
+    return np.median(images[..., outer_frame(images.shape[-2:])], axis=-1)
+
+
+@cache
+def outer_frame(shape: tuple[int, int]) -> np.ndarray:
+    """Return which pixels of a stamp (H, W) lie in its outer frame."""
+    width = max(1, min(shape) // FRAME)
+    frame = np.ones(shape, bool)
     frame[width:-width, width:-width] = False
-    return np.median(images[..., frame], axis=-1)
+    return frame
 
 
 def without_edge(images: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from galgen.data.bands import band_names
+from galgen.errors import GalgenError
 from galgen.files import cache_folder, expand
 
 
@@ -15,14 +16,19 @@ def fill_in_stamps(config: DictConfig) -> None:
         config: a command's, with a survey.
 
     Raises:
-        GalgenError: if the stamp file is bad, or `data.file` is missing.
+        GalgenError: if the stamp file is bad, or missing where the config leaves the size to it.
     """
     data = config.data
     data.bands = band_names(data.get("bands"))
     if data.image_size is not None and data.bands is not None:
         return
     path = expand(data.file) if data.file else cache_folder() / f"{data.name}.h5"
-    if path.is_file() or (data.image_size is None and data.file):
+    if data.image_size is None and not path.exists():
+        raise GalgenError(
+            f"data.file={path}: there is no such stamp file, and data.image_size=null takes the "
+            f"size of its stamps. {data.hint}."
+        )
+    if data.image_size is None or path.is_file():
         from galgen.data.stamp_file import StampFile  # h5py, for those who read
 
         stamps = StampFile(path, data.bands)

@@ -260,6 +260,7 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
     if not filled:
         raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}.")
     join_stamps(path, filled, source.attrs(), source.tables())
+    source.review(StampFile(path).columns)
     folder = _folder(path)
     _delete_parts(folder)
     for stray in {*folder.glob("*.h5"), *folder.glob("*.lock")} - set(shards):

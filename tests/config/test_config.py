@@ -30,6 +30,7 @@ NEEDED = {
     ("data", "file"): ["data.file=stamps.h5"],
     ("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"],
 }
+IMAGES = {"mosaic": ["mosaic.image=m.fits"], "cutouts": ["cutouts.images=c"]}
 ELSEWHERE = {"ddp", "multi_node", "gpu"}  # of these trainers the devices are not here
 
 
@@ -62,8 +63,7 @@ def test_every_option_composes_passes_the_check_and_instantiates(
 
 @pytest.mark.parametrize("survey", PREPARED)
 def test_every_survey_can_be_prepared(composed, survey):
-    image = ["mosaic.image=m.fits"] if survey == "mosaic" else []
-    config = composed(f"data={survey}", *image, name="prepare")
+    config = composed(f"data={survey}", *IMAGES.get(survey, []), name="prepare")
     check_targets(config)
     check_arguments(config)
     assert instantiate(config.data).name == survey
@@ -161,6 +161,7 @@ def test_targets_that_are_no_class_of_ours_are_refused(target, tmp_path):
         ("generate", ["n=1"], ["out (.fits", "run (run directory)"]),
         ("import_weights", [], ["file (weights of one of the original models)"]),
         ("prepare", ["data=mosaic"], ["mosaic.image (FITS file"]),
+        ("prepare", ["data=cutouts"], ["cutouts.images (folder, pattern"]),
         ("compare", [], ["run (run directories and folders of them"]),
         ("evaluate", [], ["run (run directory)"]),
     ],

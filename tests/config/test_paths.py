@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from galgen.config.command_line import multirun_first, with_environment
+from galgen.config.command_line import multirun_first, readable_by_hydra
 from galgen.config.paths import fill_in
 from galgen.config.rules import check_whole_numbers
 from galgen.config.run_paths import locate
@@ -64,9 +64,15 @@ def test_run_root_is_filled_in(composed, monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "c"
     assert expand("~/a") == expand("${PLACE}/a") == tmp_path / "a"
     for written in ("~/r", "$PLACE/r", "${PLACE}/r"):
-        assert with_environment([f"run_root={written}"]) == [f"run_root={tmp_path}/r"]
-    assert with_environment(["seed=~a", "data.file='~/a b'"]) == ["seed=~a", "data.file='~/a b'"]
+        assert readable_by_hydra([f"run_root={written}"]) == [f"run_root={tmp_path}/r"]
+    assert readable_by_hydra(["seed=~a", "data.file='~/a b'"]) == ["seed=~a", "data.file='~/a b'"]
     assert Run(composed("run_root=$PLACE/r", "run_name=x")).directory == tmp_path / "r" / "x"
+
+
+def test_a_pattern_needs_no_quotes():
+    quoted = ['cutouts.images="a/{id}.fits"', 'cutouts.images={g: "{id}.fits"}', "seed={id: 1}"]
+    assert readable_by_hydra(["cutouts.images=a/{id}.fits"]) == ["cutouts.images='a/{id}.fits'"]
+    assert readable_by_hydra(quoted) == quoted
 
 
 @pytest.mark.parametrize("value", ["$NOT_SET/a", "a/$NOT_SET"])

@@ -70,6 +70,13 @@ def test_a_stamp_file_that_is_not_given_or_not_there(command, name):
     assert not Path("runs").exists()
 
 
+def test_cutouts_that_are_not_prepared_say_how(command):
+    code, printed = command("train", "data=cutouts", "data.file=typo.h5")
+    assert code == 1
+    assert "typo.h5: there is no such stamp file" in printed
+    assert "galgen.prepare data=cutouts cutouts.images=" in printed
+
+
 def test_the_size_of_the_stamps_is_taken_where_none_is_given(composed, stamps):
     survey = instantiate(composed("data=file", f"data.file={stamps}").data)
     survey.setup()

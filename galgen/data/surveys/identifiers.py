@@ -13,7 +13,7 @@ EXACT = {2: 2**11, 4: 2**24, 8: 2**53}
 
 
 def identifiers(
-    column: Column | None, path: str | Path, notes: list[str]
+    column: Column | None, path: str | Path, notes: list[str], key: str
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return identifiers as integers where they are, and unique; else as bytes.
 
@@ -21,6 +21,7 @@ def identifiers(
         column: of the table, (N,); None where it has none.
         path: of the table, for messages.
         notes: sentences for the user, to which those about the identifiers are added.
+        key: under which the user gives names of columns, for messages.
 
     Returns:
         The identifiers as int64 (N,), or None; and as bytes (N,), or None.
@@ -35,12 +36,12 @@ def identifiers(
     if values.ndim > 1:
         raise GalgenError(
             f"{path}: column {column.name} (id) has {values.shape[1:]} values a row. Give another "
-            "one by mosaic.columns.id=<name>."
+            f"one by {key}.id=<name>."
         )
     if values.dtype.kind in "SU" and not mask.all():
-        _refuse_rounded(values, column.name, path)
+        _refuse_rounded(values, column.name, path, key)
     if values.dtype.kind == "f":
-        values = _integers(values, column.name, path)
+        values = _integers(values, column.name, path, key)
         mask = np.ma.getmaskarray(values)
     texts = [str(value) for value in values.data]
     texts = [re.sub(r"^(\d{1,15})\.0*$", r"\1", text.strip()) for text in texts]
@@ -63,7 +64,7 @@ def identifiers(
     return None, np.char.encode(texts)
 
 
-def _refuse_rounded(values: np.ma.MaskedArray, name: str, path: str | Path) -> None:
+def _refuse_rounded(values: np.ma.MaskedArray, name: str, path: str | Path, key: str) -> None:
     """Refuse text that a program made of floats: numbers with an exponent, or large decimals."""
     texts = np.char.strip(values.data[~np.ma.getmaskarray(values)].astype(str))
     number = r"[+-]?\d+(\.\d*)?([eE][+]?\d+)?"
@@ -71,11 +72,13 @@ def _refuse_rounded(values: np.ma.MaskedArray, name: str, path: str | Path) -> N
     if floating and all(re.fullmatch(number, text) for text in texts):
         raise GalgenError(
             f"{path}: column {name} (id) holds rounded numbers, such as {floating[0]}. Save the "
-            "identifiers as integers or text, or give another column by mosaic.columns.id=<name>."
+            f"identifiers as integers or text, or give another column by {key}.id=<name>."
         )
 
 
-def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.MaskedArray:
+def _integers(
+    values: np.ma.MaskedArray, name: str, path: str | Path, key: str
+) -> np.ma.MaskedArray:
     """Return identifiers stored as floating-point numbers as integers, if they still are exact."""
     mask = np.ma.getmaskarray(values) | ~np.isfinite(values.data)
     known = values.data[~mask]
@@ -85,6 +88,6 @@ def _integers(values: np.ma.MaskedArray, name: str, path: str | Path) -> np.ma.M
         raise GalgenError(
             f"{path}: column {name} (id) holds identifiers as floating-point numbers, too large "
             "for their last digits to be kept. Save them as integers or text, or give another "
-            "column by mosaic.columns.id=<name>."
+            f"column by {key}.id=<name>."
         )
     return np.ma.MaskedArray(np.where(mask, 0, values.data).astype(np.int64), mask)

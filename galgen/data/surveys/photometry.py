@@ -144,7 +144,9 @@ def number(header: fits.Header, key: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def zero_point(header: fits.Header, pixel_scale: float) -> ZeroPoint:
+def zero_point(
+    header: fits.Header, pixel_scale: float, key: str = "mosaic.zero_point"
+) -> ZeroPoint:
     """Find the AB magnitude of one unit of an image.
 
     BUNIT gives it where it is a flux density, by pixel or by solid angle; PHOTFLAM and PHOTPLAM, or
@@ -154,6 +156,7 @@ def zero_point(header: fits.Header, pixel_scale: float) -> ZeroPoint:
     Args:
         header: of the image.
         pixel_scale: arcsec.
+        key: under which the user gives the zero point, for messages.
 
     Returns:
         The zero point.
@@ -177,16 +180,16 @@ def zero_point(header: fits.Header, pixel_scale: float) -> ZeroPoint:
     flux = number(header, "FLUXMAG0")  # of magnitude 0, as Hyper Suprime-Cam's pipeline writes it
     if flux is not None and flux > 0:
         found["FLUXMAG0"] = float(2.5 * np.log10(flux))
-    for key in ZERO_POINTS:
-        value = number(header, key)
+    for word in ZERO_POINTS:
+        value = number(header, word)
         if value is not None and value > 0:  # HST's PHOTZPT is -21.1, of ST magnitudes
-            found[key] = value
+            found[word] = value
         if value == 0 and not found:
             notes.append(
-                f"{key}=0 of the header is not used, it may mean that none is known; "
-                "mosaic.zero_point=0 takes it"
+                f"{word}=0 of the header is not used, it may mean that none is known; "
+                f"{key}=0 takes it"
             )
-    return _judge(found, unit, header, notes)
+    return _judge(found, unit, header, notes, key)
 
 
 def _is_logarithmic(unit: u.UnitBase | u.FunctionUnitBase) -> bool:
@@ -194,13 +197,17 @@ def _is_logarithmic(unit: u.UnitBase | u.FunctionUnitBase) -> bool:
 
 
 def _judge(
-    found: dict[str, float], unit: u.UnitBase | None, header: fits.Header, notes: list[str]
+    found: dict[str, float],
+    unit: u.UnitBase | None,
+    header: fits.Header,
+    notes: list[str],
+    key: str,
 ) -> ZeroPoint:
     """Choose among the zero points of the keywords, and note those that disagree."""
-    system = next((str(header[key]).strip() for key in SYSTEMS if key in header), "")
+    system = next((str(header[word]).strip() for word in SYSTEMS if word in header), "")
     if system.upper().startswith(("VEGA", "ST")):
-        dropped = [key for key in found if key in ZERO_POINTS]
-        found = {key: value for key, value in found.items() if key not in dropped}
+        dropped = [word for word in found if word in ZERO_POINTS]
+        found = {word: value for word, value in found.items() if word not in dropped}
         if dropped:
             notes.append(
                 f"{', '.join(dropped)} of the header is in {system} magnitudes, not AB, "
@@ -209,7 +216,7 @@ def _judge(
     if not found:
         notes.append(
             "the zero point is unknown, magnitudes are NaN (fluxes stay in the image's unit). Give "
-            "mosaic.zero_point=<AB magnitude of one unit>"
+            f"{key}=<AB magnitude of one unit>"
         )
         return ZeroPoint(None, "", notes)
     source = next(iter(found))
@@ -221,14 +228,14 @@ def _judge(
     if source in ZERO_POINTS and _counts(unit, u.one) and exposure not in (None, 1):
         notes[-1] += (
             f"; the image is a sum over {exposure:g} s: if {source} is that of one unit a second, "
-            f"give mosaic.zero_point={value + 2.5 * np.log10(exposure):.4f}"
+            f"give {key}={value + 2.5 * np.log10(exposure):.4f}"
         )
-    others = {key: other for key, other in found.items() if abs(other - value) > AGREEMENT}
+    others = {word: other for word, other in found.items() if abs(other - value) > AGREEMENT}
     if others:
-        listed = ", ".join(f"{key} {other:.4f}" for key, other in others.items())
+        listed = ", ".join(f"{word} {other:.4f}" for word, other in others.items())
         notes.append(
             f"the header contradicts itself: {source} gives a zero point of {value:.4f}, but "
-            f"{listed}; {source} is used. Give mosaic.zero_point=<AB magnitude of one unit> for "
+            f"{listed}; {source} is used. Give {key}=<AB magnitude of one unit> for "
             "another"
         )
     return ZeroPoint(value, source, notes)

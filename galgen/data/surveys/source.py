@@ -68,6 +68,9 @@ class Source(ABC):
         """Return shared tables: `psf` (M, h, w), if `psf_index` is among the columns."""
         return {}
 
+    def review(self, columns: dict[str, np.ndarray]) -> None:
+        """Add notes on the stamps that are made, by their columns in the stamp file."""
+
     def start_worker(self) -> None:
         """Make a process ready to draw."""
 

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -26,52 +27,53 @@ COMPRESSED = {b"\x1f\x8b": gzip, b"BZ": bz2, b"\xfd7": lzma}
 ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """Encodings by the byte order mark."""
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".tsv": "ascii.tab"}
-BINARY = (".h5", ".hdf5", ".hdf", ".parquet", ".pq", ".feather", ".arrow", ".asdf")
+PARQUET = (".parquet", ".pq")
+BINARY = (".h5", ".hdf5", ".hdf", ".feather", ".arrow", ".asdf", *PARQUET)
 BLANK = ("", "-", "--", "---", "nan", "null", "none", "n/a", "na", "masked", "...", "*", "?")
 """What a cell without a value may hold, in lower case."""
 HEADERS = ("LDAC_IMHEAD",)
 """Tables of FITS files that hold a header, not galaxies."""
 
 
-def read_table(path: str | Path, wanted: Callable[[list[str]], bool]) -> Table:
+def read_table(path: str | Path, wanted: Callable[[list[str]], bool], key: str) -> Table:
     """Read a table.
 
     Args:
         path: the file; `catalogue.fits[NAME]` or `[2]` names one of several tables of a FITS
             file or a VOTable.
         wanted: whether a table could be meant, given the names of its columns.
+        key: under which the user gives the table, for messages.
 
     Returns:
         The table; `plain` makes its columns ready for use.
 
     Raises:
         GalgenError: if it cannot be read or has no rows, or if it is one of several.
+        ModuleNotFoundError: if it is Parquet, and pyarrow or pandas is not installed.
     """
     file, part = file_and_part(path)
-    check_file(f"mosaic.catalogue={path}", file)
+    check_file(f"{key}={path}", file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units and details of the standards
-            table = _one_row_each(_columns(_read(file, part, wanted)))
-    except GalgenError:
+            table = _one_row_each(_columns(_read(file, part, wanted, key)))
+    except (GalgenError, ModuleNotFoundError):
         raise
     except Exception as error:  # each format has its own
         why = reason(error)
         if why:
-            raise Unreadable(f"mosaic.catalogue={path}: {why}.") from error
+            raise Unreadable(f"{key}={path}: {why}.") from error
         said = (str(error).strip().splitlines() or [repr(error)])[0]
         raise GalgenError(
-            f"mosaic.catalogue={path}: the file cannot be read as a table ({said}). Save it as "
+            f"{key}={path}: the file cannot be read as a table ({said}). Save it as "
             "FITS, ECSV, CSV or VOTable."
         ) from error
     if not len(table):
-        raise GalgenError(
-            f"mosaic.catalogue={path}: the table has no rows. Give one with galaxies."
-        )
+        raise GalgenError(f"{key}={path}: the table has no rows. Give one with galaxies.")
     return table
 
 
-def _read(file: Path, part: str | None, wanted: Callable) -> Table:
+def _read(file: Path, part: str | None, wanted: Callable, key: str) -> Table:
     with open(file, "rb") as opened:
         start = opened.read(6)
     module = COMPRESSED.get(start[:2])
@@ -81,16 +83,19 @@ def _read(file: Path, part: str | None, wanted: Callable) -> Table:
     if start[:2] == b"PK":
         raise ValueError("it is a spreadsheet or an archive")
     if start == b"SIMPLE":
-        return _read_fits(file, part, wanted)
+        return _read_fits(file, part, wanted, key)
     suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in PARQUET:
+        for package in ("pyarrow", "pandas"):  # astropy's own error does not say how to get them
+            import_module(package)
     if suffixes and suffixes[-1] in BINARY:
         return Table.read(file, **({"path": part} if part else {}))
     with (module or io).open(file, "rb") as opened:
         content = opened.read()
     if b"<VOTABLE" in content[:4096].upper() or b"<\0V\0O\0T" in content[:8192]:
-        return _read_votable(file, content, part, wanted)
+        return _read_votable(file, content, part, wanted, key)
     if part is not None:
-        raise GalgenError(f"mosaic.catalogue={file}[{part}]: {file} has no tables to choose from.")
+        raise GalgenError(f"{key}={file}[{part}]: {file} has no tables to choose from.")
     return _read_text(_decode(content), suffixes)
 
 
@@ -162,7 +167,7 @@ def _headed_words(lines: str) -> str:
     return "\n".join(["# " + " ".join(names), *rows[first:]])
 
 
-def _read_fits(file: Path, part: str | None, wanted: Callable) -> Table:
+def _read_fits(file: Path, part: str | None, wanted: Callable, key: str) -> Table:
     with fits.open(file) as hdus:
         tables = {
             number: hdu
@@ -174,17 +179,21 @@ def _read_fits(file: Path, part: str | None, wanted: Callable) -> Table:
         names = {number: hdu.name for number, hdu in tables.items()}
         columns = {number: hdu.columns.names for number, hdu in tables.items()}
         rows = {number: len(hdu.data) for number, hdu in tables.items()}
-    number = _pick(file, part, names, columns, rows, wanted)
+    number = _pick(file, part, names, columns, rows, wanted, key)
     # A catalogue of gigabytes is not read whole.
     return Table.read(file, format="fits", hdu=number, memmap=True)
 
 
-def _read_votable(file: Path, content: bytes, part: str | None, wanted: Callable) -> Table:
+def _read_votable(
+    file: Path, content: bytes, part: str | None, wanted: Callable, key: str
+) -> Table:
     tables = dict(enumerate(votable.parse(io.BytesIO(content)).iter_tables()))
     names = {number: table.name or table.ID or "" for number, table in tables.items()}
     columns = {number: [f.name for f in table.fields] for number, table in tables.items()}
     rows = {number: len(table.array) for number, table in tables.items()}
-    return tables[_pick(file, part, names, columns, rows, wanted)].to_table(use_names_over_ids=True)
+    return tables[_pick(file, part, names, columns, rows, wanted, key)].to_table(
+        use_names_over_ids=True
+    )
 
 
 def _pick(
@@ -194,28 +203,29 @@ def _pick(
     columns: dict[int, list[str]],
     rows: dict[int, int],
     wanted: Callable,
+    key: str,
 ) -> int:
     """Choose one of several tables: as named, or the only one that could be meant."""
     listed = ", ".join(
         f"{number} ({names[number] or 'unnamed'}, {rows[number]} rows)" for number in names
     )
     if not names:
-        raise GalgenError(f"mosaic.catalogue={file}: the file has no table. Give one that has.")
+        raise GalgenError(f"{key}={file}: the file has no table. Give one that has.")
     if part is not None:
         found = [n for n, name in names.items() if name.upper() == part.upper()]
         found = found or [n for n in names if part == str(n)]
         if len(found) != 1:
             matching = "several tables" if found else "no table"
             raise GalgenError(
-                f"mosaic.catalogue={file}[{part}]: {file} has {matching} {part}; it has {listed}. "
+                f"{key}={file}[{part}]: {file} has {matching} {part}; it has {listed}. "
                 "Give the number of one."
             )
         return found[0]
     found = [n for n in names if wanted(columns[n]) and rows[n]] if len(names) > 1 else list(names)
     if len(found) != 1:
         raise GalgenError(
-            f"mosaic.catalogue={file}: there are several tables: {listed}. Give one of them, "
-            f"mosaic.catalogue='{file.name}[{next(iter(names))}]'."
+            f"{key}={file}: there are several tables: {listed}. Give one of them, "
+            f"{key}='{file.name}[{next(iter(names))}]'."
         )
     return found[0]
 

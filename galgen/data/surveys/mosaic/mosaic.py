@@ -20,7 +20,7 @@ from galgen.data.surveys.fits_files import (
 )
 from galgen.data.surveys.mosaic import detection, missing
 from galgen.data.surveys.mosaic.geometry import pixel_scale, read_wcs
-from galgen.data.surveys.mosaic.source_table import NAMES
+from galgen.data.surveys.mosaic.source_table import WANTED
 from galgen.data.surveys.photometry import AGREEMENT, canonical, zero_point
 from galgen.errors import GalgenError
 from galgen.files import sha256
@@ -110,8 +110,8 @@ class Mosaic:
             if value not in allowed:
                 raise ValueError(f"mosaic.{name}={value}: it can be {', '.join(allowed)}.")
         for name in columns or {}:
-            if name not in NAMES:
-                raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(NAMES)}")
+            if name not in WANTED:
+                raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(WANTED)}")
         if rms is not None and weight is not None:
             raise GalgenError(
                 f"mosaic.rms={rms}: mosaic.weight={weight} is given too. Give one of them."

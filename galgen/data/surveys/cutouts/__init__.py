@@ -1,0 +1,1 @@
+"""A folder, a pattern or an array of galaxies that someone has cut out already."""
