@@ -149,14 +149,14 @@ def _append(file: h5py.File, name: str, block: np.ndarray) -> None:
     """Append rows to a data set; of noise, compression would save 12 % and take 8 times longer."""
     n, *shape = block.shape
     if name not in file:
-        sparse = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        plain = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         file.create_dataset(
             name,
             shape=(0, *shape),
             maxshape=(None, *shape),
             dtype=block.dtype,
             chunks=(1, *shape),
-            **(sparse if (block == 0).mean() > 0.5 else {}),
+            **(plain if (block == block.flat[0]).mean() > 0.5 else {}),
         )
     stack = file[name]
     stack.resize(len(stack) + n, axis=0)
