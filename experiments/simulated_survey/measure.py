@@ -10,6 +10,7 @@ import numpy as np
 from galgen.data.surveys.cosmos_noise import PIXEL_SCALE
 from galgen.data.surveys.simulated.simulated_source import SimulatedSource
 from galgen.figures.contact_sheet import draw_contact_sheet
+from galgen.figures.display import Display
 from galgen.figures.saving import save
 
 GALAXIES = 3000
@@ -41,7 +42,7 @@ def main() -> None:
     }
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     shown = [survey[name][:SHOWN] for name in ("image", "magnitude", "redshift")]
-    sheet = draw_contact_sheet(shown[0][:, None], PIXEL_SCALE, *shown[1:])
+    sheet = draw_contact_sheet(shown[0][:, None], Display(pixel_scale=PIXEL_SCALE), *shown[1:])
     save(sheet, HERE / "stamps.png")
     print(json.dumps(results, indent=2))
 
