@@ -25,7 +25,7 @@ def draw_contact_sheet(
         redshift: (N,), written above each galaxy.
     """
     rows, columns = -(-len(images) // SHEET), min(len(images), SHEET)
-    figure, axes = grid(rows, columns, display, top=0.2, gap=0.24)
+    figure, axes = grid(rows, columns, display, top=0.28, gap=0.32)
     scales = [display.scale(image) for image in images]
     for axis in axes.flat[len(images) :]:
         axis.set_visible(False)
@@ -36,7 +36,7 @@ def draw_contact_sheet(
             label.append(f"{magnitude[number]:.1f} mag")
         if redshift is not None and np.isfinite(redshift[number]):
             label.append(f"redshift {redshift[number]:.2f}")
-        axis.set_title(", ".join(label), fontsize=6, pad=2)
+        axis.set_title("\n".join(label), fontsize=6, pad=2)
         display.annotate(axis, image)
     add_caption(figure, display.caption(images[0], "each galaxy's peak", scales))
     return figure

@@ -32,7 +32,7 @@ STYLE = {
     "pdf.fonttype": 42,
 }
 CMAP = "inferno"
-"""Of single bands: uniform to the eye, and its lightness rises, so that it can be printed in grey."""
+"""Of single bands: uniform to the eye; its lightness rises, so that it can be printed in grey."""
 DARK = 0.05
 """Fraction of the colour scale below which light is invisible."""
 BARS = (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05)
@@ -40,13 +40,12 @@ BARS = (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05)
 STRETCHES = {"asinh": AsinhStretch, "linear": LinearStretch, "log": LogStretch}
 SOFTENING = 0.1
 """Where the asinh stretch of a single band turns from linear to logarithmic, in peaks."""
-COLOUR_SOFTENING = (0.02, 1)
+COLOUR_SOFTENING = (0.03, 1)
 SIGMAS = 4
 """The softening of colour pictures is so many times the noise, between these, in peaks."""
-SKY, BRIGHTEST_SKY = 0.5, 0.1
-"""Added to each colour, in softenings, and at most this in peaks, so that the sky is dark grey and
-little of its noise is cut."""
-NU_F_NU, AB_FLUX = "in νFν", "in AB flux density"
+SKY = 0.1
+"""Brightness of the sky in colour pictures, on the screen: dark grey, as its noise is not cut."""
+NU_F_NU, AB_FLUX = r"in ${\nu}F_{\nu}$", "in AB flux density"
 """What is white: equal energy in each logarithm of wavelength, which lies between the spectra of
 early and late types; or, where the wavelengths are not known, equal flux density."""
 OWN_PEAK = "each band relative to its own peak (zero points are not known)"
@@ -164,7 +163,9 @@ class Display:
         [peak] = scale.peak
         if not peak > 0:
             return np.zeros((*planes.shape[1:], 3))
-        sky = min(SKY * scale.softening, BRIGHTEST_SKY) if self.stretch == "asinh" else 0
+        sky, a = 0.0, scale.softening
+        if self.stretch == "asinh":
+            sky = a * np.sinh(SKY * np.arcsinh(1 / a))  # the stretch makes SKY of it
         with np.errstate(invalid="ignore", divide="ignore"):  # where there is no light
             return make_lupton_rgb(
                 *planes / peak,

@@ -45,7 +45,7 @@ def grid(
         left: margin for the rows' labels, inches.
         top: margin for the titles, inches.
         bottom: margin for the caption, inches.
-        gap: between rows, as a share of a panel.
+        gap: between rows, as a share of an image.
 
     Returns:
         The figure, and its axes (rows, columns).
@@ -58,7 +58,7 @@ def grid(
             f"{columns} galaxies side by side are too small to see; at most {MOST_COLUMNS}"
         )
     tall = display.rows + (display.rows - 1) * GAP
-    across, down = columns + SMALL_GAP * (columns - 1), tall * (rows + gap * (rows - 1))
+    across, down = columns + SMALL_GAP * (columns - 1), tall * rows + gap * (rows - 1)
     page, dpi = STYLES[display.style]
     panel = min(LARGEST_PANEL, (page - left - 0.05) / across)
     if display.rows > 1:
@@ -73,7 +73,7 @@ def grid(
         bottom=bottom / height,
         top=1 - top / height,
         wspace=SMALL_GAP,
-        hspace=gap,
+        hspace=gap / tall,
     )
     for axis in axes.flat:
         axis.set_xticks([])

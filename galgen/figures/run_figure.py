@@ -55,7 +55,8 @@ class RunFigure:
         uniform(seed, CHOICE, 0, 0, 1)
         self.split, self.seed = split, seed
         check_display(cmap, stretch, zoom, style)
-        self.shown = {"cmap": cmap, "stretch": stretch, "zoom": zoom, "style": style, "bands": bands}
+        self.shown = {"cmap": cmap, "stretch": stretch, "zoom": zoom, "style": style}
+        self.shown["bands"] = bands
 
     def draw(self, run: "TrainedRun") -> dict[str, Figure]:
         """Return the figures by name.

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
+from galgen.errors import GalgenError
 from galgen.figures.display import Display
 from galgen.figures.losses import draw_losses
 from galgen.figures.reconstruction import draw_reconstruction
@@ -44,13 +45,16 @@ class Pictures(Callback):
         self.directory, self.times, self.drawn = Path(directory), times, None
         self.bands = bands
 
-    def on_fit_start(self, trainer, pl_module):
-        """Check that the survey has the bands before the first epoch.
+    def check_survey(self, datamodule) -> None:
+        """Check that the survey has the bands, before the run directory is touched.
 
         Raises:
             GalgenError: if it lacks one.
         """
-        display_of(trainer.datamodule, self.bands)
+        try:
+            display_of(datamodule, self.bands)
+        except GalgenError as error:
+            raise GalgenError(f"callbacks.pictures.{error}") from error
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer, pl_module):
