@@ -222,7 +222,7 @@ class Display:
         return next((bar for bar in BARS if bar <= 0.45 * width), BARS[-1])
 
     def caption(self, image: np.ndarray, peak: str, scales: Sequence[Scale]) -> str:
-        """Say how images are shown: bands, bar, stretch, brightness, what stays dark.
+        """Say how images are shown: bands, bar, stretch, brightness, what is too faint to be seen.
 
         Args:
             image: one of them, (B, H, W).

@@ -14,6 +14,7 @@ from galgen.figures.layout import add_caption, draw_rows, grid
 from galgen.figures.reconstruction import draw_reconstruction
 from galgen.figures.samples import draw_samples
 from galgen.figures.strips import draw_strips
+from galgen.runs.image_facts import PEAK, ImageFacts
 from tests.conftest import discs
 
 HST = ["F435W", "F606W", "F814W", "F125W", "F160W"]
@@ -221,3 +222,12 @@ def test_a_long_caption_has_room_of_its_own():
 def test_the_colour_map_can_be_printed_in_grey():
     light = matplotlib.colormaps[Display()._cmap.name](np.linspace(0, 1, 64))[:, :3]
     assert (np.diff(light @ [0.2126, 0.7152, 0.0722]) > 0).all()
+
+
+@pytest.mark.parametrize(("per_band", "known"), [(False, True), (True, False)])
+def test_a_peak_of_all_bands_keeps_the_colours(per_band, known):
+    run = ImageFacts()
+    run.facts = {"bands": HST, "transform": {"name": PEAK, "per_band": per_band}}
+    run.facts["attributes"] = {"bands": HST, "zero_point": POINTS, "galgen_schema": 2}
+    assert run.colour_zero_points == (POINTS if known else [None] * 5)
+    assert run.zero_points == [None] * 5
