@@ -229,14 +229,14 @@ class Display:
             peak: what is brightest, in words.
             scales: theirs.
         """
-        bar = f'; bar {self.bar_length(image):g}"' if self.pixel_scale else ""
+        bar = f'; bar\N{NO-BREAK SPACE}{self.bar_length(image):g}"' if self.pixel_scale else ""
         stretch = f"{self.stretch} stretch"
         if self.channels.coloured:
             text = f"{self.channels.text}, {self.flux}"
             stretch += " (Lupton et al. 2004)"
         else:
             text, peak = self.channels.text, f"{peak} in each band" if self.rows > 1 else peak
-        unseen = f"; light below {self._unseen(scales)} of it is dark"
+        unseen = f"; light below {self._unseen(scales)} of it is not seen"
         return f"{text}; {stretch} from 0 to {peak}{unseen}{bar}".removeprefix("; ")
 
     def _unseen(self, scales: Sequence[Scale]) -> str:

@@ -102,7 +102,7 @@ def test_a_contact_sheet_tells_what_is_known_of_each_galaxy():
     assert shown == ["20.0 mag\nredshift 0.50", "redshift 1.50", "22.0 mag"]
     (bar,) = figure.axes[0].lines
     assert np.ptp(bar.get_xdata()) == pytest.approx(0.5 / 0.05)  # of 1.6 arcsec
-    assert 'bar 0.5"' in figure.texts[0].get_text()
+    assert 'bar\xa00.5"' in figure.texts[0].get_text()
 
 
 @pytest.mark.parametrize("stretch", ["asinh", "linear", "log"])
