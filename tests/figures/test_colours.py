@@ -192,7 +192,7 @@ def test_every_figure_of_galaxies_is_in_colour():
         text = " ".join(figure.texts[-1].get_text().split())
         assert text.startswith("red F125W+F160W, green F814W, blue F435W+F606W (means), in ")
         assert "asinh stretch (Lupton et al. 2004) from 0 to" in text
-        assert "% of it is not seen; bar 0.2\"" in text
+        assert '% of it is not seen; bar 0.2"' in text
     residual = drawn["reconstruction"].axes[12].images[0]
     light = images[0] * display.scale(images[0]).weight[:, None, None]
     mean = (light[3:].mean(axis=0) + light[2] + light[:2].mean(axis=0)) / 3
