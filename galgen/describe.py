@@ -97,6 +97,7 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
         GalgenError: if they cannot be written.
     """
     from galgen.figures.contact_sheet import draw_contact_sheet
+    from galgen.figures.display import Display
     from galgen.figures.histograms import draw_histograms
     from galgen.figures.saving import save
 
@@ -104,7 +105,12 @@ def draw(stamps: StampFile, folder: Path) -> list[Path]:
     named = [name for name in ("magnitude", "redshift") if name in stamps.columns]
     sheet = draw_contact_sheet(
         stamps.read(rows, stamps.size),
-        stamps.attrs.get("pixel_scale"),
+        Display(
+            names=stamps.bands,
+            zero_points=stamps.zero_points,
+            reference=stamps.reference,
+            pixel_scale=stamps.attrs.get("pixel_scale"),
+        ),
         **{name: stamps.by_galaxy(name)[rows] for name in named},
     )
     columns = {

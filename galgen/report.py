@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
     )
 
     arguments = {"device": config.device, "data_file": config.data.file}
-    arguments |= {"seed": config.seed, "zoom": config.zoom}
+    arguments |= {"seed": config.seed, "zoom": config.zoom, "bands": config.bands}
     if directories == folders and len(folders) == 1:
         text = run_page(folders[0], **arguments)
     else:

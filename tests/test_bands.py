@@ -1,11 +1,15 @@
 """Several bands from the survey to the catalogue."""
 
+import importlib
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 import torch
 import zarr
 from astropy.io import fits
+from PIL import Image
 
 import galgen
 from galgen.data.stamp_file import StampFile
@@ -113,9 +117,47 @@ def test_galsim_takes_one_band(colourful):
 
 
 @pytest.mark.parametrize("figure", ["reconstruction", "samples", "interpolation", "traversal"])
-def test_a_run_of_several_bands_is_drawn(command, colourful, figure):
-    code, printed = command("plot", f"run={colourful}", f"figure={figure}", "out=figures")
+@pytest.mark.parametrize(
+    ("bands", "shape", "caption"),
+    [
+        (None, (32, 32, 3), "red i, green r, blue g, in "),
+        (["g"], (32, 32), "g; asinh stretch from 0 to "),
+        ("all", (3 * 32 + 2, 32), "asinh stretch from 0 to "),
+    ],
+)
+def test_a_run_of_several_bands_is_drawn_in_colour(colourful, figure, bands, shape, caption):
+    module = importlib.import_module(f"galgen.figures.{figure}")
+    drawn = getattr(module, figure.capitalize())(bands=bands).draw(galgen.load(colourful))[figure]
+    panel = next(axis for axis in drawn.axes if axis.images)
+    assert panel.images[0].get_array().shape == shape
+    assert drawn.texts[-1].get_text().startswith(caption)
+
+
+def test_bands_are_chosen_on_the_command_line(command, colourful, trained):
+    words = [f"run={colourful}", "figure=samples", "n=2", "out=figures"]
+    code, printed = command("plot", *words, "bands=[g,r,i]")
+    assert (code, "figures/samples_n2_bandsg-r-i.png" in printed) == (0, True), printed
+    for run, given, sentence in (
+        (colourful, "bands=[y]", "bands=[y]: the run has no band y. Give some of [g,r,i]."),
+        (colourful, "cmap=gray", "cmap=gray: these pictures have the colours of several bands"),
+        (trained, "bands=[i,r,g]", "bands=[i,r,g]: the run has one band"),
+    ):
+        code, printed = command("plot", f"run={run}", "figure=samples", given, "out=more")
+        assert (code, sentence in " ".join(printed.split())) == (1, True), printed
+    assert not Path("more").exists()
+
+
+def test_pictures_of_a_training_are_in_colour(command, colourful):
+    words = [word for word in TRAINING if word != NO_PICTURES]
+    words += [f"data.file={colourful.parent / 'colours.h5'}", "run_name=drawn"]
+    code, printed = command("train", *words, "callbacks.pictures.bands=[y]")
+    assert (code, "callbacks.pictures.bands=[y]: the run has no band y" in printed) == (1, True)
+    assert not Path("runs/drawn").exists()
+    code, printed = command("train", *words)
     assert code == 0, printed
+    picture = np.asarray(Image.open("runs/drawn/figures/reconstruction_epoch0001.png"))
+    saturation = np.ptp(picture[:300, 250:, :3].astype(int), axis=2)
+    assert saturation.max() > 100
 
 
 def test_networks_of_several_bands_are_exported(command, colourful):

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.figures.display import Display, add_caption, grid, label_row
+from galgen.figures.display import Display
+from galgen.figures.layout import add_caption, grid, label_row
+from galgen.figures.run_figure import display_of
 
 if TYPE_CHECKING:
     from galgen.figures.evaluation_figures import Evaluated
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 def select_neighbours(shown: "Evaluated") -> dict[str, Figure]:
     """Draw the neighbours of each prior's galaxies, a figure each."""
-    display = Display(pixel_scale=shown.run.pixel_scale, band=shown.run.reference)
+    display = display_of(shown.run)
     return {
         f"evaluation_neighbours_{prior}": draw_neighbours(
             shown.result.images[prior][: len(nearest)], nearest, shown.labels[prior], display
@@ -34,15 +36,18 @@ def draw_neighbours(
         display: how galaxies are shown.
     """
     rows, columns = nearest.shape[0], nearest.shape[1] + 1
-    figure, axes = grid(rows, columns, display.style, 0.25, 0.36)
+    figure, axes = grid(rows, columns, display, 0.25, 0.36)
+    scales = []
     for row in range(rows):
-        for axis, image in zip(axes[row], [generated[row], *nearest[row]], strict=True):
-            display.show(axis, image, np.percentile(image, 99.9))
+        images = np.stack([generated[row], *nearest[row]])
+        scales.append(display.scale(images))
+        for axis, image in zip(axes[row], images, strict=True):
+            display.show(axis, image, scales[-1])
         label_row(axes[row, 0], str(row))
     axes[0, 0].set_title("generated", fontsize=8, pad=2)
     for column in range(1, columns):
         axes[0, column].set_title(f"nearest {column}", fontsize=8, pad=2)
     figure.suptitle(f"{label}: the most similar training galaxies", fontsize=8, y=0.995, va="top")
-    display.bar(axes[0, 0], generated[0])
-    add_caption(figure, display.caption(generated[0], "each galaxy's 99.9th percentile"))
+    display.annotate(axes[0, 0], generated[0])
+    add_caption(figure, display.caption(generated[0], "each row's peak", scales))
     return figure

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galgen.errors import GalgenError
-from galgen.figures.display import Display, draw_rows
+from galgen.figures.display import Display
+from galgen.figures.layout import draw_rows
 from galgen.figures.run_figure import RunFigure, check_positive
 from galgen.runs.conditions import SURVEY
 

@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.figures.display import (
-    Display,
-    add_caption,
-    grid,
-    label_row,
-    redshift_note,
-    redshift_title,
-)
+from galgen.figures.display import Display
+from galgen.figures.layout import add_caption, grid, label_row, redshift_note, redshift_title
 from galgen.figures.run_figure import RunFigure, check_positive
 
 if TYPE_CHECKING:
     from galgen.runs.trained_run import TrainedRun
+
+RESIDUAL = 0.3
+"""Where the colours of residuals end, in peaks."""
 
 
 class Reconstruction(RunFigure):
@@ -77,24 +74,24 @@ def draw_reconstruction(
     display = display or Display()
     residuals = originals - reconstructions
     top, bottom = 0.4 if predicted is not None else 0.24, 0.22 if numbers is None else 0.34
-    figure, axes = grid(3, len(originals), display.style, 1.02, top, bottom)
-    columns = len(originals)
-    for column in range(columns):
-        peak = originals[column].max()
-        display.show(axes[0, column], originals[column], peak)
-        display.show(axes[1, column], reconstructions[column], peak)
-        residual, limit = display.middle(residuals[column]), 0.3 * peak
-        axes[2, column].imshow(residual, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower")
+    figure, axes = grid(3, len(originals), display, 1.02, top, bottom)
+    scales = [display.scale(original) for original in originals]
+    for column, scale in enumerate(scales):
+        display.show(axes[0, column], originals[column], scale)
+        display.show(axes[1, column], reconstructions[column], scale)
+        display.show_residual(axes[2, column], residuals[column], scale, RESIDUAL)
         title = [redshift_title(redshift[column], axes[0, column])] if redshift is not None else []
         if predicted is not None:
             title.append(f"predicted {predicted[column]:.2f}")
         axes[0, column].set_title("\n".join(title), fontsize=7, pad=3)
         if numbers is not None:
             axes[2, column].set_xlabel(f"no. {numbers[column]}", fontsize=7, labelpad=2)
-    for row, label in enumerate(("survey", "reconstruction", "residual\n(±30 % of peak)")):
+    mean = ", mean\n" if display.channels.coloured else "\n"
+    residual = f"residual{mean}(±{100 * RESIDUAL:g} % of peak)"
+    for row, label in enumerate(("survey", "reconstruction", residual)):
         label_row(axes[row, 0], label)
-    display.bar(axes[0, 0], originals[0])
+    display.annotate(axes[0, 0], originals[0])
     note = redshift_note(axes[0, 0]) if redshift is not None else ""
-    caption = display.caption(originals[0], "the peak of the survey's galaxy")
+    caption = display.caption(originals[0], "the peak of the survey's galaxy", scales)
     add_caption(figure, caption + note)
     return figure

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from galgen.data.split import PARTS
 from galgen.errors import GalgenError
-from galgen.figures.display import Display
+from galgen.figures.display import Display, check_display
 from galgen.figures.saving import save_all
 from galgen.priors.random_numbers import CHOICE, uniform
 
@@ -27,7 +26,8 @@ class RunFigure:
 
     Args:
         split: part of the survey that galaxies are taken from: `train`, `val` or `test`.
-        cmap: colour map of galaxies, as `display.Display`.
+        bands: those that are shown of galaxies, as `channels.choose_channels`.
+        cmap: colour map of single bands, as `display.Display`.
         stretch: stretch of galaxies, as `display.Display`.
         zoom: the middle 1 / zoom of each galaxy's stamp is shown.
         style: `paper`, or `talk` for large letters and few galaxies.
@@ -43,7 +43,8 @@ class RunFigure:
     def __init__(
         self,
         split: str = "val",
-        cmap: str = "hot",
+        bands: str | Sequence[str] | None = None,
+        cmap: str | None = None,
         stretch: str = "asinh",
         zoom: float = 1.0,
         style: str = "paper",
@@ -53,7 +54,9 @@ class RunFigure:
             raise ValueError(f"split={split}: it can be one of {', '.join(PARTS)}.")
         uniform(seed, CHOICE, 0, 0, 1)
         self.split, self.seed = split, seed
-        self.shown = Display(cmap, stretch, zoom, style=style)
+        check_display(cmap, stretch, zoom, style)
+        self.shown = {"cmap": cmap, "stretch": stretch, "zoom": zoom, "style": style}
+        self.shown["bands"] = bands
 
     def draw(self, run: "TrainedRun") -> dict[str, Figure]:
         """Return the figures by name.
@@ -69,7 +72,7 @@ class RunFigure:
 
     def display(self, run: "TrainedRun") -> Display:
         """Return how the run's galaxies are shown."""
-        return replace(self.shown, pixel_scale=run.pixel_scale, band=run.reference)
+        return display_of(run, **self.shown)
 
     def choose(self, run: "TrainedRun", galaxies: Sequence[int] | int | None, n: int) -> np.ndarray:
         """Return the positions of chosen galaxies in the split, or of n random ones.
@@ -93,6 +96,22 @@ class RunFigure:
                 f"{there - 1}."
             )
         return np.array(galaxies)
+
+
+def display_of(run: "TrainedRun", **shown) -> Display:
+    """Return how a run's galaxies are shown.
+
+    Args:
+        run: the trained run.
+        **shown: what was chosen, as `Display`.
+    """
+    return Display(
+        **shown,
+        names=run.bands,
+        zero_points=run.colour_zero_points,
+        reference=run.reference,
+        pixel_scale=run.pixel_scale,
+    )
 
 
 def check_positive(**numbers: float) -> None:

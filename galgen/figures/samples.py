@@ -7,14 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galgen.errors import GalgenError
-from galgen.figures.display import (
-    Display,
-    add_caption,
-    grid,
-    label_row,
-    redshift_note,
-    redshift_title,
-)
+from galgen.figures.display import Display
+from galgen.figures.layout import add_caption, grid, label_row, redshift_note, redshift_title
 from galgen.figures.run_figure import RunFigure, check_positive
 from galgen.runs.conditions import SURVEY, Conditions
 from galgen.runs.prior_records import the_one_prior
@@ -164,18 +158,20 @@ def draw_samples(
     by_column, by_galaxy = shape == (columns,), shape == (rows, columns)
     left, gap = (0.6 if by_column else 0.05), (0.22 if by_galaxy else 0.04)
     top = 0.38 if shape else 0.24
-    figure, axes = grid(rows, columns, display.style, left, top, gap=gap)
+    figure, axes = grid(rows, columns, display, left, top, gap=gap)
+    scales = []
     for row, column in np.ndindex(rows, columns):
         image, axis = images[row, column], axes[row, column]
-        display.show(axis, image, peak or image.max())
+        scales.append(display.scale(image, peak))
+        display.show(axis, image, scales[-1])
         if by_galaxy or (by_column and row == 0):
             value = redshifts[row][column] if by_galaxy else redshifts[column]
             axis.set_title(redshift_title(value, axis), fontsize=7, pad=2)
         if by_column and column == 0:
             label_row(axis, f"galaxy {numbers[row]}")
     figure.suptitle(f"generated galaxies, prior: {prior}{others}", fontsize=8, y=0.995, va="top")
-    display.bar(axes[0, 0], images[0, 0])
-    scale = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
+    display.annotate(axes[0, 0], images[0, 0])
+    brightest = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
     note = redshift_note(axes[0, 0]) if shape else ""
-    add_caption(figure, display.caption(images[0, 0], scale) + note)
+    add_caption(figure, display.caption(images[0, 0], brightest, scales) + note)
     return figure

@@ -1,9 +1,8 @@
 """Strips of galaxies, one for each step, for pages that show one at a time."""
 
-import matplotlib
 import numpy as np
 
-from galgen.figures.display import STRETCHES, Display, relative
+from galgen.figures.display import Display
 
 
 def draw_strips(images: np.ndarray, display: Display | None = None) -> np.ndarray:
@@ -18,12 +17,10 @@ def draw_strips(images: np.ndarray, display: Display | None = None) -> np.ndarra
         the top.
     """
     display = display or Display()
-    cmap, stretch = matplotlib.colormaps[display.cmap], STRETCHES[display.stretch]
     columns = []
     for galaxy in images:
-        shown = np.stack([display.middle(image) for image in galaxy])[:, ::-1]
-        shown = relative(shown, galaxy.max())
-        gap = max(1, shown.shape[-1] // 16)
-        tile = cmap(stretch(shown), bytes=True)
+        scale = display.scale(galaxy)
+        tile = np.stack([display.paint(image, scale) for image in galaxy])[:, ::-1]
+        gap = max(1, tile.shape[2] // 16)
         columns.append(np.pad(tile, [(0, 0), (0, 0), (0, gap), (0, 0)]))
     return np.concatenate(columns, axis=2)[:, :, :-gap]

@@ -1,5 +1,6 @@
 """Pictures of a training: reconstructions and samples a few times, and its losses."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
+from galgen.errors import GalgenError
 from galgen.figures.display import Display
 from galgen.figures.losses import draw_losses
 from galgen.figures.reconstruction import draw_reconstruction
@@ -31,15 +33,28 @@ class Pictures(Callback):
     Args:
         directory: the run directory; pictures go into its figures/ and samples/.
         times: how often in a run; the last time is after the last epoch.
+        bands: those that are shown of galaxies, as `channels.choose_channels`.
 
     Raises:
         ValueError: if `times` is not positive.
     """
 
-    def __init__(self, directory: str, times: int = 4):
+    def __init__(self, directory: str, times: int = 4, bands: str | Sequence[str] | None = None):
         if times < 1:
             raise ValueError(f"callbacks.pictures.times={times}: it must be positive.")
         self.directory, self.times, self.drawn = Path(directory), times, None
+        self.bands = bands
+
+    def check_survey(self, datamodule) -> None:
+        """Check that the survey has the bands, before the run directory is touched.
+
+        Raises:
+            GalgenError: if it lacks one.
+        """
+        try:
+            display_of(datamodule, self.bands)
+        except GalgenError as error:
+            raise GalgenError(f"callbacks.pictures.{error}") from error
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer, pl_module):
@@ -67,10 +82,11 @@ class Pictures(Callback):
     def _draw(self, trainer, pl_module, epoch: int) -> None:
         self.drawn = epoch
         datamodule = trainer.datamodule
+        display = display_of(datamodule, self.bands)
         with torch.compiler.set_stance("force_eager"):  # a few images are not worth compiling for
             drawn = {
-                "figures/reconstruction": reconstruct_galaxies(pl_module, datamodule),
-                "samples/samples": generate_galaxies(pl_module, datamodule),
+                "figures/reconstruction": reconstruct_galaxies(pl_module, datamodule, display),
+                "samples/samples": generate_galaxies(pl_module, datamodule, display),
             }
         for name, (figure, caption) in drawn.items():
             path = self.directory / f"{name}_epoch{epoch:04d}.png"
@@ -82,7 +98,7 @@ class Pictures(Callback):
                     logger.log_picture(key, path, label, epoch, trainer.global_step)
 
 
-def reconstruct_galaxies(model, datamodule):
+def reconstruct_galaxies(model, datamodule, display: Display):
     """Draw validation galaxies over their reconstructions; return the figure and its caption."""
     batch = datamodule.first("val", GALAXIES_IN_PICTURES)
     image = batch.image.to(model.device)
@@ -91,32 +107,32 @@ def reconstruct_galaxies(model, datamodule):
         reconstruction = model.decode(model.encode(image, redshift).mean, redshift)
     known = None if batch.redshift is None else batch.redshift.cpu().numpy()
     figure = draw_reconstruction(
-        image.cpu().numpy(),
-        reconstruction.float().cpu().numpy(),
+        physical(datamodule, image),
+        physical(datamodule, reconstruction),
         known,
-        display=display_of(datamodule),
+        display=display,
     )
     caption = "validation galaxies, reconstructions, residuals"
     return figure, caption if known is None else f"{caption}; redshifts {listed(known)}"
 
 
-def generate_galaxies(model, datamodule):
+def generate_galaxies(model, datamodule, display: Display):
     """Draw generated galaxies, of several redshifts where the model has any; with a caption."""
     peak = 1.0 if datamodule.value_range[1] == 1.0 else None
     if not model.conditional:
         n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
         latent = torch.from_numpy(standard_normal(0, n, model.latent_dim)).to(model.device)
-        images = decode(model, latent, None).float().cpu().numpy()
+        images = physical(datamodule, decode(model, latent, None))
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
-        return draw_samples(grid, peak=peak, display=display_of(datamodule)), SAMPLES
+        return draw_samples(grid, peak=peak, display=display), SAMPLES
     redshifts = Condition("redshift", SURVEY).steps(
         REDSHIFTS_IN_PICTURES, datamodule.training_redshifts()
     )
     rows = standard_normal(0, GALAXIES_IN_PICTURES // 2, model.latent_dim)
     latent = torch.from_numpy(rows).to(model.device)
     columns = [decode(model, latent, latent.new_full((len(latent),), z)) for z in redshifts]
-    grid = torch.stack(columns, dim=1).float().cpu().numpy()
-    figure = draw_samples(grid, redshifts, peak, display_of(datamodule))
+    grid = np.stack([physical(datamodule, column) for column in columns], axis=1)
+    figure = draw_samples(grid, redshifts, peak, display)
     return figure, f"{SAMPLES}; columns at redshift {listed(redshifts)}"
 
 
@@ -125,8 +141,23 @@ def listed(redshifts: np.ndarray) -> str:
     return ", ".join(f"{z:.2f}" if np.isfinite(z) else "?" for z in redshifts)
 
 
-def display_of(datamodule) -> Display:
-    """Return how the galaxies of a survey are shown."""
+def physical(datamodule, images: torch.Tensor) -> np.ndarray:
+    """Bring images (N, B, H, W) from the model's scale to the survey's unit, or to the peak."""
+    return datamodule.transform.inverse(images.float()).cpu().numpy()
+
+
+def display_of(datamodule, bands: str | Sequence[str] | None = None) -> Display:
+    """Return how the galaxies of a survey are shown.
+
+    Raises:
+        GalgenError: if it lacks one of the bands.
+    """
     stamps = datamodule.stamps
-    scale = stamps.attrs.get("pixel_scale", datamodule.pixel_scale)
-    return Display(pixel_scale=scale, band=stamps.reference)
+    own_peaks = getattr(datamodule.transform, "per_band", False)
+    return Display(
+        bands=bands,
+        names=stamps.bands,
+        zero_points=None if own_peaks else stamps.zero_points,
+        reference=stamps.reference,
+        pixel_scale=stamps.attrs.get("pixel_scale", datamodule.pixel_scale),
+    )

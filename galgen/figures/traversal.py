@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.figures.display import Display, draw_rows
+from galgen.figures.display import Display
+from galgen.figures.layout import draw_rows
 from galgen.figures.run_figure import RunFigure, check_positive
 
 if TYPE_CHECKING:

@@ -138,12 +138,14 @@ def slider(run: TrainedRun, galaxies: str, **how) -> Slider:
     redshifts = requested_redshifts(run, SURVEY).steps(FRAMES, training_redshifts(run))
     positions = figure.choose(run, None, GALAXIES)
     images, own = decode_at(run, figure.split, positions, redshifts)
-    survey, *frames = map(_webp, draw_strips(images, figure.display(run)))
+    display = figure.display(run)
+    survey, *frames = map(_webp, draw_strips(images, display))
+    shown = ", ".join(filter(None, [display.channels.text, display.stretch]))
     return Slider(
         "The same galaxies at another redshift",
         f"Above, {galaxies} of the validation part. Below, their reconstructions from the same "
         "latents at the redshift of the slider, over the middle 90 % of the training part's. "
-        "The brightness scale of each galaxy stays the same (asinh).",
+        f"The brightness scale of each galaxy stays the same ({shown}).",
         [f"no. {n}\nredshift {z:.2f}" for n, z in zip(positions, own, strict=True)],
         survey,
         [

@@ -53,6 +53,13 @@ class ImageFacts:
         return self.bands.index(name) if name in self.bands else 0
 
     @property
+    def colour_zero_points(self) -> list[float | None]:
+        """Zero points up to a constant, (B,): images that are scaled to a peak keep colours too."""
+        if self.facts["transform"].get("per_band"):
+            return [None] * len(self.bands)
+        return self.attributes.get("zero_point", [None] * len(self.bands))
+
+    @property
     def zero_points(self) -> list[float | None]:
         """AB magnitude of one unit in each band, (B,), where images have a unit and it is known."""
         unknown = [None] * len(self.bands)

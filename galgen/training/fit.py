@@ -67,6 +67,9 @@ def train(config: DictConfig, run: Run) -> None:
     datamodule.setup("fit")
     check_fit(model, datamodule)
     check_shares(config.trainer, datamodule)
+    for callback in trainer.callbacks:  # those whose arguments depend on the survey
+        if hasattr(callback, "check_survey"):
+            callback.check_survey(datamodule)
     resumes = run.last_checkpoint.is_file() and not config.overwrite
     if config.init_from and not resumes:
         start_from(model, config.init_from)

@@ -97,12 +97,12 @@ def test_a_failed_save_leaves_nothing(tmp_path):
 
 def test_a_contact_sheet_tells_what_is_known_of_each_galaxy():
     magnitude, redshift = np.array([20.0, np.nan, 22.0]), np.array([0.5, 1.5, np.nan])
-    figure = draw_contact_sheet(discs(3)[:, None], 0.05, magnitude, redshift)
+    figure = draw_contact_sheet(discs(3)[:, None], Display(pixel_scale=0.05), magnitude, redshift)
     shown = [axis.get_title() for axis in figure.axes if axis.get_visible()]
-    assert shown == ["20.0 mag, redshift 0.50", "redshift 1.50", "22.0 mag"]
+    assert shown == ["20.0 mag\nredshift 0.50", "redshift 1.50", "22.0 mag"]
     (bar,) = figure.axes[0].lines
     assert np.ptp(bar.get_xdata()) == pytest.approx(0.5 / 0.05)  # of 1.6 arcsec
-    assert 'bar 0.5"' in figure.texts[0].get_text()
+    assert 'bar\xa00.5"' in figure.texts[0].get_text()
 
 
 @pytest.mark.parametrize("stretch", ["asinh", "linear", "log"])
@@ -226,7 +226,7 @@ def test_strips_colour_each_galaxy_on_its_own_scale():
     scale = np.array([[1, 0.1, 0.5], [20, 2, 10]])[:, :, None, None]
     images = scale * discs(1)
     images[:, :, 0, 0] = scale[:, :, 0, 0]
-    strips = draw_strips(images[:, :, None])
+    strips = draw_strips(images[:, :, None], Display(cmap="gray"))
     assert strips.shape == (3, 32, 32 + 2 + 32, 4)
     assert strips.dtype == np.uint8
     np.testing.assert_array_equal(strips[:, :, :32], strips[:, :, 34:])
