@@ -49,7 +49,9 @@ def do_job(config: DictConfig) -> float:
         GalgenError: of a job that failed, where a search must know.
     """
     job, folder = HydraConfig.get(), Path(os.environ[FOLDER])
-    if str(os.getppid()) == folder.name.rpartition("-")[2]:  # a worker of joblib's
+    parent = os.getppid()
+    in_worker = str(parent) == folder.name.rpartition("-")[2]
+    if in_worker:  # of joblib's
         _die_with_parent()
     task = [word for word in job.overrides.task if _group(word) not in OF_THE_SWEEP]
     record = JobRecord(job.job.num, task, host=platform.node())
@@ -74,6 +76,8 @@ def do_job(config: DictConfig) -> float:
         record.save(folder, state="done", best=objective(config, run))
     except Preempted as error:
         record.save(folder, state="cut", reason=str(error))
+        if in_worker and os.getppid() != parent:
+            os._exit(error.exit_code)  # joblib would wait for jobs of the sweep, which is dead
         sys.exit(error.exit_code)  # after an Exception Hydra would start the next job
     except Exception as error:
         record.save(folder, state="failed", reason=str(error))
