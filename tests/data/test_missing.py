@@ -237,10 +237,9 @@ def test_the_border_does_not_depend_on_strips_and_sections(tmp_path, monkeypatch
     sections = [
         (slice(y, y + 100), slice(x, x + 100)) for y in (0, 100, 200) for x in (0, 100, 200)
     ]
+    image = source.mosaic.tiles[0].images[0]
     for section in sections:
-        np.testing.assert_array_equal(
-            source.mosaic.tiles[0].images[0].read(section)[2] > 0, whole[section]
-        )
+        np.testing.assert_array_equal(image.read(section)[2] > 0, whole[section])
 
 
 @pytest.mark.parametrize("role", ["rms", "weight", "mask"])

@@ -7,7 +7,6 @@ import numpy as np
 import photutils
 
 from galgen.data.surveys.mosaic import detection
-from galgen.data.surveys.mosaic.band_photometry import OF_BANDS
 from galgen.data.surveys.mosaic.cutting import GROW, Cutter
 from galgen.data.surveys.mosaic.matching import counted_once, of_catalogue
 from galgen.data.surveys.mosaic.mosaic import Mosaic

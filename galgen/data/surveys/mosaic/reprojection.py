@@ -100,7 +100,7 @@ class Reprojected:
     def _reasons(
         self, section: detection.Section, source: detection.Section, reason: np.ndarray
     ) -> np.ndarray:
-        """Return why pixels of a section lack data: for the reason of the nearest, or one nearby."""
+        """Return why pixels of a section lack data: for the reason of the nearest, or nearby."""
         y, x = np.mgrid[section]
         places = [np.nan_to_num(place, nan=-1e9) for place in self._places(x, y)[::-1]]
         rows, columns = (

@@ -110,7 +110,7 @@ class Tile:
         return f"{image.band}: {note}" if image.band else note
 
     def named(self, note: str, tiles: int) -> str:
-        """Return a sentence about the tile, with the name of its first file where there are some."""
+        """Return a sentence about the tile, with its first file's name where there are some."""
         path = self.images[0].files["image"][0]
         return f"{path.name}: {note}" if tiles > 1 else note
 
