@@ -25,6 +25,7 @@ from galgen.files import DISK_FULL, reason
 EXTRAS = {
     "photutils": "mosaics",
     "skimage": "mosaics",
+    "reproject": "mosaics",
     "tensorboard": "dashboards",
     "zarr": "zarr",
 }

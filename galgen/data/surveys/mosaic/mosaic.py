@@ -100,12 +100,8 @@ class Mosaic:
                 f"mosaic.band={band}: the bands have their names from mosaic.images. Leave it out."
             )
         self.image_said = f"image={said(image)}" if images is None else f"images={said(images)}"
-        self.band, self.zeros, self.reproject, self.pixel_scale = (
-            band,
-            zeros,
-            reproject,
-            pixel_scale,
-        )
+        self.band, self.zeros = band, zeros
+        self.reproject, self.pixel_scale = reproject, pixel_scale
         self.detect = SUM if len(self.bands) == 1 else str(detect)
         self.catalogue, self.columns, self.match_radius = catalogue, columns or {}, match_radius
         self.threshold, self.min_pixels, self.neighbours = threshold, min_pixels, neighbours

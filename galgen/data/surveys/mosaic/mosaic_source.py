@@ -147,16 +147,16 @@ class MosaicSource(Source):
                 )
 
     def _find_reference(self, signal_to_noise: np.ndarray) -> int:
-        """Return the number of the reference band: of detection, else the clearest of the sum's."""
+        """Return the number of the reference band: of detection, or of the clearest sources."""
         if self.mosaic.detection_band >= 0:
             return self.mosaic.detection_band
-        known = np.isfinite(signal_to_noise)
-        clear = np.nan_to_num(np.where(known, signal_to_noise, 0)).sum(0) / known.sum(0).clip(1)
-        reference = int(np.argmax(clear))
+        reference = int(np.argmax(np.median(np.nan_to_num(signal_to_noise), axis=0)))
+        unknown = None in self.mosaic.tiles[0].facts.zero_points
+        scale = ", in units of their noise because a zero point is unknown" if unknown else ""
         self.notes.append(
-            f"sources are detected in the noise-weighted sum of the bands; the reference band is "
-            f"{self.mosaic.bands[reference]}, in which they are clearest. mosaic.detect=<band> "
-            "detects in one band and makes it the reference"
+            f"sources are detected in the noise-weighted sum of the bands{scale}; the reference is "
+            f"{self.mosaic.bands[reference]}, of the highest median signal-to-noise. "
+            "mosaic.detect=<band> detects in one band and makes it the reference"
         )
         return reference
 
