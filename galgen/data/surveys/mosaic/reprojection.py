@@ -61,23 +61,18 @@ class Reprojected:
         if source is None:
             return data, noise, why
         pixels, sigma, reason = self.image.read(source)
+        stack = np.stack([pixels] if sigma is None else [pixels, sigma])
         there = SlicedLowLevelWCS(self.image.facts.wcs, source)
         here = SlicedLowLevelWCS(self.target.wcs, section)
-
-        def resample(array: np.ndarray, conserve: bool) -> np.ndarray:
-            return reproject_adaptive(
-                (array, there), here, shape, conserve_flux=conserve, return_footprint=False
-            )
-
-        data = resample(pixels, self._by_pixel)
-        if noise is not None:
-            noise = resample(sigma, False) * self._ratio ** (1 if self._by_pixel else -1)
-        unknown = ~np.isfinite(data)
-        why = np.where(unknown, self._reasons(section, source, reason), 0).astype(np.uint8)
-        data[unknown] = np.nan
-        if noise is not None:
-            noise[unknown] = np.nan
-        return data, noise, why
+        resampled = reproject_adaptive(
+            (stack, there), here, shape, conserve_flux=self._by_pixel, return_footprint=False
+        )
+        unknown = ~np.isfinite(resampled).all(axis=0)
+        resampled[:, unknown] = np.nan
+        why = np.zeros(shape, np.uint8)
+        why[unknown] = self._reasons(section, source, reason, unknown)
+        # The error of a sum over an area, not of a pixel, is what resampling leaves as it is.
+        return resampled[0], None if sigma is None else resampled[1] / self._ratio, why
 
     def _source(self, section: detection.Section) -> detection.Section | None:
         """Return the section of the image that covers one of the new grid; None where none does."""
@@ -98,13 +93,17 @@ class Reprojected:
         return self.image.facts.wcs.world_to_pixel(self.target.wcs.pixel_to_world(x, y))
 
     def _reasons(
-        self, section: detection.Section, source: detection.Section, reason: np.ndarray
+        self,
+        section: detection.Section,
+        source: detection.Section,
+        reason: np.ndarray,
+        unknown: np.ndarray,
     ) -> np.ndarray:
-        """Return why pixels of a section lack data: for the reason of the nearest, or nearby."""
-        y, x = np.mgrid[section]
-        places = [np.nan_to_num(place, nan=-1e9) for place in self._places(x, y)[::-1]]
+        """Return why the unknown pixels (H, W) of a section lack data: for that of the nearest."""
+        y, x = np.nonzero(unknown)
+        places = self._places(x + section[1].start, y + section[0].start)[::-1]
         rows, columns = (
-            np.rint(place).astype(int) - part.start
+            np.rint(np.nan_to_num(place, nan=-1e9)).astype(int) - part.start
             for place, part in zip(places, source, strict=True)
         )
         height, width = reason.shape
