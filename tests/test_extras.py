@@ -36,10 +36,10 @@ def test_a_mosaic_needs_an_extra(command, without, package):
     assert not list(Path().iterdir())
 
 
-def test_resampling_needs_an_extra(command, without, tmp_path):
+def test_resampling_needs_an_extra(command, monkeypatch, tmp_path):
     moved = fits.Header({**HEADER, "CRPIX1": HEADER["CRPIX1"] + 5})
     paths = write(tmp_path, {"red": RED, "blue": BLUE}, {"red": HEADER, "blue": moved})
-    without("reproject")
+    monkeypatch.setitem(sys.modules, "reproject", None)
     images = f"mosaic.images={{red: {paths['red']}, blue: {paths['blue']}}}"
     words = ["data=mosaic", images, "mosaic.reproject=true", "data.file=m.h5", "data.image_size=32"]
     code, printed = command("prepare", *words)

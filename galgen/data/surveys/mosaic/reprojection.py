@@ -12,7 +12,7 @@ POINTS = 17
 MARGIN = 8
 """Pixels, of the larger ones, that resampling may need around that place."""
 BLUR = 0.65
-"""Width (sigma) of the Gaussian of reproject's anti-aliasing, in pixels of the new grid."""
+"""Width (sigma) of the Gaussian of reproject's anti-aliasing, in the larger pixels of the two."""
 
 
 class Reprojected:
@@ -41,11 +41,12 @@ class Reprojected:
         self._ratio = target.pixel_scale / facts.pixel_scale
         self._by_pixel = not is_surface_brightness(facts.unit)
         self.zero_point_shift = 0.0 if self._by_pixel else float(-5 * np.log10(self._ratio))
+        blur = BLUR * max(1.0, 1 / self._ratio)
         kept = "flux" if self._by_pixel else "surface brightness"
         self.note = (
             f"{facts.band} is resampled onto the grid of {target.band}, from pixels of "
             f"{facts.pixel_scale:.4f} to {target.pixel_scale:.4f} arcsec: its {kept} is conserved, "
-            f"its PSF becomes wider (a Gaussian of sigma {BLUR} px is convolved with it), and the "
+            f"its PSF becomes wider (by a Gaussian of sigma {blur:.2f} px), and the "
             "noise of neighbouring pixels is correlated"
         )
 
