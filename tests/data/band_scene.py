@@ -8,6 +8,7 @@ from galgen.data.surveys.mosaic.mosaic import Mosaic
 from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
 from tests.data.mosaic_scene import HEADER, IMAGE, SHAPE, SIZE, TRUTH, WORLD, gaussian
 
+RED = IMAGE
 COLOUR = np.random.default_rng(7).uniform(0.3, 2.0, len(TRUTH))
 """Flux in the blue band, that of the red band being 1."""
 BLUR = 1.0
@@ -71,6 +72,3 @@ def true_magnitudes(rows: np.ndarray) -> np.ndarray:
     red = TRUTH["flux"].data[rows]
     fluxes = np.stack([red, red * COLOUR[rows]], axis=1)
     return np.array(list(POINTS.values())) - 2.5 * np.log10(fluxes)
-
-
-RED = IMAGE
