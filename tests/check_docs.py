@@ -13,10 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 from astropy.io import fits
 
+from tests.data.band_scene import BLUE, BLUE_NOISE
 from tests.data.cutout_scene import write_bands
-from tests.data.mosaic_scene import HEADER, IMAGE, TRUTH
+from tests.data.mosaic_scene import HEADER, IMAGE, NOISE, TRUTH, WORLD
 from tests.documents import OWN_TEST, README, ROOT, Block, blocks, documents
 
 LIMIT = 1800
@@ -81,8 +83,12 @@ def run(block: Block, folder: Path, cache: Path) -> subprocess.CompletedProcess:
 
 
 def write_mosaic(folder: Path) -> None:
-    """Write the image and the catalogue that the page about surveys cuts stamps from."""
-    fits.writeto(folder / "f160w.fits", IMAGE, HEADER)
+    """Write the images and the catalogue that the page about surveys cuts stamps from."""
+    for band, image, noise in (("f160w", IMAGE, NOISE), ("f814w", BLUE, BLUE_NOISE)):
+        fits.writeto(folder / f"{band}.fits", image, HEADER)
+        fits.writeto(folder / f"{band}_rms.fits", 0 * image + noise, HEADER)
+    for tile, where in {"tile1": np.s_[:, :190], "tile2": np.s_[:, 110:]}.items():
+        fits.writeto(folder / f"{tile}.fits", IMAGE[where], WORLD[where].to_header())
     TRUTH["id", "ra", "dec", "z"].write(folder / "photoz.csv", format="ascii.csv")
 
 

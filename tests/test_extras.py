@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from tests.conftest import discs, only_run
+from tests.data.band_scene import BLUE, RED, write
+from tests.data.mosaic_scene import HEADER
 
 
 @pytest.fixture
@@ -45,6 +48,21 @@ def test_a_table_in_parquet_needs_an_extra(command, without):
         "galgen: this needs the package pyarrow, which is not installed. "
         "pip install 'galgen[parquet]'\n"
     )
+
+
+def test_resampling_needs_an_extra(command, monkeypatch, tmp_path):
+    moved = fits.Header({**HEADER, "CRPIX1": HEADER["CRPIX1"] + 5})
+    paths = write(tmp_path, {"red": RED, "blue": BLUE}, {"red": HEADER, "blue": moved})
+    monkeypatch.setitem(sys.modules, "reproject", None)
+    images = f"mosaic.images={{red: {paths['red']}, blue: {paths['blue']}}}"
+    words = ["data=mosaic", images, "mosaic.reproject=true", "data.file=m.h5", "data.image_size=32"]
+    code, printed = command("prepare", *words)
+    assert code == 1
+    assert printed.splitlines()[-1] == (
+        "galgen: this needs the package reproject, which is not installed. "
+        "pip install 'galgen[mosaics]'"
+    )
+    assert not Path("m.h5").exists()
 
 
 def test_a_zarr_catalogue_needs_an_extra(command, without, trained):

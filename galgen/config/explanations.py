@@ -27,6 +27,7 @@ EXTRAS = {
     "photutils": "mosaics",
     "pyarrow": "parquet",
     "skimage": "mosaics",
+    "reproject": "mosaics",
     "tensorboard": "dashboards",
     "zarr": "zarr",
 }

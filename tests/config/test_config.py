@@ -160,7 +160,6 @@ def test_targets_that_are_no_class_of_ours_are_refused(target, tmp_path):
         ("generate", [], ["n (number of galaxies)", "out (.fits", "run (run directory)"]),
         ("generate", ["n=1"], ["out (.fits", "run (run directory)"]),
         ("import_weights", [], ["file (weights of one of the original models)"]),
-        ("prepare", ["data=mosaic"], ["mosaic.image (FITS file"]),
         ("prepare", ["data=cutouts"], ["cutouts.images (folder, pattern"]),
         ("compare", [], ["run (run directories and folders of them"]),
         ("evaluate", [], ["run (run directory)"]),

@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 
 from galgen.data.surveys.fits_files import file_and_part
+from galgen.data.surveys.mosaic.band_image import BandImage
 from galgen.data.surveys.mosaic.mosaic import Mosaic
 from galgen.data.surveys.mosaic.source_table import read_catalogue
 from galgen.errors import GalgenError, Unreadable
@@ -36,8 +37,13 @@ def mef(tmp_path, monkeypatch):
     return write
 
 
+def only(*image, **arguments) -> BandImage:
+    """Return the one image of a mosaic."""
+    return Mosaic(*image, **arguments).tiles[0].images[0]
+
+
 def numbers(**arguments) -> dict[str, int]:
-    return {role: plane.number for role, plane in Mosaic(**arguments).facts.planes.items()}
+    return {role: plane.number for role, plane in only(**arguments).facts.planes.items()}
 
 
 def test_extensions_are_chosen_by_their_role(mef):
@@ -73,7 +79,7 @@ def test_what_cannot_be_told_is_asked(mef):
 
 def test_a_map_of_another_name_is_taken_when_named_and_said(mef):
     mef("SCI", "ERR", "WHT")
-    facts = Mosaic("m.fits", rms="m.fits[WHT]").facts
+    facts = only("m.fits", rms="m.fits[WHT]").facts
     assert any(
         "WHT of m.fits, whose name is that of one of mosaic.weight" in note for note in facts.notes
     )
@@ -136,7 +142,7 @@ def test_cubes_of_one_plane(tmp_path, planes):
     header = HEADER.copy()
     header.update({"CTYPE3": "FREQ", "CRVAL3": 1e9, "CRPIX3": 1, "CDELT3": 1e6})
     fits.writeto(tmp_path / "m.fits", IMAGES["SCI"].reshape(*planes, *SHAPE), header)
-    mosaic = Mosaic(tmp_path / "m.fits")
+    mosaic = only(tmp_path / "m.fits")
     assert mosaic.facts.shape == SHAPE
     assert mosaic.facts.pixel_scale == pytest.approx(0.072)
     section = slice(3, 9), slice(4, 30)
@@ -150,11 +156,11 @@ def test_keywords_of_the_first_header(tmp_path):
     del header["BUNIT"]
     image = fits.ImageHDU(IMAGES["SCI"], header, name="SCI")
     fits.HDUList([primary, image]).writeto(tmp_path / "m.fits")
-    facts = Mosaic(tmp_path / "m.fits").facts
-    assert (facts.unit, facts.band) == ("electron / s", "F160W")
-    assert facts.zero_point == pytest.approx(25.946, abs=1e-3)
-    facts = Mosaic(tmp_path / "m.fits", zero_point=25.0).facts
-    assert facts.zero_point == 25
+    facts = Mosaic(tmp_path / "m.fits").tiles[0].facts
+    assert (facts.unit, facts.bands) == ("electron / s", ["F160W"])
+    assert facts.zero_points == pytest.approx([25.946], abs=1e-3)
+    facts = Mosaic(tmp_path / "m.fits", zero_point=25.0).tiles[0].facts
+    assert facts.zero_points == [25]
     assert any("mosaic.zero_point=25.0 is used" in n and "25.9463" in n for n in facts.notes)
 
 
@@ -206,14 +212,14 @@ def test_a_map_of_another_place_is_said(mef, key, said):
     file, other = mef("SCI"), mef("ERR", file="other.fits")
     if key:
         fits.setval(other, key, value=HEADER[key] + (3 if key == "CRPIX1" else 1), extname="ERR")
-    notes = Mosaic(image=file, rms=other).facts.notes
+    notes = only(image=file, rms=other).facts.notes
     assert any("mosaic.rms: the WCS of other.fits puts its centre" in n for n in notes) == said
 
 
 def test_a_map_without_a_wcs_is_taken(mef, tmp_path):
     file = mef("SCI")
     fits.writeto(tmp_path / "bare.fits", IMAGES["ERR"])
-    assert not any("WCS" in n for n in Mosaic(image=file, rms="bare.fits").facts.notes)
+    assert not any("WCS" in n for n in only(image=file, rms="bare.fits").facts.notes)
 
 
 def test_a_vector_beside_the_image_is_not_meant(tmp_path):

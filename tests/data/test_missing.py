@@ -39,7 +39,7 @@ def opened(path, image, **arguments) -> tuple[MosaicSource, np.ndarray]:
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
     source = MosaicSource(Mosaic(path, **arguments), 32)
     source.open()
-    return source, source.mosaic.read((slice(0, SIDE), slice(0, SIDE)))[2] > 0
+    return source, source.mosaic.tiles[0].images[0].read((slice(0, SIDE), slice(0, SIDE)))[2] > 0
 
 
 def are_the_places(source: MosaicSource) -> bool:
@@ -56,7 +56,7 @@ def test_honest_zeros_are_data_in_numbers_of_any_kind(tmp_path, kind):
     assert not any("no data" in note for note in source.notes)
     # The noise of Poisson's counts of a mean of 2.
     np.testing.assert_allclose(source._columns["scatter"], np.sqrt(2), rtol=0.05)
-    assert opened(tmp_path / "m.fits", COUNTS)[0].mosaic.border is None
+    assert opened(tmp_path / "m.fits", COUNTS)[0].mosaic.tiles[0].images[0].border is None
 
 
 @pytest.mark.parametrize("mean", [0.7, 1.4, 2.4, 5.3])
@@ -169,7 +169,7 @@ def test_blank_integers_are_missing(tmp_path, form):
         fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
     source = MosaicSource(Mosaic(path), 32)
     source.open()
-    data, _, why = source.mosaic.read((slice(0, SIDE), slice(0, SIDE)))
+    data, _, why = source.mosaic.tiles[0].images[0].read((slice(0, SIDE), slice(0, SIDE)))
     np.testing.assert_array_equal(why > 0, blank)
     expected = 5 + 0.5 * COUNTS if form == "scaled" else COUNTS
     np.testing.assert_array_equal(data[~blank], expected[~blank])
@@ -237,8 +237,9 @@ def test_the_border_does_not_depend_on_strips_and_sections(tmp_path, monkeypatch
     sections = [
         (slice(y, y + 100), slice(x, x + 100)) for y in (0, 100, 200) for x in (0, 100, 200)
     ]
+    image = source.mosaic.tiles[0].images[0]
     for section in sections:
-        np.testing.assert_array_equal(source.mosaic.read(section)[2] > 0, whole[section])
+        np.testing.assert_array_equal(image.read(section)[2] > 0, whole[section])
 
 
 @pytest.mark.parametrize("role", ["rms", "weight", "mask"])

@@ -65,24 +65,24 @@ def test_stamps_are_the_pixels_around_the_galaxy_without_the_sky(open_mosaic):
     assert np.abs(np.median(stamps["image"][inside][:, :3])) < 0.1
 
 
-def test_tiles_have_no_seams(open_mosaic, monkeypatch):
+def test_sections_have_no_seams(open_mosaic, monkeypatch):
     whole = drawn(open_mosaic(size=24))
-    monkeypatch.setattr(detection, "TILE", 75)
+    monkeypatch.setattr(detection, "CORE", 75)
     monkeypatch.setattr(detection, "MARGIN", 40)
     source = open_mosaic(size=24)
-    assert len(source._tiles) == 16
-    tiled = drawn(source)
-    assert len(tiled["x"]) == len(whole["x"])
-    here, there = np.lexsort((whole["x"], whole["y"])), np.lexsort((tiled["x"], tiled["y"]))
+    assert len(source._sections) == 16
+    cut = drawn(source)
+    assert len(cut["x"]) == len(whole["x"])
+    here, there = np.lexsort((whole["x"], whole["y"])), np.lexsort((cut["x"], cut["y"]))
     for name, tolerance in {"x": 0.1, "y": 0.1, "flux": 60, "image": 1.0}.items():
         if name == "image":
-            kept = (whole["flag"][here] == 0) & (tiled["flag"][there] == 0)
+            kept = (whole["flag"][here] == 0) & (cut["flag"][there] == 0)
             here, there = here[kept], there[kept]
-        np.testing.assert_allclose(tiled[name][there], whole[name][here], atol=tolerance)
+        np.testing.assert_allclose(cut[name][there], whole[name][here], atol=tolerance)
 
 
 def test_a_galaxy_on_a_seam_is_one_galaxy(open_mosaic, monkeypatch):
-    monkeypatch.setattr(detection, "TILE", 150)
+    monkeypatch.setattr(detection, "CORE", 150)
     image = np.random.default_rng(2).normal(0, 1, SHAPE)
     places = [(149.5, 60.0), (149.5, 119.5), (60.0, 119.5), (150.2, 180.0), (220.0, 120.3)]
     for x, y in places:
@@ -93,7 +93,7 @@ def test_a_galaxy_on_a_seam_is_one_galaxy(open_mosaic, monkeypatch):
 
 
 def test_stamps_do_not_depend_on_the_block(open_mosaic, monkeypatch):
-    monkeypatch.setattr(detection, "TILE", 150)
+    monkeypatch.setattr(detection, "CORE", 150)
     source = open_mosaic(size=64)
     together, _ = source.draw(range(len(source)))
     copy = pickle.loads(pickle.dumps(source))

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ class Plane:
     shape: tuple[int, int]
     """Height and width, px."""
     integers: bool
+    key: str
+    """Of the config without `mosaic.`, for messages: `rms`, or `images.f606w`."""
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """Read a section (H, W), float64; NaN where an image of integers is BLANK.
@@ -50,7 +53,7 @@ class Plane:
         Raises:
             GalgenError: if the file is damaged.
         """
-        with opened(self.role, self.path) as hdus:
+        with opened(self.key, self.path) as hdus:
             hdu = hdus[self.number]
             leading = (0,) * (len(hdu.shape) - 2)
             if is_gzip(self.path):  # a piece of a row would be unpacked from the file's beginning
@@ -61,7 +64,7 @@ class Plane:
 
     def strips(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Read the image in strips of rows, from the first to the last."""
-        with opened(self.role, self.path) as hdus:
+        with opened(self.key, self.path) as hdus:
             hdu = hdus[self.number]
             leading = (0,) * (len(hdu.shape) - 2)
             for start in range(0, self.shape[0], STRIP):
@@ -85,9 +88,9 @@ def file_and_part(path: str | Path) -> tuple[Path, str | None]:
 
 
 @contextmanager
-def opened(role: str, path: Path) -> Iterator[fits.HDUList]:
+def opened(key: str, path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file; whatever is wrong with it becomes a sentence."""
-    check_file(f"mosaic.{role}={path}", path)
+    check_file(f"mosaic.{key}={path}", path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -99,20 +102,21 @@ def opened(role: str, path: Path) -> Iterator[fits.HDUList]:
     except Exception as error:  # damage shows in many ways
         why = reason(error)
         if why:
-            raise Unreadable(f"mosaic.{role}={path}: {why}.") from error
+            raise Unreadable(f"mosaic.{key}={path}: {why}.") from error
         raise GalgenError(
-            f"mosaic.{role}={path}: this is no whole FITS file ({error}). Give the file, or fetch "
+            f"mosaic.{key}={path}: this is no whole FITS file ({error}). Give the file, or fetch "
             "it again if it is damaged."
         ) from error
 
 
-def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
+def choose(role: str, path: Path, wanted: int | str | None, key: str) -> Plane:
     """Find the image of a role in a file.
 
     Args:
         role: one of ROLES.
         path: FITS file.
         wanted: number or name of the extension, `SCI,2` too; chosen by EXTNAME where None.
+        key: that gives the file, without `mosaic.`, for messages.
 
     Returns:
         The image.
@@ -120,31 +124,30 @@ def choose(role: str, path: Path, wanted: int | str | None) -> Plane:
     Raises:
         GalgenError: if there is none, if several could be meant, or if it is not two-dimensional.
     """
-    with opened(role, path) as hdus:
+    with opened(key, path) as hdus:
         images = [i for i, item in enumerate(hdus) if item.is_image and item.shape]
         if not images:
-            raise GalgenError(f"mosaic.{role}={path}: the file has no image. Give one that has.")
+            raise GalgenError(f"mosaic.{key}={path}: the file has no image. Give one that has.")
         # SDSS frames have a vector of calibrations beside the image.
         images = [i for i in images if len(hdus[i].shape) > 1] or images
         listed = ", ".join(_describe(i, hdus[i]) for i in images)
         if wanted is None:
-            number = _by_role(role, path, hdus, images, listed)
+            number = _by_role(role, path, hdus, images, listed, key)
         else:
             number = _by_name(hdus, wanted)
         if number not in images:
             raise GalgenError(
-                f"mosaic.{role}={path}: the file has no image extension {wanted}. Give one "
+                f"mosaic.{key}={path}: the file has no image extension {wanted}. Give one "
                 f"of {listed}."
             )
         hdu = hdus[number]
         if len(hdu.shape) < 2 or np.prod(hdu.shape[:-2], dtype=int) != 1:
             raise GalgenError(
-                f"mosaic.{role}={path}: extension {number} has {len(hdu.shape)} axes, not 2. Give "
+                f"mosaic.{key}={path}: extension {number} has {len(hdu.shape)} axes, not 2. Give "
                 f"another of {listed}, or save one plane of it."
             )
-        return Plane(
-            role, path, number, _name(hdu), tuple(hdu.shape[-2:]), int(hdu.header["BITPIX"]) > 0
-        )
+        integers = int(hdu.header["BITPIX"]) > 0
+        return Plane(role, path, number, _name(hdu), tuple(hdu.shape[-2:]), integers, key)
 
 
 def role_of(name: str) -> str | None:
@@ -173,7 +176,9 @@ def _by_name(hdus: fits.HDUList, wanted: int | str) -> int | None:
         return int(name) if name.isdigit() and int(name) < len(hdus) else None
 
 
-def _by_role(role: str, path: Path, hdus: fits.HDUList, images: list[int], listed: str) -> int:
+def _by_role(
+    role: str, path: Path, hdus: fits.HDUList, images: list[int], listed: str, key: str
+) -> int:
     roles = {i: role_of(_name(hdus[i])) for i in images}
     fitting = [i for i in images if roles[i] == role]
     unnamed = [i for i in images if roles[i] is None]
@@ -182,43 +187,41 @@ def _by_role(role: str, path: Path, hdus: fits.HDUList, images: list[int], liste
         return found[0]
     if found:
         raise GalgenError(
-            f"mosaic.{role}={path}: several extensions could be meant: {listed}. Give one of them, "
-            f"mosaic.{role}='{path.name}[{found[0]}]'."
+            f"mosaic.{key}={path}: several extensions could be meant: {listed}. Give one of them, "
+            f"mosaic.{key}='{path.name}[{found[0]}]'."
         )
     other = roles[images[0]]
     only = len(images) == 1 and other in ROLES
     instead = f"Give mosaic.{other}={path}, or name" if only else "Name"
     raise GalgenError(
-        f"mosaic.{role}={path}: no extension has a name of the {role} map "
+        f"mosaic.{key}={path}: no extension has a name of the {role} map "
         f"({', '.join(ROLES[role].split()[:3])}, ...): {listed}. {instead} one, "
-        f"mosaic.{role}='{path.name}[{images[0]}]'."
+        f"mosaic.{key}='{path.name}[{images[0]}]'."
     )
 
 
-def refuse_twice(planes: dict[str, Plane]) -> None:
-    """Refuse one image given for two roles, by whatever path, and copies of it.
+def refuse_twice(planes: list[Plane]) -> None:
+    """Refuse one image given for two keys, by whatever path, and copies of it.
 
     Args:
-        planes: the images by role.
+        planes: the images.
 
     Raises:
         GalgenError: if two of them are one.
     """
-    roles = list(planes)
-    for number, role in enumerate(roles):
-        for other in roles[:number]:
-            first, second = planes[other], planes[role]
-            if first.path.samefile(second.path) and first.number == second.number:
-                raise GalgenError(
-                    f"mosaic.{role}={second.path}: this is extension {second.number} "
-                    f"({second.name or 'unnamed'}), the same as mosaic.{other}. Give another "
-                    f"extension, mosaic.{role}='{second.path.name}[<name>]', or another file."
-                )
-            if first.shape == second.shape and _same_pixels(first, second):
-                raise GalgenError(
-                    f"mosaic.{role}={second.path}: its pixels are those of mosaic.{other}, "
-                    f"{first.path}. Give the {role} map, or leave mosaic.{role} out."
-                )
+    for first, second in combinations(planes, 2):
+        if first.path.samefile(second.path) and first.number == second.number:
+            raise GalgenError(
+                f"mosaic.{second.key}={second.path}: this is extension {second.number} "
+                f"({second.name or 'unnamed'}), the same as mosaic.{first.key}. Give another "
+                f"extension, mosaic.{second.key}='{second.path.name}[<name>]', or another file."
+            )
+        if first.shape == second.shape and _same_pixels(first, second):
+            raise GalgenError(
+                f"mosaic.{second.key}={second.path}: its pixels are those of mosaic.{first.key}, "
+                f"{first.path}. Give the {second.role} of its own, or leave mosaic.{second.key} "
+                "out."
+            )
 
 
 def _same_pixels(first: Plane, second: Plane) -> bool:

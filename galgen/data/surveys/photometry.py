@@ -57,6 +57,8 @@ SYMBOLS = {
 }
 """Spellings of symbols, replaced in this order."""
 SPELLINGS = {spelling: word for word, spellings in WORDS.items() for spelling in spellings.split()}
+UNKNOWN_UNIT = "unknown"
+"""Unit of an image whose header does not say it."""
 AGREEMENT = 0.05
 """Zero points that differ by less agree, mag."""
 
@@ -129,7 +131,13 @@ def _word(word: str, text: str) -> str:
 def canonical(text: str) -> str:
     """Normalise the unit of a header; an unknown one is left as it is."""
     unit = parse_unit(text)
-    return " ".join(text.split()) or "unknown" if unit is None else unit.to_string()
+    return " ".join(text.split()) or UNKNOWN_UNIT if unit is None else unit.to_string()
+
+
+def is_surface_brightness(text: str) -> bool:
+    """Tell whether a unit is one by solid angle (`MJy / sr`), not by pixel."""
+    unit = parse_unit(text)
+    return unit is not None and u.rad in unit.decompose().bases
 
 
 def number(header: fits.Header, key: str) -> float | None:

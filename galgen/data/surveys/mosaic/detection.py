@@ -19,10 +19,10 @@ from photutils.segmentation import (
 from scipy import fft
 from scipy.signal import fftconvolve
 
-TILE = 2048
-"""Largest side of a tile, px."""
+CORE = 2048
+"""Largest side of the core of a section, px."""
 MARGIN = 128
-"""Pixels around a tile that are read with it, at least, so that its sources are whole."""
+"""Pixels around a core that are read with it, at least, so that its sources are whole."""
 BOX = 128
 """Side of the boxes of the background, px."""
 KERNEL_FWHM = 3.0
@@ -41,7 +41,7 @@ Section = tuple[slice, slice]
 
 @dataclass
 class Detections:
-    """Sources of a section (H, W) of an image, n of which have their peak in its tile."""
+    """Sources of a section (H, W) of an image, n of which have their peak in its core."""
 
     segments: np.ndarray
     """(H, W), int32: a number for each source of the section, 0 between them."""
@@ -53,21 +53,27 @@ class Detections:
     """(2, 2 LAGS + 1, 2 LAGS + 1): see `lagged_products`, of the noise of variance 1."""
     scale: float
     """Noise of a pixel as measured, in units of the noise map."""
+    light: np.ndarray | None = None
+    """(H, W), the image without its background, in units of about its noise."""
+    catalogue: SourceCatalog | None = None
+    """Of all the section's sources, whose apertures other bands can be measured in."""
+    owned: np.ndarray | None = None
+    """Which of them have their peak in the core."""
 
 
-def tiles(shape: tuple[int, int], margin: int) -> list[tuple[Section, Section]]:
-    """Cut an image into tiles.
+def sections(shape: tuple[int, int], margin: int) -> list[tuple[Section, Section]]:
+    """Cut an image into sections that overlap, with cores that do not.
 
     Args:
         shape: height and width of the image, px.
-        margin: pixels around each tile that belong to its section.
+        margin: pixels around each core that belong to its section.
 
     Returns:
-        Each tile and its section, as slices of the image.
+        Each core and its section, as slices of the image.
     """
     axes = []
     for side in shape:
-        edges = np.linspace(0, side, -(-side // TILE) + 1).astype(int).tolist()
+        edges = np.linspace(0, side, -(-side // CORE) + 1).astype(int).tolist()
         axes.append(
             [
                 (slice(start, stop), slice(max(start - margin, 0), min(stop + margin, side)))
@@ -77,20 +83,20 @@ def tiles(shape: tuple[int, int], margin: int) -> list[tuple[Section, Section]]:
     return [((y[0], x[0]), (y[1], x[1])) for y in axes[0] for x in axes[1]]
 
 
-def inside(pixels: np.ndarray, tile: Section) -> np.ndarray:
-    """Tell which of some pixels, y and x (2, M), are in a tile."""
-    return np.all([(p >= t.start) & (p < t.stop) for p, t in zip(pixels, tile, strict=True)], 0)
+def inside(pixels: np.ndarray, core: Section) -> np.ndarray:
+    """Tell which of some pixels, y and x (2, M), are in a core."""
+    return np.all([(p >= c.start) & (p < c.stop) for p, c in zip(pixels, core, strict=True)], 0)
 
 
-def relative(tile: Section, section: Section) -> tuple[tuple[int, int], Section]:
-    """Return where a section starts, y and x, and its tile as slices of it."""
+def relative(core: Section, section: Section) -> tuple[tuple[int, int], Section]:
+    """Return where a section starts, y and x, and its core as slices of it."""
     start = section[0].start, section[1].start
-    inner = [slice(t.start - s, t.stop - s) for t, s in zip(tile, start, strict=True)]
+    inner = [slice(c.start - s, c.stop - s) for c, s in zip(core, start, strict=True)]
     return start, tuple(inner)
 
 
 def detect(
-    data: np.ndarray, noise: np.ndarray | None, threshold: float, min_pixels: int, tile: Section
+    data: np.ndarray, noise: np.ndarray | None, threshold: float, min_pixels: int, core: Section
 ) -> Detections | None:
     """Find and measure the sources of a section.
 
@@ -103,7 +109,7 @@ def detect(
         noise: noise of a pixel (H, W), in the image's unit; measured where None.
         threshold: in units of the noise.
         min_pixels: connected pixels above it that make a source.
-        tile: the tile, as slices of the section.
+        core: the core, as slices of the section.
 
     Returns:
         The sources, or None where too little is known of the background.
@@ -115,7 +121,7 @@ def detect(
     noise = None if noise is None else noise / unit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no sources; deblending that changed its mode
-        found = _detect(data / unit, noise, threshold, min_pixels, tile)
+        found = _detect(data / unit, noise, threshold, min_pixels, core)
     if found is None:
         return None
     for name in ("flux", "sky", "scatter") if found.columns else ():
@@ -138,9 +144,9 @@ def natural_unit(data: np.ndarray) -> float | None:
 
 
 def _detect(
-    data: np.ndarray, noise: np.ndarray | None, threshold: float, min_pixels: int, tile: Section
+    data: np.ndarray, noise: np.ndarray | None, threshold: float, min_pixels: int, core: Section
 ) -> Detections | None:
-    found = _sky(data)
+    found = background(data)
     if found is None:
         return None
     sky, scatter, is_sky = found
@@ -159,18 +165,28 @@ def _detect(
     segments = deblend_sources(
         smooth, segments, min(PEAK, min_pixels), contrast=CONTRAST, progress_bar=False
     )
-    columns = _measure(image, smooth, noise, segments, tile)
+    catalogue = SourceCatalog(image, segments, convolved_data=smooth, error=noise)
+    owned = inside(catalogue.max_value_index.T, core)
+    columns = _measure(catalogue[owned], segments) if owned.any() else {}
     if columns:
         pixel = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns |= {"sky": sky[pixel], "scatter": scatter[pixel]}
         columns["scale"] = np.full(len(sky[pixel]), scale)
-    return Detections(segments.data.astype(np.int32, copy=False), columns, products, scale)
+    numbers = segments.data.astype(np.int32, copy=False)
+    return Detections(numbers, columns, products, scale, image, catalogue, owned)
 
 
-def _sky(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Measure the background, its noise, and where there is nothing else; None if too few data.
+def background(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Measure the background of a section (H, W).
 
     This is done twice, the second time without the sources that the first showed.
+
+    Args:
+        data: in a unit in which its noise is about 1, NaN where there are no data.
+
+    Returns:
+        The background, its noise, and where there is nothing else, (H, W); None if there are too
+        few data.
     """
     missing = np.isnan(data)
     try:
@@ -193,23 +209,8 @@ def _background(data: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
     return found.background, found.background_rms
 
 
-def _measure(
-    image: np.ndarray,
-    smooth: np.ndarray,
-    noise: np.ndarray,
-    segments: SegmentationImage,
-    tile: Section,
-) -> dict[str, np.ndarray]:
-    """Measure the sources that have their peak in the tile; a peak is in one tile alone."""
-    catalogue = SourceCatalog(image, segments, convolved_data=smooth, error=noise)
-    owned = inside(catalogue.max_value_index.T, tile)
-    if not owned.any():
-        return {}
-    catalogue = catalogue[owned]
-    # Kron's radius is not defined for sources with too little light.
-    kron = np.isfinite(catalogue.kron_flux) & (catalogue.kron_flux > 0)
-    flux = np.where(kron, catalogue.kron_flux, catalogue.segment_flux)
-    error = np.where(kron, catalogue.kron_flux_err, catalogue.segment_flux_err)
+def _measure(catalogue: SourceCatalog, segments: SegmentationImage) -> dict[str, np.ndarray]:
+    flux, error = fluxes(catalogue, catalogue)
     return {
         "segment": catalogue.labels,
         "x": catalogue.x_centroid,
@@ -219,6 +220,22 @@ def _measure(
         "flux_radius": catalogue.flux_radius(0.5).value,
         "deblended": np.isin(catalogue.labels, segments.deblended_labels).astype(int),
     }
+
+
+def fluxes(band: SourceCatalog, found: SourceCatalog) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fluxes and their errors in Kron's apertures.
+
+    Args:
+        band: the sources (n,) in the band to be measured, with the apertures of their detection.
+        found: the same as they were detected.
+
+    Returns:
+        Fluxes and errors (n,), of the segments where Kron's radius is not defined because the
+        detection has too little light.
+    """
+    kron = np.isfinite(found.kron_flux) & (found.kron_flux > 0)
+    flux = np.where(kron, band.kron_flux, band.segment_flux)
+    return flux, np.where(kron, band.kron_flux_err, band.segment_flux_err)
 
 
 def lagged_products(noise: np.ndarray) -> np.ndarray:

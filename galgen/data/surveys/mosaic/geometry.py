@@ -17,19 +17,37 @@ ALIKE = 0.01
 """Largest relative difference of the longest and the shortest axis of a square pixel."""
 
 
-def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList) -> WCS:
+class NoWcs(GalgenError):
+    """An image does not say where on the sky it is.
+
+    Args:
+        path: of the file.
+        key: that gives it, without `mosaic.`.
+    """
+
+    def __init__(self, path: Path, key: str):
+        super().__init__(
+            f"mosaic.{key}={path}: it has no celestial WCS (CTYPE1, CRVAL1, ...). Add one to its "
+            "header, or give mosaic.pixel_scale=<arcsec>; galaxies then have positions in pixels "
+            "alone."
+        )
+
+
+def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList, key: str = "image") -> WCS:
     """Read the celestial WCS of an image.
 
     Args:
         path: of the file, for messages.
         header: of the extension.
         hdus: the opened file, which may hold tables of distortion.
+        key: that gives the file, without `mosaic.`, for messages.
 
     Returns:
         The WCS of its two celestial axes.
 
     Raises:
-        GalgenError: if there is none.
+        NoWcs: if there is none.
+        GalgenError: if it cannot be used.
     """
     try:
         with warnings.catch_warnings():
@@ -39,28 +57,28 @@ def read_wcs(path: Path, header: fits.Header, hdus: fits.HDUList) -> WCS:
             celestial = wcs.has_celestial and isinstance(wcs.pixel_to_world(0, 0), SkyCoord)
     except Exception as error:  # wcslib has many
         raise GalgenError(
-            f"mosaic.image={path}: its WCS is invalid ({error}). Correct the header."
+            f"mosaic.{key}={path}: its WCS is invalid ({error}). Correct the header."
         ) from error
     if not celestial:
-        raise GalgenError(
-            f"mosaic.image={path}: it has no celestial WCS (CTYPE1, CRVAL1, ...). Add one to its "
-            "header."
-        )
+        raise NoWcs(path, key)
     if not any(re.fullmatch(r"CDELT[12]|CD[12]_[12]|PC[12]_[12]", key) for key in header):
         raise GalgenError(
-            f"mosaic.image={path}: its WCS has no pixel scale. Add CDELT1 and CDELT2, or the "
+            f"mosaic.{key}={path}: its WCS has no pixel scale. Add CDELT1 and CDELT2, or the "
             "matrix CD1_1, CD1_2, CD2_1, CD2_2, to the header."
         )
     return wcs
 
 
-def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, list[str]]:
+def pixel_scale(
+    path: Path, wcs: WCS, shape: tuple[int, int], key: str = "image"
+) -> tuple[float, list[str]]:
     """Return the side of a pixel, arcsec, and a note on it.
 
     Args:
         path: of the file, for messages.
         wcs: of the image.
         shape: its height and width, px.
+        key: that gives the file, without `mosaic.`, for messages.
 
     Returns:
         The square root of the area of the central pixel; sentences for the user.
@@ -72,7 +90,7 @@ def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, li
     matrix = _local_matrix(wcs, (width - 1) / 2, (height - 1) / 2)
     if not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
         raise GalgenError(
-            f"mosaic.image={path}: its WCS gives no position for the centre of the image. "
+            f"mosaic.{key}={path}: its WCS gives no position for the centre of the image. "
             "Correct CRVAL, CRPIX and the matrix of the header."
         )
     longest, shortest = np.linalg.svd(matrix, compute_uv=False)
@@ -82,11 +100,10 @@ def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, li
         cosine = matrix[:, 0] @ matrix[:, 1] / sides.prod()
         angle = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
         raise GalgenError(
-            f"mosaic.image={path}: its pixels are not square: {sides[0]:.4f} x {sides[1]:.4f} "
+            f"mosaic.{key}={path}: its pixels are not square: {sides[0]:.4f} x {sides[1]:.4f} "
             f"arcsec at an angle of {angle:.2f} deg. Resample the image to square pixels."
         )
-    corners = [(x, y) for x in (0, width - 1) for y in (0, height - 1)]
-    matrices = [_local_matrix(wcs, *corner) for corner in corners]
+    matrices = [_local_matrix(wcs, x, y) for x, y in zip(*_corners(shape), strict=True)]
     axes = [np.linalg.svd(m, compute_uv=False) for m in matrices if np.isfinite(m).all()]
     ratios = np.array(axes).reshape(-1) / scale
     if np.all(np.abs(ratios - 1) <= ALIKE):
@@ -96,6 +113,23 @@ def pixel_scale(path: Path, wcs: WCS, shape: tuple[int, int]) -> tuple[float, li
         f"{ratios.min() * scale:.4f} to {ratios.max() * scale:.4f} at its corners; sizes "
         "and surface brightnesses are computed with that of the centre"
     ]
+
+
+def distance(wcs: WCS, other: WCS, shape: tuple[int, int]) -> float:
+    """Return how far apart two WCS put the corners of an image, px; infinite where unknown."""
+    x, y = _corners(shape)
+    try:
+        there = wcs.world_to_pixel(other.pixel_to_world(x, y))
+    except Exception:  # beyond the projection, wcslib raises many
+        return np.inf
+    away = float(np.hypot(there[0] - x, there[1] - y).max())
+    return away if np.isfinite(away) else np.inf
+
+
+def _corners(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of the corners of an image (4,)."""
+    height, width = shape
+    return np.array([0, 0, width - 1, width - 1]), np.array([0, height - 1, 0, height - 1])
 
 
 def _local_matrix(wcs: WCS, x: float, y: float) -> np.ndarray:

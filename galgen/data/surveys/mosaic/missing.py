@@ -20,9 +20,11 @@ REASONS = (
     "the noise map",
     "zeros",
     "the empty border",
+    "the end of the image",
+    "pixels beside them, which resampling needs",
 )
 """Why a pixel has no data, by code; 0 where it has."""
-NUMBER, MASK, NOISE, ZERO, BORDER = range(1, 6)
+NUMBER, MASK, NOISE, ZERO, BORDER, OUTSIDE, BESIDE = range(1, 8)
 DETECTED = ("DETECTED", "DETECTED_NEGATIVE")
 """Bits of a mask that mark sources, not missing pixels."""
 SAMPLE = 4e6
@@ -210,7 +212,7 @@ class OddPixels:
         self.zeros, self.beyond, self.extreme = 0, 0, 0.0
 
     def look(self, border: Border | None, data: np.ndarray, section: tuple, inner: tuple) -> None:
-        """Count them in a section (H, W), of which `inner` belongs to its tile."""
+        """Count them in a section (H, W), of which `inner` is the core."""
         if border is not None:
             self.zeros += int(border.areas(data, *section)[inner].sum())
         known = data[np.isfinite(data)]

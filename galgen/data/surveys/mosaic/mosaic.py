@@ -1,65 +1,34 @@
-"""A FITS mosaic: its pixels in sections, its maps and its headers."""
+"""A mosaic of the sky, as the user describes it: images, maps, catalogue and how to detect."""
 
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
-from astropy.wcs import WCS
 
-from galgen.data.surveys.fits_files import (
-    ROLES,
-    Plane,
-    choose,
-    file_and_part,
-    opened,
-    refuse_twice,
-    role_of,
-)
-from galgen.data.surveys.mosaic import detection, missing
-from galgen.data.surveys.mosaic.geometry import pixel_scale, read_wcs
+from galgen.data.surveys.fits_files import Plane, file_and_part, refuse_twice
+from galgen.data.surveys.mosaic.band_image import BandImage
+from galgen.data.surveys.mosaic.options import by_band, image_files, said
 from galgen.data.surveys.mosaic.source_table import WANTED
-from galgen.data.surveys.photometry import AGREEMENT, canonical, zero_point
+from galgen.data.surveys.mosaic.tile import Tile
 from galgen.errors import GalgenError
 from galgen.files import sha256
 
 NEIGHBOURS = ("noise", "mask", "keep")
 ZEROS = ("border", "missing", "data")
-SHIFT = 0.5
-"""Pixels that a map may be away from the image by its WCS."""
-
-
-@dataclass
-class Facts:
-    """Facts from the headers of a mosaic."""
-
-    shape: tuple[int, int]
-    """Height and width, px."""
-    wcs: WCS
-    pixel_scale: float
-    """arcsec"""
-    unit: str
-    band: str
-    zero_point: float | None
-    """AB magnitude of one unit."""
-    planes: dict[str, Plane]
-    """The image and its maps."""
-    notes: list[str]
+SUM = "sum"
+"""Detects on the noise-weighted sum of the bands."""
+SAME = 0.01
+"""Zero points of the tiles of one band may differ by it, mag; and pixel scales, relatively."""
 
 
 class Mosaic:
-    """A FITS image of the sky, with its maps and its catalogue; read in sections.
+    """Images of the sky in one band or several, in one tile or several, with their catalogue.
 
-    A pixel has no data where it is not finite or BLANK, where the mask is not 0, where its noise or
-    weight is not positive and finite or is beyond OUTLIER times the smallest noise, and in an
-    area of zeros (or of another value that fills a corner) at the border of the image. Files are
-    given as `file.fits` or `file.fits[NAME]`, with the name or number of the extension; without
-    it, EXTNAME decides (`SCI`, `ERR`, `WHT`, `DQ`, ...).
+    Options of a band (`rms`, `weight`, `mask`, `hdu`, `zero_point`) take a dictionary by band where
+    there are several. `mask`, `hdu` and `zero_point` also take one value for all of them.
 
     Args:
-        image: FITS file, compressed by fpack or gzip or not.
+        image: FITS file, compressed by fpack or gzip or not; a list is of tiles of the sky.
         hdu: number or name of its extension, if `image` does not give it.
         rms: FITS file of the noise of each pixel, in the image's unit.
         weight: FITS file of 1 / noise^2 of each pixel.
@@ -71,26 +40,32 @@ class Mosaic:
         band: name of the filter; from the header where None.
         catalogue: table of galaxies; all detected sources are galaxies where None.
         columns: names of its columns `ra`, `dec`, `redshift`, `id`, if galgen cannot infer them.
-        match_radius: largest distance of a galaxy from its detection, arcsec.
+        match_radius: largest distance of a galaxy from its detection, and of a source from itself
+            in another tile, arcsec.
         threshold: of detection, in units of the noise.
         min_pixels: connected pixels above it that make a source.
         neighbours: how other sources in a stamp are treated: `noise` replaces them, `mask` sets
             them to 0 and writes weights, `keep` leaves them.
+        images: instead of `image`, FITS files by band, all on one grid; lists are of tiles.
+        detect: the band that sources are detected in, or `sum`, the noise-weighted sum of all.
+        reproject: whether bands on another grid are brought to that of the band of detection, or
+            of the first with `sum`.
+        pixel_scale: of images without a WCS, arcsec.
 
     Raises:
         ValueError: if an argument is out of range.
-        GalgenError: if both rms and weight are given, or two extensions for the image.
+        GalgenError: if the images and their options do not fit together.
     """
 
     def __init__(
         self,
-        image: str | Path,
-        hdu: int | str | None = None,
-        rms: str | Path | None = None,
-        weight: str | Path | None = None,
-        mask: str | Path | None = None,
+        image: str | Path | list | None = None,
+        hdu: int | str | dict | None = None,
+        rms: str | Path | list | dict | None = None,
+        weight: str | Path | list | dict | None = None,
+        mask: str | Path | list | dict | None = None,
         zeros: str = "border",
-        zero_point: float | None = None,
+        zero_point: float | dict | None = None,
         band: str | None = None,
         catalogue: str | Path | None = None,
         columns: dict[str, str] | None = None,
@@ -98,191 +73,150 @@ class Mosaic:
         threshold: float = 3.0,
         min_pixels: int = 25,
         neighbours: str = "noise",
+        images: dict | None = None,
+        detect: str = SUM,
+        reproject: bool = False,
+        pixel_scale: float | None = None,
     ):
         positive = {"match_radius": match_radius, "threshold": threshold, "min_pixels": min_pixels}
+        positive |= {} if pixel_scale is None else {"pixel_scale": pixel_scale}
         for name, value in positive.items():
             if not value > 0:
                 raise ValueError(f"mosaic.{name}={value}: it must be positive.")
+        files = image_files(image, images)
+        self.bands = list(files)
         for name, value, allowed in (
             ("neighbours", neighbours, NEIGHBOURS),
             ("zeros", zeros, ZEROS),
+            ("detect", str(detect), (SUM, *filter(None, self.bands))),
         ):
             if value not in allowed:
                 raise ValueError(f"mosaic.{name}={value}: it can be {', '.join(allowed)}.")
         for name in columns or {}:
             if name not in WANTED:
                 raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(WANTED)}")
-        if rms is not None and weight is not None:
+        if band is not None and self.bands != [""]:
             raise GalgenError(
-                f"mosaic.rms={rms}: mosaic.weight={weight} is given too. Give one of them."
+                f"mosaic.band={band}: the bands have their names from mosaic.images. Leave it out."
             )
-        paths = {"image": image, "rms": rms, "weight": weight, "mask": mask}
-        self.images = {
-            role: file_and_part(path) for role, path in paths.items() if path is not None
-        }
-        path, part = self.images["image"]
-        if part is not None and hdu is not None and str(hdu).upper() != part.upper():
-            raise GalgenError(
-                f"mosaic.hdu={hdu}: mosaic.image names another extension, {part}. Give one of them."
-            )
-        self.images["image"] = path, part if hdu is None else hdu
-        self.zeros, self.zero_point, self.band = zeros, zero_point, band
+        self.image_said = f"image={said(image)}" if images is None else f"images={said(images)}"
+        self.band, self.zeros = band, zeros
+        self.reproject, self.pixel_scale = reproject, pixel_scale
+        self.detect = SUM if len(self.bands) == 1 else str(detect)
         self.catalogue, self.columns, self.match_radius = catalogue, columns or {}, match_radius
         self.threshold, self.min_pixels, self.neighbours = threshold, min_pixels, neighbours
+        maps = {"image": files, "rms": by_band("rms", rms, files, False)}
+        maps |= {"weight": by_band("weight", weight, files, False)}
+        maps |= {"mask": by_band("mask", mask, files, True)}
+        points = by_band("zero_point", _checked(zero_point), files, True)
+        numbers = by_band("hdu", hdu, files, True)
+        self.tiles = [
+            Tile(
+                [
+                    BandImage(
+                        {role: maps[role][band][tile] for role in maps},
+                        *(numbers[band][tile], zeros, points[band][tile], band),
+                    )
+                    for band in self.bands
+                ],
+                max(self.detection_band, 0),
+                reproject,
+                pixel_scale,
+            )
+            for tile in range(len(files[self.bands[0]]))
+        ]
 
-    @cached_property
-    def facts(self) -> Facts:
-        """Facts from the headers.
+    @property
+    def detection_band(self) -> int:
+        """Number of the band that sources are detected in; -1 for the sum of several."""
+        if len(self.bands) == 1:
+            return 0
+        return -1 if self.detect == SUM else self.bands.index(self.detect)
+
+    def check(self) -> list[str]:
+        """Check that the images fit together.
+
+        Returns:
+            Sentences about them for the user.
 
         Raises:
-            GalgenError: if a file cannot be read or does not hold a two-dimensional image, if two
-                of them are one, or the image has no celestial WCS of square pixels.
+            GalgenError: if an image cannot be used, is given twice, or does not fit to the others.
         """
-        planes = {role: choose(role, path, hdu) for role, (path, hdu) in self.images.items()}
-        image, notes = planes["image"], []
-        for role, plane in planes.items():
-            if plane.shape != image.shape:
-                (height, width), (rows, columns) = plane.shape, image.shape
-                raise GalgenError(
-                    f"mosaic.{role}={plane.path}: the map has {width} x {height} px, the image "
-                    f"{columns} x {rows}. Give the map of the same pixels."
-                )
-            other = role_of(plane.name)
-            if other == "variances" and role in ("rms", "weight"):
-                raise GalgenError(
-                    f"mosaic.{role}={plane.path}: the name of the extension, {plane.name}, is "
-                    "that of variances. Save its square root for mosaic.rms, or 1 over it for "
-                    "mosaic.weight, and give that."
-                )
-            if other not in (None, role):
-                meant = f"one of mosaic.{other}" if other in ROLES else f"a map of {other}"
-                notes.append(
-                    f"mosaic.{role} is the extension {plane.name} of {plane.path.name}, whose name "
-                    f"is that of {meant}"
-                )
-        refuse_twice(planes)
-        with opened("image", image.path) as hdus:
-            wcs = read_wcs(image.path, hdus[image.number].header, hdus)
-            header = hdus[image.number].header.copy()
-            header.extend(hdus[0].header, unique=True)  # HST and JWST have the filter there
-        scale, said = pixel_scale(image.path, wcs, image.shape)
-        notes += said
-        for role, plane in planes.items():
-            away = self._offset(plane, wcs)
-            if away > SHIFT:
-                notes.append(
-                    f"mosaic.{role}: the WCS of {plane.path.name} puts its centre {away:.3g} px "
-                    "away from that of the image; pixels are taken by their number. Is it a map "
-                    "of this image?"
-                )
-        return Facts(
-            shape=image.shape,
-            wcs=wcs,
-            pixel_scale=scale,
-            unit=canonical(str(header.get("BUNIT", ""))),
-            band=self.band or _band(header),
-            zero_point=self._zero_point(header, scale, notes),
-            planes=planes,
-            notes=notes,
-        )
-
-    def _offset(self, plane: Plane, wcs: WCS) -> float:
-        """Return how far a map is from the image by its WCS, px; 0 where it has none."""
-        height, width = plane.shape
-        with suppress(GalgenError), opened(plane.role, plane.path) as hdus:
-            own = read_wcs(plane.path, hdus[plane.number].header, hdus)
-            centre = own.pixel_to_world((width - 1) / 2, (height - 1) / 2)
-            x, y = wcs.world_to_pixel(centre)
-            return float(np.hypot(x - (width - 1) / 2, y - (height - 1) / 2))
-        return 0.0
-
-    def _zero_point(self, header: fits.Header, scale: float, notes: list[str]) -> float | None:
-        """Return the zero point, as given or by the header, and note how it was found."""
-        found = zero_point(header, scale)
-        if self.zero_point is None:
-            notes += found.notes
-            return found.value
-        if found.value is not None and abs(found.value - self.zero_point) > AGREEMENT:
+        first, notes = self.tiles[0].facts, []
+        for number, tile in enumerate(self.tiles):
+            facts = tile.facts
+            notes += [tile.named(note, len(self.tiles)) for note in facts.notes]
+            self._check_tile(number, first, facts)
+        if len(self.tiles) > 1 and any(tile.facts.wcs is None for tile in self.tiles):
             notes.append(
-                f"mosaic.zero_point={self.zero_point} is used, but the header's {found.source} "
-                f"gives {found.value:.4f}"
+                "not all tiles have a WCS: a galaxy that lies in two of them is taken for two"
             )
-        return self.zero_point
+        planes = [image.facts.planes["image"] for tile in self.tiles for image in tile.images]
+        refuse_twice(planes)
+        return notes
+
+    def _check_tile(self, number: int, first, facts) -> None:
+        """Refuse a tile in another unit than the first, or of another scale or zero point."""
+        where = f"mosaic.{self.image_said}: tile {number} (from 0)"
+        if facts.unit != first.unit:
+            raise GalgenError(f"{where} is in {facts.unit}, the first in {first.unit}. Convert it.")
+        if abs(facts.pixel_scale / first.pixel_scale - 1) > SAME:
+            raise GalgenError(
+                f"{where} has pixels of {facts.pixel_scale:.4f} arcsec, the first of "
+                f"{first.pixel_scale:.4f}. Resample it."
+            )
+        for band, point, other in zip(
+            facts.bands, facts.zero_points, first.zero_points, strict=True
+        ):
+            unlike = (point is None) != (other is None) or abs((point or 0) - (other or 0)) > SAME
+            if unlike:
+                raise GalgenError(
+                    f"{where} has a zero point of {point} in {band}, the first of {other}. "
+                    "Multiply its pixels so that one zero point holds for all tiles."
+                )
+
+    @property
+    def planes(self) -> dict[str, Plane]:
+        """The images and maps by role; the band and the number of the tile follow it."""
+        return {
+            role + self._suffix(tile, band): plane
+            for tile, band, image in self._images
+            for role, plane in image.facts.planes.items()
+        }
 
     @cached_property
     def hashes(self) -> dict[str, tuple[str, str]]:
-        """Name and sha256 of the files of the image, its maps and `catalogue`."""
-        paths = {name: path for name, (path, _) in self.images.items()}
+        """Name and sha256 of the files of the images, their maps and `catalogue`."""
+        paths = {
+            role + self._suffix(tile, band): path
+            for tile, band, image in self._images
+            for role, (path, _) in image.files.items()
+        }
         if self.catalogue is not None:
             paths["catalogue"] = file_and_part(self.catalogue)[0]
-        return {name: (path.name, sha256(path)) for name, path in paths.items()}
+        known: dict[Path, str] = {}
+        for path in paths.values():
+            known[path] = known.get(path) or sha256(path)
+        return {name: (path.name, known[path]) for name, path in paths.items()}
 
-    @cached_property
-    def border(self) -> missing.Border | None:
-        """Where the image is empty, if that is looked for.
+    @property
+    def _images(self) -> list[tuple[int, str, BandImage]]:
+        return [
+            (number, band, image)
+            for number, tile in enumerate(self.tiles)
+            for band, image in zip(self.bands, tile.images, strict=True)
+        ]
 
-        Raises:
-            GalgenError: if a file is damaged.
-        """
-        if self.zeros == "data":
-            return None
-        return missing.find_border(self.facts.planes["image"])
-
-    @cached_property
-    def noise_map(self) -> missing.NoiseMap | None:
-        """The noise map, or that of the weights; None where there is neither.
-
-        Raises:
-            GalgenError: if a file is damaged.
-        """
-        role = next((role for role in ("rms", "weight") if role in self.images), None)
-        return missing.NoiseMap(self.facts.planes[role]) if role else None
-
-    @cached_property
-    def mask(self) -> missing.Mask | None:
-        """The mask, if there is one.
-
-        Raises:
-            GalgenError: if a file is damaged.
-        """
-        return missing.Mask(self.facts.planes["mask"]) if "mask" in self.images else None
-
-    def read(self, section: detection.Section) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Read a section of the image and of its noise map.
-
-        Args:
-            section: slices of the image.
-
-        Returns:
-            Pixels (H, W), float64, NaN where there are no data; their noise in the same way, or
-            None where there is no map; and why there are no data, as codes of `missing.REASONS`.
-
-        Raises:
-            GalgenError: if a file is damaged.
-        """
-        noise = None
-        data = self.facts.planes["image"].read(*section)
-        why = np.where(np.isfinite(data), 0, missing.NUMBER).astype(np.uint8)
-
-        def mark(chosen: np.ndarray, reason: int) -> None:
-            why[chosen & (why == 0)] = reason
-
-        if self.mask is not None:
-            mark(self.mask.read(*section), missing.MASK)
-        if self.noise_map is not None:
-            noise = self.noise_map.read(*section)
-            mark(np.isnan(noise), missing.NOISE)
-        if self.border is not None:
-            mark(self.border.missing(data, *section), missing.BORDER)
-        if self.zeros == "missing":
-            mark(data == 0, missing.ZERO)
-        data[why > 0] = np.nan
-        if noise is not None:
-            noise[why > 0] = np.nan
-        return data, noise, why
+    def _suffix(self, tile: int, band: str) -> str:
+        return (f" {band}" if band else "") + (f" {tile}" if len(self.tiles) > 1 else "")
 
 
-def _band(header: fits.Header) -> str:
-    filters = [str(header.get(key, "")).strip() for key in ("FILTER", "FILTER1", "FILTER2")]
-    filters = [name for name in filters if name and not name.upper().startswith("CLEAR")]
-    return filters[0] if filters else "unknown"
+def _checked(zero_point):
+    """Refuse zero points that are not numbers."""
+    each = zero_point.values() if isinstance(zero_point, dict) else [zero_point]
+    flat = [item for value in each for item in (value if isinstance(value, list) else [value])]
+    for value in flat:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and np.isfinite(value)):
+            raise ValueError(f"mosaic.zero_point={said(zero_point)}: {value} is not a number.")
+    return zero_point

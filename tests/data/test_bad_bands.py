@@ -1,0 +1,117 @@
+"""Options of several bands that do not fit together end in a sentence."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from galgen.data.surveys.mosaic.mosaic import Mosaic
+from galgen.errors import GalgenError
+from tests.data.band_scene import BLUE, RED, opened, write
+from tests.data.mosaic_scene import HEADER, IMAGE
+
+TWO = {"red": "r.fits", "blue": "b.fits"}
+BAD = {
+    "no image": ({}, r"mosaic\.image=null: there is no image\. Give mosaic\.image=<FITS file>"),
+    "both": ({"image": "m.fits", "images": TWO}, r"mosaic\.image=m\.fits: mosaic\.images is given"),
+    "bands as image": (
+        {"image": TWO},
+        r"mosaic\.image=\{red: r\.fits, .*Give them as mosaic\.imag",
+    ),
+    "image as bands": (
+        {"images": "m.fits"},
+        r"mosaic\.images=m\.fits: it is not one file for each",
+    ),
+    "no file": ({"images": {"red": None}}, r"mosaic\.images\.red=\[null\]: it is not a FITS file"),
+    "no tile": ({"images": {"red": []}}, r"mosaic\.images\.red=\[\]: it is not a FITS file"),
+    "tiles": (
+        {"images": {"red": ["1.fits", "2.fits"], "blue": "b.fits"}},
+        r"mosaic\.images=\{red: \[1\.fits, 2\.fits\], blue.*tiles \(2 of red, 1 of blue\)",
+    ),
+    "beyond": (
+        {"images": TWO, "rms": {"red": "1.fits", "bleu": "2.fits"}},
+        r"mosaic\.rms=\{red.*: mosaic\.images has no band bleu\. Give one value for each of red",
+    ),
+    "lacking": (
+        {"images": TWO, "zero_point": {"red": 25}},
+        r"mosaic\.zero_point=\{red: 25\}: it lacks blue\. Give every band of mosaic\.images, null",
+    ),
+    "one map": (
+        {"images": TWO, "weight": "w.fits"},
+        r"mosaic\.weight=w\.fits: mosaic\.images has 2 bands\. Give one for each, mosaic\.w",
+    ),
+    "maps of one image": (
+        {"image": "m.fits", "rms": {"red": "r.fits"}},
+        r"mosaic\.rms=\{red: r\.fits\}: mosaic\.image is of one band",
+    ),
+    "both maps": (
+        {"images": TWO, "rms": {"red": "1", "blue": None}, "weight": {"red": "2", "blue": "3"}},
+        r"mosaic\.rms\.red=1: mosaic\.weight\.red=2 is given too",
+    ),
+    "a name": ({"images": TWO, "band": "red"}, r"mosaic\.band=red: the bands have their names"),
+    "detect": (
+        {"images": TWO, "detect": "green"},
+        r"mosaic\.detect=green: it can be sum, red, blue",
+    ),
+    "scale": ({"image": "m.fits", "pixel_scale": 0}, r"mosaic\.pixel_scale=0: it must be positive"),
+    "zero point": (
+        {"images": TWO, "zero_point": {"red": 25, "blue": "AB"}},
+        r"mosaic\.zero_point=\{red: 25, blue: AB\}: AB is not a number",
+    ),
+    "extension": (
+        {"images": {"red": "m.fits[SCI]", "blue": "b.fits"}, "hdu": 2},
+        r"mosaic\.hdu\.red=2: mosaic\.images\.red names another extension, SCI",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_options_that_do_not_fit(case):
+    options, words = BAD[case]
+    with pytest.raises((GalgenError, ValueError), match=words):
+        Mosaic(**options)
+
+
+def with_unit(unit: str) -> fits.Header:
+    return fits.Header({**HEADER, "BUNIT": unit})
+
+
+def test_units_that_differ_are_refused(tmp_path):
+    images = {"red": RED, "blue": BLUE}
+    paths = write(tmp_path, images, {"red": with_unit("nJy"), "blue": with_unit("counts/s")})
+    with pytest.raises(
+        GalgenError,
+        match=r"mosaic\.images\.blue=.*blue\.fits: its unit is ct / s, that of red nJy\. Convert",
+    ):
+        opened(paths)
+    paths = write(tmp_path, images, {"red": with_unit("nJy"), "blue": HEADER})
+    source = opened(paths)
+    assert source.attrs()["unit"] == "nJy"
+    assert any("the header of blue has no BUNIT; its unit is taken" in n for n in source.notes)
+
+
+def test_files_that_cannot_be_used_are_named_by_their_band(tmp_path):
+    paths = write(tmp_path, {"red": RED, "blue": np.full_like(BLUE, np.nan)})
+    with pytest.raises(
+        GalgenError, match=r"mosaic\.images\.blue=.*: it has no data \(blue: 100\.0"
+    ):
+        opened(paths)
+    with pytest.raises(GalgenError, match=r"mosaic\.images\.blue=.*none\.fits: there is no file"):
+        opened({**paths, "blue": tmp_path / "none.fits"})
+    with pytest.raises(
+        GalgenError, match=r"mosaic\.images\.blue=.*the same as mosaic\.images\.red"
+    ):
+        opened({"red": paths["red"], "blue": paths["red"]})
+    copy = write(tmp_path, {"copy": RED})["copy"]
+    with pytest.raises(GalgenError, match=r"its pixels are those of mosaic\.images\.red"):
+        opened({"red": paths["red"], "blue": copy})
+    maps = write(tmp_path, {"map": IMAGE[:-1]})
+    with pytest.raises(GalgenError, match=r"mosaic\.rms\.red=.* 300 x 239 px, the image 300 x 240"):
+        opened({"red": paths["red"], "blue": write(tmp_path, {"b": BLUE})["b"]},
+               rms={"red": maps["map"], "blue": None})  # fmt: skip
+
+
+def test_the_command_asks_for_an_image(command):
+    code, printed = command("prepare", "data=mosaic")
+    assert code == 1
+    assert "mosaic.image=null: there is no image. Give mosaic.image=<FITS file>" in printed
+    assert "Traceback" not in printed
