@@ -73,8 +73,12 @@ def draw_colours(
             for axis, sample in zip(row, others, strict=True):
                 for name in ("real", sample):
                     _draw_relation(axis, samples[name], column, edges, colour_of(name, labels))
-                axis.set_ylim(span(real[column]))
-                axis.set_xlim(edges[0], edges[-1])
+            axis.set_xlim(edges[0], edges[-1])
+            areas = [
+                running_percentiles(s["redshift"], s[column], edges)[1] for s in samples.values()
+            ]
+            reach = np.concatenate([span(real[column]), *map(np.ravel, areas)])
+            axis.set_ylim(reach.min(), reach.max())
             row[0].set_ylabel(label)
         for axis in axes[-1]:
             axis.set_xlabel("redshift")
@@ -117,7 +121,7 @@ def _draw_relation(
 ) -> None:
     """Draw the median, the area around it and some points of one sample."""
     redshift, values = table["redshift"], table[column]
-    style = {"color": colour, "alpha": 0.25, "ms": 1.5, "mew": 0, "rasterized": True}
+    style = {"color": colour, "alpha": 0.4, "ms": 2.5, "mew": 0, "rasterized": True}
     axis.plot(redshift[:POINTS], values[:POINTS], ".", **style)
     places, percentiles = running_percentiles(redshift, values, edges)
     low, median, high = percentiles.T
