@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from galgen.config.command import command
 from galgen.config.rules import LEAST_EVALUATED, check_whole_numbers
 from galgen.files import write_text
+from galgen.reports.score_table import print_table
 
 LARGEST = 1_000_000
 MOST_SEEDS = 100
@@ -82,35 +83,6 @@ def without_nan(value):
     if isinstance(value, float) and not -float("inf") < value < float("inf"):
         return None
     return value
-
-
-def print_table(facts: dict) -> None:
-    """Print the scores, a row for each prior and control."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from galgen.evaluation.scores import METRICS
-
-    simulated = "simulated " if facts["simulated"] else ""
-    table = Table(
-        title=f"{facts['run']}: {facts['n']} generated against {facts['real']} {simulated}galaxies "
-        f"of '{facts['survey']}', split {facts['split']}, {len(facts['seeds'])} seeds",
-        caption=f"W1/σ: mean over {', '.join(facts['headline'])}. Compared: {facts['compared']}.",
-    )
-    table.add_column("sample", no_wrap=True)
-    shown = {name: metric for name, metric in METRICS.items() if metric.in_table}
-    for metric in shown.values():
-        table.add_column(metric.label, justify="right")
-    table.add_row("ideal", *(metric.ideal_text for metric in shown.values()), style="dim")
-    for name, scores in facts["scores"].items():
-        cells = [scores.get(key) for key in shown]
-        texts = ["" if cell is None or cell != cell else f"{cell:.3f}" for cell in cells]
-        table.add_row(name.replace("_", " "), *texts)
-    console = Console()
-    console.width = max(console.width, 130)
-    console.print(table)
-    for note in facts["left_out"]:
-        console.print(f"- {note}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -41,3 +41,10 @@ def outer_frame(shape: tuple[int, int]) -> np.ndarray:
 def without_edge(images: np.ndarray) -> np.ndarray:
     """Subtract from images (..., H, W) the level on which each galaxy stands."""
     return images - edge_level(images)[..., None, None]
+
+
+def edge_variance(images: np.ndarray) -> np.ndarray:
+    """Estimate the noise variance of images (..., H, W) by the scatter of their edges, (...,)."""
+    pixels = edge_pixels(images).astype(float)
+    away = np.abs(pixels - np.median(pixels, axis=-1, keepdims=True))
+    return (1.4826 * np.median(away, axis=-1)) ** 2

@@ -1,19 +1,19 @@
 """The evaluation of a run: its samples are measured, scored and compared with controls."""
 
 import functools
-import importlib.metadata
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from sklearn.neighbors import NearestNeighbors
 
 from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
+from galgen.evaluation.band_statistics import all_names, colour_names, measure_bands
 from galgen.evaluation.controls import draw_sersic_profiles
+from galgen.evaluation.description import describe
 from galgen.evaluation.features import FeatureEncoder
 from galgen.evaluation.likelihood import evidence, reconstruction
-from galgen.evaluation.notes import note_missing, note_pedestals
+from galgen.evaluation.notes import note_bands, note_missing, note_pedestals
 from galgen.evaluation.observation import Observation
 from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.redshifts import RedshiftRegressor
@@ -36,9 +36,10 @@ CODED = 5000
 ENCODE_BLOCK = 2048
 ROWS, NEIGHBOURS = 6, 6
 """Number of generated galaxies in the figure of nearest neighbours."""
-VERSIONS = ("galgen", "torch", "numpy", "scipy", "scikit-learn", "galsim")
 REGRESSED = ("magnitude", "snr")
 """Columns that the redshift regression has beside the statistics, where they are measured."""
+LEARNED = 3000
+"""Training galaxies that it learns colours from at least, where there are so many."""
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Evaluation:
     def __init__(self, run: TrainedRun, n: int, priors: list[str], seeds: int, report=print):
         self.run, self.n, self.priors, self.seeds, self.report = run, n, priors, seeds, report
         self.observation = Observation(run)
-        self.notes = self.observation.notes
+        self.notes, self.bands = self.observation.notes, self.observation.bands
         usable = self.observation.usable("test")
         if len(usable) < 2 * FEWEST:
             raise GalgenError(
@@ -96,13 +97,14 @@ class Evaluation:
         self.spectra: dict[str, np.ndarray] = {}
         self.edges: dict[str, dict[str, float]] = {}
         self.encoder, self.regressor, self.training_features = None, None, None
-        self.scores, self.scatter, self.distances = {}, {}, {}
+        self.scores, self.scatter, self.distances, self.by_redshift = {}, {}, {}, {}
 
     def evaluate(self) -> Result:
         """Measure and score everything."""
         self._note_what_is_missing()
         self.report("measuring the survey's galaxies")
-        training = _shuffled(np.arange(len(self.run.survey.parts["train"])))[: self.n]
+        learned = max(self.n, LEARNED) if self.bands else self.n
+        training = _shuffled(np.arange(len(self.run.survey.parts["train"])))[:learned]
         images = self.observation.real("train", training)
         self._keep(self._measure("training", images, "train", training), images)
         self._learn(images, training)
@@ -112,7 +114,7 @@ class Evaluation:
             self._score_prior(prior)
         self._score_controls()
         self.notes += note_pedestals(self.edges)
-        facts = self._facts() | self._scored() | self._likelihoods()
+        facts = describe(self) | self._scored() | self._likelihoods()
         wavenumber = power_spectrum(self.images["real"][:1, 0])[0]
         neighbours = {prior: self._neighbours(prior) for prior in self.priors if self.encoder}
         return Result(
@@ -129,22 +131,21 @@ class Evaluation:
         for name in ("posterior", "sersic", "training"):
             if name in self.samples:
                 against, sample = others, self.samples[name][:CONTROL]
-                self.scores[name], self.distances[name] = self._score(against, sample)
+                self.scores[name] = self._score(name, against, sample)
         first = np.arange(len(real)) % 2 == 0
-        self.scores["real_half"], self.distances["real_half"] = self._score(
-            real[first], real[~first]
-        )
-        if self.regressor:
-            self.scores["shuffled"] = {
-                key.removesuffix("_shuffled"): value
-                for key, value in self.scores["real_half"].items()
-                if key.endswith("_shuffled")
-            }
+        self.scores["real_half"] = self._score("real_half", real[first], real[~first])
+        shuffled = {
+            key.removesuffix("_shuffled"): value
+            for key, value in self.scores["real_half"].items()
+            if key.endswith("_shuffled")
+        }
+        if shuffled:
+            self.scores["shuffled"] = shuffled
 
     def _scored(self) -> dict:
         """Return the scores as evaluation.json holds them."""
-        names = self.observation.statistics
-        return {
+        names, measured = self.observation.statistics, self.samples.items()
+        scored = {
             "scores": self.scores,
             "scatter_over_seeds": self.scatter,
             "wasserstein": {
@@ -152,8 +153,13 @@ class Evaluation:
                 for name, found in self.distances.items()
             },
             "edge": self.edges,
-            "not_measured": {name: sample.causes(names) for name, sample in self.samples.items()},
+            "not_measured": {name: sample.causes(names) for name, sample in measured},
         }
+        if not self.bands:
+            return scored
+        colours = colour_names(self.bands)
+        known = {name: sample.known(colours) for name, sample in measured}
+        return scored | {"colours": {"known": known, "by_redshift": self.by_redshift}}
 
     def _note_what_is_missing(self) -> None:
         columns = self.run.survey.stamps.columns
@@ -162,6 +168,7 @@ class Evaluation:
             self.redshift = None
         has_redshifts, real = self.redshift is not None, len(self.positions)
         self.notes += note_missing(self.observation, has_redshifts, self.n, real)
+        self.notes += note_bands(self.observation, self.positions)
 
     def _redshift(self, part: str, positions: np.ndarray) -> np.ndarray | None:
         """Return the redshifts of galaxies of a part, (n,), NaN where unknown."""
@@ -173,10 +180,14 @@ class Evaluation:
         """Measure images that have the redshifts and the noise of galaxies of a part."""
         band, scale = self.run.reference, self.run.pixel_scale or 1.0
         variance = self.observation.variance(part, positions)
-        variance = None if variance is None else variance[:, band]
-        redshift = self._redshift(part, positions)
-        zero_point = self.run.zero_points[band]
-        sample = measured(name, images[:, band], scale, zero_point, variance, redshift)
+        of_band = None if variance is None else variance[:, band]
+        redshift, points = self._redshift(part, positions), self.run.zero_points
+        sample = measured(name, images[:, band], scale, points[band], of_band, redshift)
+        if self.bands:
+            has_band = self.observation.has_band(part, positions)
+            sample.columns |= measure_bands(
+                images, self.bands, has_band, sample.columns, scale, points, variance
+            )
         if self.encoder:
             sample.features = self.encoder(images)
         return sample
@@ -196,11 +207,13 @@ class Evaluation:
         """
         self.report("training the feature encoder and the redshift regression on the training part")
         names, training = self.observation.statistics, self.samples["training"]
-        targets = training.table(names)
+        targets = training.table([*names, *colour_names(self.bands)])
         if self.redshift is not None:
             targets = np.column_stack([targets, training.redshift])
             if np.isfinite(training.redshift).sum() >= FEWEST:
-                self.regressor = RedshiftRegressor(training, [*names, *REGRESSED])
+                self.regressor = RedshiftRegressor(
+                    training, [*names, *REGRESSED, *all_names(self.bands)]
+                )
         if not self.observation.alike:
             return
         self.encoder = FeatureEncoder(images, targets)
@@ -230,11 +243,9 @@ class Evaluation:
             sample = self._measure(prior, images, "test", self.places)
             latents = self._latents_beside(prior, seed)
             given = {"latents": latents, "latent_seed": seed}
-            scores, distances = self._score(self.samples["real"], sample, **given)
-            found.append(scores)
+            found.append(self._score(prior, self.samples["real"], sample, **given))
             if seed == 0:
                 self._keep(sample, images)
-                self.distances[prior] = distances
         keys = list(dict.fromkeys(key for scores in found for key in scores))
         table = {key: [scores.get(key, np.nan) for scores in found] for key in keys}
         self.scores[prior] = {key: float(np.mean(values)) for key, values in table.items()}
@@ -248,10 +259,8 @@ class Evaluation:
             self.edges[prior] = spread(edge_share(images))
         return self.observation.generated(images, self.places, seed)
 
-    def _score(
-        self, real: Sample, generated: Sample, **given
-    ) -> tuple[dict[str, float], dict[str, Score]]:
-        """Return all metrics, and the distance of each statistic."""
+    def _score(self, name: str, real: Sample, generated: Sample, **given) -> dict[str, float]:
+        """Return all metrics; keep the distances of the first sample of a name."""
         learned = generated.name == "training"  # by the regression's trees
         compared = Compared(
             real,
@@ -260,9 +269,14 @@ class Evaluation:
             self.observation.core,
             self.training_features,
             None if learned else self.regressor,
+            bands=self.bands,
             **given,
         )
-        return score(compared), compared.distances
+        if name not in self.distances:
+            self.distances[name] = compared.distances | compared.band_distances
+            if compared.redshift_colours:
+                self.by_redshift[name] = compared.colours_by_redshift
+        return score(compared)
 
     def _latents_beside(self, prior: str, seed: int) -> list[np.ndarray]:
         """Return latents of test galaxies, and those of the prior at the same redshifts."""
@@ -312,31 +326,6 @@ class Evaluation:
                 "kl": latents.kl.tolist(),
             },
             "left_out": self.notes,
-        }
-
-    def _facts(self) -> dict:
-        run = self.run
-        name = str(run.facts["survey"])
-        recipe = run.survey.stamps.attrs.get("recipe", "")
-        return {
-            "run": run.name,
-            "model": run.model.name,
-            "survey": name,
-            "simulated": "simulated" in (name, run.attributes.get("survey")),
-            "recipe": recipe,
-            "split": "test",
-            "n": self.n,
-            "real": len(self.positions),
-            "priors": self.priors,
-            "seeds": list(range(self.seeds)),
-            "compared": self.observation.what,
-            "statistics": list(self.observation.statistics),
-            "headline": list(self.observation.core),
-            "unit": run.unit,
-            "weights_sha256": run.weights_sha256,
-            "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
-            "device": str(run.model.device),
-            "threads": torch.get_num_threads(),
         }
 
 

@@ -1,5 +1,7 @@
 """What an evaluation could not compare, in sentences."""
 
+import numpy as np
+
 from galgen.evaluation.observation import Observation
 from galgen.runs.verdict import PEDESTAL, level
 
@@ -30,6 +32,34 @@ def note_missing(observation: Observation, has_redshifts: bool, n: int, n_real: 
         notes.append(
             f"n={n} is more than the test part has: {n_real} real galaxies, whose redshifts are "
             "used several times"
+        )
+    return notes
+
+
+def note_bands(observation: Observation, positions: np.ndarray) -> list[str]:
+    """Return notes on the bands of a run whose colours are compared.
+
+    Args:
+        observation: of the run.
+        positions: of the galaxies that are compared, in the test part, (N,).
+    """
+    run, notes = observation.run, []
+    unknown = [
+        band
+        for band, point in zip(run.bands, run.zero_points, strict=True)
+        if point is None and observation.bands
+    ]
+    if unknown:
+        notes.append(
+            f"the zero point is not known in {', '.join(unknown)}: colours are instrumental, up to "
+            "a constant"
+        )
+    lacking = np.count_nonzero(~observation.has_band("test", positions), axis=0)
+    if lacking.any():
+        listed = ", ".join(f"{n} {band}" for band, n in zip(run.bands, lacking, strict=True) if n)
+        notes.append(
+            f"of {len(positions)} real galaxies some lack a band ({listed}); generated galaxies "
+            "lack the same, and both count in the statistics of their other bands alone"
         )
     return notes
 

@@ -6,7 +6,7 @@ import torch
 from scipy import fft
 
 from galgen.data.augmentation import crop
-from galgen.data.edges import edge_pixels
+from galgen.data.edges import edge_variance
 from galgen.data.surveys.cosmos_noise import noise_image
 from galgen.runs.image_facts import PEAK
 from galgen.runs.trained_run import TrainedRun
@@ -36,6 +36,7 @@ class Observation:
     Attributes:
         statistics: names of those that are compared.
         core: those of them that the headline is of.
+        bands: names of the bands whose colours are compared; none where there is one band.
         what: a sentence that describes the comparison.
         alike: whether both are free of noise, or both have it, so that any feature of the images
             can be compared.
@@ -66,9 +67,22 @@ class Observation:
 
         if not self.alike:
             self.notes.append("no features of images are compared, since one side alone has noise")
+        self.bands = run.bands if self._has_colours() else []
         known = "noise_variance" in self.survey.stamps.columns
         if not self.peak and not known:
             self.notes.append("the noise is not known: it is estimated by the edge of each stamp")
+
+    def _has_colours(self) -> bool:
+        """Say whether colours can be compared; note why not, where a survey has them."""
+        if self.run.model.bands == 1:
+            return False
+        if not self.alike:
+            self.notes.append("no colours are compared, since one side alone has noise")
+        elif getattr(self.run.transform, "per_band", False):
+            self.notes.append("no colours are compared: each band is divided by a peak of its own")
+        else:
+            return True
+        return False
 
     def usable(self, part: str) -> np.ndarray:
         """Return the positions of the galaxies of a part that can be compared, ascending.
@@ -88,38 +102,59 @@ class Observation:
         return positions[seen]
 
     def real(self, part: str, positions: np.ndarray) -> np.ndarray:
-        """Return galaxies of a part by their positions (n,) in it, as they are measured."""
+        """Return galaxies of a part by their positions (n,) in it, as they are measured.
+
+        The image is 0 in the bands that a galaxy lacks.
+        """
         blocks = [
             self._real(part, positions[start : start + READ_BLOCK])
             for start in range(0, len(positions), READ_BLOCK)
         ]
-        return np.concatenate(blocks)
+        return self._without_lacking(np.concatenate(blocks), part, positions)
+
+    def has_band(self, part: str, positions: np.ndarray) -> np.ndarray:
+        """Return which galaxies of a part have which bands, (n, B) of bool."""
+        return self.survey.stamps.has_band[self.survey.parts[part].rows[positions]]
 
     def variance(self, part: str, positions: np.ndarray) -> np.ndarray | None:
-        """Return the noise variance of galaxies by band, (n, B); None where it is not known."""
+        """Return the noise variance of galaxies by band, (n, B); None where it is not known.
+
+        It is NaN in the bands that a galaxy lacks.
+        """
         column = self.survey.stamps.columns.get("noise_variance")
         if self.peak or column is None:
             return None
-        return column[self.survey.parts[part].rows[positions]].astype(float)
+        variance = column[self.survey.parts[part].rows[positions]].astype(float)
+        return np.where(self.has_band(part, positions), variance, np.nan)
 
     def generated(self, images: np.ndarray, positions: np.ndarray, seed: int) -> np.ndarray:
         """Return generated galaxies as they are measured.
 
         Args:
             images: (N, B, H, W), in the run's unit.
-            positions: of the test galaxies whose PSF and noise they get, (N,).
+            positions: of the test galaxies whose PSFs, noise and lacking bands they get, (N,).
             seed: of the noise.
         """
         if self.run.model.psf_free:
             images = convolve(images, self.psfs(positions))
-        return images if self.peak else self.with_noise(images, positions, seed)
+        if not self.peak:
+            return self.with_noise(images, positions, seed)
+        return self._without_lacking(images, "test", positions)
 
     def with_noise(self, images: np.ndarray, positions: np.ndarray, seed: int) -> np.ndarray:
         """Add the noise of test galaxies at positions (N,) to images (N, B, H, W)."""
         variance = self.variance("test", positions)
         if variance is None:
             variance = edge_variance(self.real("test", positions))
-        return images + self.noise(np.sqrt(variance), seed)
+        noisy = images + self.noise(np.sqrt(variance), seed)
+        return self._without_lacking(noisy, "test", positions)
+
+    def _without_lacking(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:
+        """Set images (n, B, H, W) to 0 in the bands that galaxies of a part lack."""
+        has_band = self.has_band(part, positions)
+        if has_band.all():
+            return images
+        return np.where(has_band[..., None, None], images, np.float32(0))
 
     def noise(self, sigma: np.ndarray, seed: int) -> np.ndarray:
         """Draw noise of standard deviations (n, B) like the survey's, (n, B, H, W) float32."""
@@ -171,10 +206,3 @@ def convolve(images: np.ndarray, psfs: np.ndarray) -> np.ndarray:
     product = fft.rfft2(images, shape) * fft.rfft2(psfs, shape)
     whole = fft.irfft2(product, shape)
     return whole[..., top : top + height, left : left + width].astype(np.float32)
-
-
-def edge_variance(images: np.ndarray) -> np.ndarray:
-    """Estimate the noise variance of images (..., H, W) by the scatter of their edges, (...,)."""
-    pixels = edge_pixels(images).astype(float)
-    away = np.abs(pixels - np.median(pixels, axis=-1, keepdims=True))
-    return (1.4826 * np.median(away, axis=-1)) ** 2

@@ -50,8 +50,8 @@ def redshift_bins(redshift: np.ndarray) -> np.ndarray:
     return np.nanquantile(redshift, np.linspace(0, 1, BINS + 1))
 
 
-def distance_by_redshift(real: "Sample", generated: "Sample", names: Sequence[str]) -> float:
-    """Return the mean Wasserstein distance over statistics and bins of redshift.
+def distances_by_redshift(real: "Sample", generated: "Sample", names: Sequence[str]) -> np.ndarray:
+    """Return the Wasserstein distance of each statistic in each bin of redshift.
 
     Args:
         real: the survey's galaxies.
@@ -59,18 +59,26 @@ def distance_by_redshift(real: "Sample", generated: "Sample", names: Sequence[st
         names: of the statistics.
 
     Returns:
-        The mean of distances over the real scatter in a bin; NaN where all bins have too few.
+        Distances over the real scatter in a bin, (len(names), BINS); NaN where there are too few.
     """
     from scipy.stats import wasserstein_distance
 
-    edges, found = redshift_bins(real.redshift), []
-    for name in names:
-        for low, high in itertools.pairwise(edges):
+    edges = redshift_bins(real.redshift)
+    found = np.full((len(names), BINS), np.nan)
+    for row, name in enumerate(names):
+        for column, (low, high) in enumerate(itertools.pairwise(edges)):
             values = []
             for sample in (real, generated):
                 inside = (sample.redshift >= low) & (sample.redshift <= high)
-                column = sample.columns[name][inside]
-                values.append(column[np.isfinite(column)])
+                statistic = sample.columns[name][inside]
+                values.append(statistic[np.isfinite(statistic)])
             if min(map(len, values)) >= FEWEST and values[0].std() > 0:
-                found.append(wasserstein_distance(*values) / values[0].std())
-    return float(np.mean(found)) if found else np.nan
+                found[row, column] = wasserstein_distance(*values) / values[0].std()
+    return found
+
+
+def distance_by_redshift(real: "Sample", generated: "Sample", names: Sequence[str]) -> float:
+    """Return the mean of `distances_by_redshift`; NaN where all bins have too few galaxies."""
+    found = distances_by_redshift(real, generated, names)
+    found = found[np.isfinite(found)]
+    return float(np.mean(found)) if len(found) else np.nan

@@ -14,7 +14,8 @@ class Sample:
 
     name: str
     columns: dict[str, np.ndarray]
-    """Of `galgen.evaluation.morphology.measure.measure`, and `log_flux`; (N,) each."""
+    """Of `galgen.evaluation.morphology.measure.measure`, and `log_flux`; those of
+    `galgen.evaluation.band_statistics.measure_bands` of several bands; (N,) each."""
     redshift: np.ndarray | None = None
     """(N,)"""
     features: np.ndarray | None = None
@@ -43,6 +44,10 @@ class Sample:
     def complete(self, names: Sequence[str]) -> np.ndarray:
         """Return which galaxies have all of some statistics, (N,) of bool."""
         return np.isfinite(self.table(names)).all(axis=1)
+
+    def known(self, names: Sequence[str]) -> dict[str, int]:
+        """Count the galaxies that have each of some statistics."""
+        return {name: int(np.isfinite(self.columns[name]).sum()) for name in names}
 
     def causes(self, names: Sequence[str]) -> dict[str, int]:
         """Count the galaxies that lack one of some statistics, and why."""

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from galgen.evaluation import two_samples
-from galgen.evaluation.redshifts import RedshiftRegressor, distance_by_redshift
+from galgen.evaluation.band_statistics import all_names, colour_names, gradient_names
+from galgen.evaluation.redshifts import (
+    RedshiftRegressor,
+    distance_by_redshift,
+    distances_by_redshift,
+)
 
 if TYPE_CHECKING:
     from galgen.evaluation.sample import Sample
@@ -38,6 +43,8 @@ class Compared:
     """Of the classifier of latents."""
     seed: int = 0
     """Of all other choices and bootstraps."""
+    bands: Sequence[str] = ()
+    """Names of the bands whose colours are compared."""
 
     @cached_property
     def left_out(self) -> float:
@@ -74,6 +81,54 @@ class Compared:
         }
 
     @cached_property
+    def band_distances(self) -> dict[str, two_samples.Score]:
+        """The Wasserstein distance of each statistic of a band, and of each colour.
+
+        Of the galaxies that have it; none of too few.
+        """
+        found = {}
+        for name in all_names(self.bands):
+            columns = [sample.columns[name] for sample in (self.real, self.generated)]
+            columns = [column[np.isfinite(column)] for column in columns]
+            if min(map(len, columns)) >= two_samples.FEWEST:
+                found[name] = two_samples.wasserstein(*columns, self.seed)
+        return found
+
+    @cached_property
+    def colours(self) -> list[np.ndarray] | None:
+        """The colours of galaxies that have one, real and generated, NaN where a band lacks.
+
+        (N, B - 1) each; None of too few galaxies.
+        """
+        if not self.bands:
+            return None
+        names = colour_names(self.bands)
+        tables = [sample.table(names) for sample in (self.real, self.generated)]
+        tables = [table[np.isfinite(table).any(axis=1)] for table in tables]
+        return None if min(map(len, tables)) < two_samples.FEWEST else tables
+
+    @cached_property
+    def shuffled_colours(self) -> np.ndarray:
+        """The generated galaxies' colours, each shuffled among those that have it."""
+        rng, table = np.random.default_rng(self.seed), self.colours[1].copy()
+        for column in table.T:
+            known = np.isfinite(column)
+            column[known] = rng.permutation(column[known])
+        return table
+
+    @property
+    def redshift_colours(self) -> list[str] | None:
+        """The names of the colours, where they are scored by redshift."""
+        return colour_names(self.bands) if self.bands and self.regressor else None
+
+    @cached_property
+    def colours_by_redshift(self) -> dict[str, list[float]]:
+        """The Wasserstein distance of each colour in each bin of redshift."""
+        names = self.redshift_colours
+        found = distances_by_redshift(self.real, self.generated, names)
+        return dict(zip(names, found.tolist(), strict=True))
+
+    @cached_property
     def neighbourhoods(self) -> dict[str, float]:
         """Precision, recall, density and coverage."""
         return two_samples.neighbourhoods(*self.tables)
@@ -92,6 +147,11 @@ class Compared:
     def mean_distance(self, attribute: str) -> float:
         """Return the mean over the headline's distances of one of their attributes."""
         return float(np.mean([getattr(self.distances[name], attribute) for name in self.headline]))
+
+    def mean_of_bands(self, names: Sequence[str], attribute: str) -> float:
+        """Return that mean over distances of colours or of their gradients; NaN without any."""
+        known = [self.band_distances[name] for name in names if name in self.band_distances]
+        return float(np.mean([getattr(each, attribute) for each in known])) if known else np.nan
 
     def memorisation(self) -> float:
         """Return how much nearer to the training's the generated galaxies are than real ones."""
@@ -114,6 +174,11 @@ class Metric:
     """What the ideal is called, where a finite sample does not reach the number."""
     in_table: bool = True
     """Whether it has a column on the terminal; evaluation.json has all."""
+
+    @property
+    def of_colours(self) -> bool:
+        """Whether it is a score of colours, which have a table of their own on the terminal."""
+        return self.needs in ("colours", "redshift_colours")
 
     @property
     def ideal_text(self) -> str:
@@ -176,6 +241,55 @@ METRICS = {
     ),
     "redshift_bias": Metric(
         "bias", lambda c: c.slope_and_bias[1], needs="regressor", in_table=False
+    ),
+    "mean_w1_colours": Metric(
+        "W1/σ of colours",
+        lambda c: c.mean_of_bands(colour_names(c.bands), "value"),
+        needs="colours",
+        ideal=0,
+        reached="floor",
+    ),
+    "mean_w1_colours_floor": Metric(
+        "floor", lambda c: c.mean_of_bands(colour_names(c.bands), "floor"), needs="colours"
+    ),
+    "c2st_colours": Metric(
+        "C2ST of colours",
+        lambda c: two_samples.c2st(*c.colours, c.seed),
+        needs="colours",
+        ideal=0.5,
+    ),
+    "c2st_colours_shuffled": Metric(
+        "C2ST of colours, shuffled",
+        lambda c: two_samples.c2st(c.colours[0], c.shuffled_colours, c.seed),
+        needs="colours",
+        in_table=False,
+    ),
+    "mean_w1_gradients": Metric(
+        "W1/σ of colour gradients",
+        lambda c: c.mean_of_bands(gradient_names(c.bands), "value"),
+        needs="colours",
+        ideal=0,
+        reached="floor",
+        in_table=False,
+    ),
+    "mean_w1_gradients_floor": Metric(
+        "floor",
+        lambda c: c.mean_of_bands(gradient_names(c.bands), "floor"),
+        needs="colours",
+        in_table=False,
+    ),
+    "w1_colours_by_redshift": Metric(
+        "colours by redshift",
+        lambda c: distance_by_redshift(c.real, c.generated, c.redshift_colours),
+        needs="redshift_colours",
+        ideal=0,
+        reached="floor",
+    ),
+    "w1_colours_by_redshift_shuffled": Metric(
+        "colours by redshift, shuffled",
+        lambda c: distance_by_redshift(c.real, c.shuffled, c.redshift_colours),
+        needs="redshift_colours",
+        in_table=False,
     ),
     "c2st_latents": Metric(
         "C2ST of latents",

@@ -23,8 +23,9 @@ def sersic_columns(table: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None
         table: the survey's columns.
 
     Returns:
-        `index`, `radius` (circularised half-light radius, arcsec), `ratio`, `angle` (degrees) and
-        `flux`, (N,) each; None where one is not known.
+        `index`, `radius` (circularised half-light radius, arcsec), `ratio`, `angle` (degrees),
+        (N,) each, and `flux`, (N, B) where the survey has it in each band, else (N,); None where
+        one is not known.
     """
     radius = next((name for name in RADII if name in table), None)
     flux = next((name for name in FLUXES if name in table), None)

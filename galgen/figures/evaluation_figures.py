@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from galgen.evaluation.evaluation import Result
+from galgen.figures.evaluation_colours import select_colours
 from galgen.figures.evaluation_neighbours import select_neighbours
 from galgen.figures.evaluation_power import select_power
 from galgen.figures.evaluation_redshift import select_redshift
@@ -14,6 +15,7 @@ FIGURES = (
     select_statistics,
     select_power,
     select_redshift,
+    select_colours,
     select_size_magnitude,
     select_neighbours,
 )
