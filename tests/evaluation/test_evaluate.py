@@ -77,7 +77,7 @@ def test_the_controls_do_what_they_are_there_for(evaluated):
     assert scores["real_half"]["memorisation"] == pytest.approx(1, abs=0.15)
     barely_trained = scores["normal"]
     assert barely_trained["c2st"] > 0.9
-    assert barely_trained["mean_w1"] > 3 * scores["real_half"]["mean_w1"]
+    assert barely_trained["mean_w1"] > 1.5 * scores["real_half"]["mean_w1"]  # of 100 against 100
     assert scores["shuffled"]["redshift_slope"] == pytest.approx(0, abs=0.15)
 
 
