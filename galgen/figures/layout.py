@@ -135,9 +135,9 @@ def draw_rows(
 
 
 def redshift_title(value: float, axis) -> str:
-    """Write a redshift above a panel; the number alone where the panel is narrow."""
+    """Write a redshift above a panel, if it is known; the number alone where it is narrow."""
     if not np.isfinite(value):
-        return "unknown" if is_narrow(axis) else "redshift unknown"
+        return ""
     return f"{value:.2f}" if is_narrow(axis) else f"redshift {value:.2f}"
 
 

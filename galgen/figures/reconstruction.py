@@ -83,7 +83,7 @@ def draw_reconstruction(
         title = [redshift_title(redshift[column], axes[0, column])] if redshift is not None else []
         if predicted is not None:
             title.append(f"predicted {predicted[column]:.2f}")
-        axes[0, column].set_title("\n".join(title), fontsize=7, pad=3)
+        axes[0, column].set_title("\n".join(filter(None, title)), fontsize=7, pad=3)
         if numbers is not None:
             axes[2, column].set_xlabel(f"no. {numbers[column]}", fontsize=7, labelpad=2)
     mean = ", mean\n" if display.channels.coloured else "\n"

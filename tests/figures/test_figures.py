@@ -151,7 +151,7 @@ def test_reconstructions_tell_predicted_redshifts_and_numbers():
     )
     axes = panels(figure)
     assert axes[0].get_title() == "redshift 0.50\npredicted 0.60"
-    assert axes[1].get_title() == "redshift unknown\npredicted 0.70"
+    assert axes[1].get_title() == "predicted 0.70"
     assert axes[5].get_xlabel() == "no. 9"
 
 
