@@ -59,6 +59,8 @@ SYMBOLS = {
 SPELLINGS = {spelling: word for word, spellings in WORDS.items() for spelling in spellings.split()}
 UNKNOWN_UNIT = "unknown"
 """Unit of an image whose header does not say it."""
+NANOJANSKY = 31.4
+"""AB magnitude of 1 nJy."""
 AGREEMENT = 0.05
 """Zero points that differ by less agree, mag."""
 

@@ -12,6 +12,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from galgen.data.surveys.photometry import (
     AGREEMENT,
     EXPOSURES,
+    NANOJANSKY,
     SYSTEMS,
     ZERO_POINTS,
     canonical,
@@ -39,8 +40,6 @@ KEYWORDS = frozenset(
 ALIKE = 0.01
 """Largest relative difference of pixel scales that are taken for one."""
 UNKNOWN = "unknown"
-NANOJANSKY = 31.4
-"""AB magnitude of 1 nJy; bands of different units are brought to it."""
 
 
 @dataclass(frozen=True)

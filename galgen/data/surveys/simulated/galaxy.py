@@ -66,9 +66,10 @@ def galaxy_points(
     number = int(np.clip(POINTS * (major / pixel_scale) ** 2, FEWEST, MOST))
     parts = _early(galaxy, number) if galaxy["early_type"] else _late(galaxy, number, rng)
     z = galaxy["redshift"]
-    shorter = (wavelengths(tuple(bands)) / (1 + z) / 0.55) ** -0.7
-    depths = galaxy["dust_depth"] * shorter
-    reference = galaxy["dust_depth"] * (wavelengths((SELECTION,)) / (1 + z) / 0.55) ** -0.7
+    depths, reference = (
+        galaxy["dust_depth"] * (wavelengths(names) / (1 + z) / 0.55) ** -0.7
+        for names in (tuple(bands), (SELECTION,))
+    )
     flux, total = [], 0.0
     for share, part in parts:
         ratios = flux_ratios(part.spectral_type, z, bands)

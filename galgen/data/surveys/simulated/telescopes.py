@@ -19,6 +19,7 @@ from galgen.data.surveys.cosmos_noise import (
     level_of_unit_variance,
     noise_image,
 )
+from galgen.data.surveys.photometry import NANOJANSKY
 
 PSFS = 8
 """PSFs that a survey has; each galaxy has one of them, in all bands."""
@@ -28,8 +29,6 @@ HST_SIGMAS = np.linspace(0.033, 0.036, PSFS)
 """Width of the Gaussian part of HST's PSFs, arcsec."""
 LSST_SEEING = np.linspace(0.93, 1.07, PSFS)
 """LSST's seeing, relative to the median."""
-NANOJANSKY = 31.4
-"""AB magnitude of one nJy."""
 
 
 @dataclass(frozen=True)
