@@ -76,11 +76,11 @@ def reason(error: BaseException) -> str | None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(file: Path | str) -> Iterator[None]:
     """Turn a refusal of the system into a sentence; other errors pass.
 
     Args:
-        path: the file that is read in the block.
+        file: path of the file that is read in the block, or `<key>=<path>`.
 
     Raises:
         Unreadable: if the system does not give the file, whatever it holds.
@@ -90,7 +90,7 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, MemoryError) as error:
         why = reason(error)
         if why:
-            raise Unreadable(f"{path}: {why}.") from error
+            raise Unreadable(f"{file}: {why}.") from error
         raise
 
 

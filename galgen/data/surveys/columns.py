@@ -40,7 +40,7 @@ UNITS = {spelling: unit for unit, words in SPELLINGS.items() for spelling in wor
 def choose(
     columns: TableColumns, what: str, given: str | None, path: str | Path, key: str
 ) -> str | None:
-    """Find the column of a quantity: as given, by name, or by UCD; None where there is none.
+    """Find the column of a quantity: as given, by name, or by UCD; None if it is missing.
 
     Args:
         columns: of the table.
@@ -99,6 +99,33 @@ def floats(column: Column) -> np.ndarray:
     return numbers
 
 
+def numbers(column: Column, what: str, path: str | Path, key: str) -> np.ndarray:
+    """Return a column as numbers, (N,), NaN where it is masked.
+
+    Args:
+        column: of the table.
+        what: the quantity, one of NAMES.
+        path: of the table, for messages.
+        key: under which the user gives names of columns, for messages.
+
+    Raises:
+        GalgenError: if a cell does not hold one number.
+    """
+    try:
+        values = floats(column)
+    except (TypeError, ValueError) as error:
+        raise GalgenError(
+            f"{path}: column {column.name} ({what}) does not hold numbers ({error}). Give another "
+            f"one by {key}.{what}=<name>."
+        ) from error
+    if values.ndim != 1:
+        raise GalgenError(
+            f"{path}: column {column.name} ({what}) has {values.shape[1:]} values a row. Give "
+            f"another one by {key}.{what}=<name>."
+        )
+    return values
+
+
 def redshifts(column: Column, path: str | Path, key: str) -> np.ndarray:
     """Return redshifts as numbers, (N,), NaN where a cell has none.
 
@@ -108,7 +135,7 @@ def redshifts(column: Column, path: str | Path, key: str) -> np.ndarray:
         key: under which the user gives names of columns, for messages.
 
     Raises:
-        GalgenError: if they are velocities, no numbers, or several a row.
+        GalgenError: if they are velocities, or `numbers` refuses them.
     """
     unit = str(column.unit or "").strip()
     if unit and isinstance(column.unit, u.UnitBase) and column.unit.is_equivalent(u.m / u.s):
@@ -116,19 +143,7 @@ def redshifts(column: Column, path: str | Path, key: str) -> np.ndarray:
             f"{path}: column {column.name} (redshift) holds velocities in {unit}. Give another "
             f"one by {key}.redshift=<name>."
         )
-    try:
-        numbers = floats(column)
-    except (TypeError, ValueError) as error:
-        raise GalgenError(
-            f"{path}: column {column.name} (redshift) does not hold numbers ({error}). Give "
-            f"another one by {key}.redshift=<name>."
-        ) from error
-    if numbers.ndim != 1:
-        raise GalgenError(
-            f"{path}: column {column.name} (redshift) has {numbers.shape[1:]} values a row. Give "
-            f"another one by {key}.redshift=<name>."
-        )
-    return numbers
+    return numbers(column, "redshift", path, key)
 
 
 def degrees(column: Column, what: str, path: str | Path, key: str) -> np.ndarray:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from galgen.errors import GalgenError, Unreadable
-from galgen.files import check_file, expand, reason
+from galgen.errors import GalgenError
+from galgen.files import check_file, expand, reading
 
 ROLES = {
     "image": "sci science image data signal flux",
@@ -95,14 +95,11 @@ def opened(key: str, path: Path) -> Iterator[fits.HDUList]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", "File may have been truncated")
-            with fits.open(path, memmap=False) as hdus:
+            with reading(f"mosaic.{key}={path}"), fits.open(path, memmap=False) as hdus:
                 yield hdus
     except GalgenError:
         raise
     except Exception as error:  # damage shows in many ways
-        why = reason(error)
-        if why:
-            raise Unreadable(f"mosaic.{key}={path}: {why}.") from error
         raise GalgenError(
             f"mosaic.{key}={path}: this is no whole FITS file ({error}). Give the file, or fetch "
             "it again if it is damaged."

@@ -142,8 +142,22 @@ def is_surface_brightness(text: str) -> bool:
     return unit is not None and u.rad in unit.decompose().bases
 
 
+def zero_point_attrs(points: list[float | None]) -> dict[str, list[float]]:
+    """Return the attribute `zero_point` of a stamp file.
+
+    Args:
+        points: AB magnitude of one unit in each band, None where unknown.
+
+    Returns:
+        The attribute, NaN where unknown; nothing if no band's is known.
+    """
+    if all(point is None for point in points):
+        return {}
+    return {"zero_point": [np.nan if point is None else point for point in points]}
+
+
 def number(header: fits.Header, key: str) -> float | None:
-    """Read a number that may be written as text; None where there is none."""
+    """Read a number, which may be written as text; None if the header has none."""
     value = header.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -19,8 +19,8 @@ from astropy.io.ascii import InconsistentTableError
 from astropy.table import Column, MaskedColumn, Table
 
 from galgen.data.surveys.fits_files import file_and_part
-from galgen.errors import GalgenError, Unreadable
-from galgen.files import check_file, reason
+from galgen.errors import GalgenError
+from galgen.files import check_file, reading
 
 COMPRESSED = {b"\x1f\x8b": gzip, b"BZ": bz2, b"\xfd7": lzma}
 """Readers by the first two bytes."""
@@ -54,15 +54,12 @@ def read_table(path: str | Path, wanted: Callable[[list[str]], bool], key: str) 
     file, part = file_and_part(path)
     check_file(f"{key}={path}", file)
     try:
-        with warnings.catch_warnings():
+        with reading(f"{key}={path}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units and details of the standards
             table = _one_row_each(_columns(_read(file, part, wanted, key)))
     except (GalgenError, ModuleNotFoundError):
         raise
     except Exception as error:  # each format has its own
-        why = reason(error)
-        if why:
-            raise Unreadable(f"{key}={path}: {why}.") from error
         said = (str(error).strip().splitlines() or [repr(error)])[0]
         raise GalgenError(
             f"{key}={path}: the file cannot be read as a table ({said}). Save it as "

@@ -10,8 +10,8 @@ from astropy.io import fits
 from galgen.data.surveys.cutouts.calibration import KEYWORDS
 from galgen.data.surveys.cutouts.cutout_files import FITS, Unusable
 from galgen.data.surveys.fits_files import is_gzip
-from galgen.errors import GalgenError, Unreadable
-from galgen.files import reason
+from galgen.errors import GalgenError
+from galgen.files import reading
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 
@@ -71,13 +71,11 @@ class CutoutArray:
             Unreadable: if the system does not give the file.
         """
         try:
-            pixels = np.asarray(self._opened()[row])
-        except (GalgenError, MemoryError):
+            with reading(self.path):
+                pixels = np.asarray(self._opened()[row])
+        except GalgenError:
             raise
         except Exception as error:  # damage shows in many ways
-            why = reason(error)
-            if why:
-                raise Unreadable(f"{self.path}: {why}.") from error
             raise Unusable("its part of the file is damaged") from error
         if pixels.dtype.kind not in "fiub":
             raise Unusable("it does not hold numbers")
@@ -125,39 +123,41 @@ def open_array(key: str, path: Path, part: str | None):
         GalgenError: if it cannot be read, or if one of several arrays could be meant.
     """
     try:
-        if path.is_dir():
-            return _zarr(key, path, part)
-        if path.suffix.lower() in HDF5:
-            import h5py
-
-            file = h5py.File(path)
-            found = {}
-            file.visititems(
-                lambda name, item: (
-                    found.update({name: item}) if isinstance(item, h5py.Dataset) else None
-                )
-            )
-            return _chosen(key, path, part, found)
-        if path.suffix.lower() == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        if path.suffix.lower() == ".npz":
-            file = np.load(path, allow_pickle=False)
-            names = file.files if part is None and len(file.files) > 1 else [part or file.files[0]]
-            return _chosen(key, path, part, {n: file[n] for n in names if n in file.files})
+        with reading(f"{key}={path}"):
+            return _open(key, path, part)
     except (GalgenError, ModuleNotFoundError):
         raise
     except Exception as error:  # each format has its own
-        why = reason(error)
-        if why:
-            raise Unreadable(f"{key}={path}: {why}.") from error
+        why = f"the file cannot be read ({error}). Fetch it again"
         if "allow_pickle" in str(error):
             why = "it holds Python objects, which galgen does not load. Save plain numbers"
-        raise GalgenError(
-            f"{key}={path}: {why or f'the file cannot be read ({error}). Fetch it again'}."
-        ) from error
+        raise GalgenError(f"{key}={path}: {why}.") from error
+
+
+def _open(key: str, path: Path, part: str | None):
+    if path.is_dir():
+        return _zarr(key, path, part)
+    if path.suffix.lower() in HDF5:
+        return _hdf5(key, path, part)
+    if path.suffix.lower() == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    if path.suffix.lower() == ".npz":
+        file = np.load(path, allow_pickle=False)
+        names = file.files if part is None and len(file.files) > 1 else [part or file.files[0]]
+        return _chosen(key, path, part, {n: file[n] for n in names if n in file.files})
     raise GalgenError(
         f"{key}={path}: galgen does not know this format. Give FITS, .npy, .npz, HDF5 or Zarr."
     )
+
+
+def _hdf5(key: str, path: Path, part: str | None):
+    import h5py
+
+    found = {}
+    h5py.File(path).visititems(
+        lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None
+    )
+    return _chosen(key, path, part, found)
 
 
 def _zarr(key: str, path: Path, part: str | None):
@@ -193,17 +193,17 @@ def _chosen(key: str, path: Path, part: str | None, found: dict):
 def _open_cube(key: str, path: Path, part: str | None) -> tuple[object, tuple[str, ...]]:
     """Open a FITS cube; return what reads its rows, and the cards of its calibration."""
     try:
-        hdus = fits.open(path, memmap=False)
+        with reading(f"{key}={path}"):
+            hdus = fits.open(path, memmap=False)
         if part is None:
             images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 2] or [
                 hdu for hdu in hdus if hdu.is_image and hdu.shape
             ]
         else:
             images = [hdus[int(part) if part.isdigit() else part]]
+    except GalgenError:
+        raise
     except Exception as error:
-        why = reason(error)
-        if why:
-            raise Unreadable(f"{key}={path}: {why}.") from error
         raise GalgenError(
             f"{key}={path}: this is no whole FITS file, or lacks the extension ({error}). Give "
             "another."

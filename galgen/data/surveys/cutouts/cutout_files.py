@@ -12,8 +12,8 @@ from astropy.io import fits
 
 from galgen.data.surveys.cutouts.calibration import KEYWORDS
 from galgen.data.surveys.fits_files import role_of
-from galgen.errors import GalgenError, Unreadable
-from galgen.files import reason
+from galgen.errors import GalgenError
+from galgen.files import reading
 
 GALAXY = "{id}"
 """Stands in a pattern for the galaxy's name."""
@@ -95,16 +95,14 @@ def stem(name: str) -> str:
 def read_file(path: Path, part: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read the one image of a FITS or NumPy file, as `CutoutFiles.read` does."""
     try:
-        if path.suffix.lower() in (".npy", ".npz"):
-            pixels, cards = _read_numpy(path, part), ()
-        else:
-            pixels, cards = _read_fits(path.read_bytes(), part)
+        with reading(path):
+            if path.suffix.lower() in (".npy", ".npz"):
+                pixels, cards = _read_numpy(path, part), ()
+            else:
+                pixels, cards = _read_fits(path.read_bytes(), part)
     except (Unusable, GalgenError):
         raise
     except Exception as error:  # damage shows in many ways
-        why = reason(error)
-        if why:
-            raise Unreadable(f"{path}: {why}.") from error
         raise Unusable(DAMAGED) from error
     if pixels is None or pixels.dtype.kind not in "fiub":
         raise Unusable("it does not hold numbers")

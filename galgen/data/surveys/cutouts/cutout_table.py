@@ -8,7 +8,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from galgen.data.stamp_file import known_redshifts
-from galgen.data.surveys.columns import NAMES, choose, degrees, floats, listed, redshifts
+from galgen.data.surveys.columns import NAMES, choose, degrees, listed, numbers, redshifts
 from galgen.data.surveys.identifiers import identifiers
 from galgen.data.surveys.tables import plain, read_table
 from galgen.errors import GalgenError
@@ -90,7 +90,7 @@ def read_columns(
         each = [
             np.full(len(table), np.nan)
             if name is None
-            else _numbers(plain(table[name]), "magnitude", path)
+            else numbers(plain(table[name]), "magnitude", path, KEY)
             for name in magnitudes.values()
         ]
         each = [np.where(np.abs(values) < FAINTEST, values, np.nan) for values in each]
@@ -172,26 +172,10 @@ def _texts(column: Column, path: str | Path) -> np.ndarray:
     return integers.astype(str) if texts is None else np.char.decode(texts)
 
 
-def _numbers(column: Column, what: str, path: str | Path) -> np.ndarray:
-    try:
-        numbers = floats(column)
-    except (TypeError, ValueError) as error:
-        raise GalgenError(
-            f"cutouts.table={path}: column {column.name} ({what}) does not hold numbers ({error}). "
-            f"Give another one, {KEY}.{what}=<name>."
-        ) from error
-    if numbers.ndim != 1:
-        raise GalgenError(
-            f"cutouts.table={path}: column {column.name} ({what}) has several values a row. Give "
-            f"another one, {KEY}.{what}=<name>."
-        )
-    return numbers
-
-
 def _magnitude_columns(
     table: Table, given: str | dict[str, str] | None, bands: list[str], path: str | Path
 ) -> tuple[dict[str, str | None], list[str]]:
-    """Choose the column of magnitudes of each band, None where there is none."""
+    """Choose the column of magnitudes of each band, None for a band without one; and notes."""
     key = f"{KEY}.magnitude"
     if given is not None:
         by_band = given if isinstance(given, dict) else {bands[0]: given}
@@ -225,8 +209,8 @@ def _magnitude_columns(
 
 
 def _radii(column: Column, path: str | Path, pixel_scale: float | None) -> tuple[np.ndarray, str]:
-    """Return half-light radii in arcsec, and say of which unit they were."""
-    radii = _numbers(column, "flux_radius", path)
+    """Return half-light radii in arcsec, and a note that names the unit of the column."""
+    radii = numbers(column, "flux_radius", path, KEY)
     radii = np.where(radii > 0, radii, np.nan)
     unit = column.unit
     if unit is not None and u.Unit(unit).is_equivalent(u.arcsec):

@@ -14,6 +14,7 @@ from galgen.data.surveys.cutouts.cutout_files import Unusable
 from galgen.data.surveys.cutouts.cutout_layer import MANY, Layer, brightest, measured
 from galgen.data.surveys.cutouts.cutout_psfs import CutoutPsfs
 from galgen.data.surveys.cutouts.cutouts import SAMPLE, Cutouts
+from galgen.data.surveys.photometry import zero_point_attrs
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError
 
@@ -125,11 +126,7 @@ class CutoutsSource(Source):
             "reference_band": facts.bands[facts.reference],
             "unit": common[0].unit,
             **({} if scale is None else {"pixel_scale": scale}),
-            **(
-                {"zero_point": [np.nan if point is None else point for point in points]}
-                if any(point is not None for point in points)
-                else {}
-            ),
+            **zero_point_attrs(points),
             "recipe": json.dumps(recipe),
             "source_files": json.dumps(files),
             "versions": ", ".join(f"{name} {item.__version__}" for name, item in versions.items()),

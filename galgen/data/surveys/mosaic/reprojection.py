@@ -34,7 +34,7 @@ class Reprojected:
     """
 
     def __init__(self, image: BandImage, target: Facts):
-        import reproject  # noqa: F401  so that it is missed here, not in the middle
+        import reproject  # noqa: F401  if it is missing, the user learns it before the detection
 
         self.image, self.target, self.border = image, target, None
         facts = image.facts

@@ -1,4 +1,4 @@
-"""The sources of all tiles of a mosaic, section by section, and what the user is told of them."""
+"""The sources of all tiles of a mosaic, found section by section, and notes about them."""
 
 import zlib
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from galgen.errors import GalgenError
 
 @dataclass
 class Piece:
-    """A section of a tile, of which the sources in its core count."""
+    """A section of a tile; galgen keeps the sources whose centre lies in its core."""
 
     tile: int
     core: Section
     section: Section
     segments: bytes = b""
-    """The section's numbers of sources, int32, compressed; empty where nothing is known."""
+    """The section's numbers of sources, int32, compressed; empty if it has no data."""
 
     def segment_map(self) -> np.ndarray:
         """Return the section's numbers of sources (H, W), int32."""
@@ -60,7 +60,7 @@ def find_sources(mosaic: Mosaic, margin: int, places: list[np.ndarray]) -> Found
     Args:
         mosaic: the mosaic.
         margin: pixels around the core of each section.
-        places: for each tile, pixels, y and x (2, M), that are asked whether they have data.
+        places: for each tile, the pixels, y and x (2, M), that `covered` answers for.
 
     Returns:
         The sources, in the order of the pieces.
