@@ -39,6 +39,8 @@ class Batch:
     """(N, B), standard deviation of a pixel, in the file's unit; its square may overflow."""
     noise_variance: Tensor | None = None
     """(N, B), of a pixel on the model's scale, after the transform."""
+    noise_correlation: Tensor | None = None
+    """(B, h, w), correlation of the survey's noise by offset, 1 in the middle."""
     background: Tensor | None = None
     """(N, B), level that the peak transform subtracts, in the file's unit."""
     psf: Tensor | None = None

@@ -14,6 +14,7 @@ from galgen.data.augmentation import Augmentation, crop, dihedral
 from galgen.data.bands import band_names
 from galgen.data.batch import Batch
 from galgen.data.identity import redshift_statistics, split_facts
+from galgen.data.noise_correlation import symmetric
 from galgen.data.noise_level import noise_level
 from galgen.data.order import EpochBatches
 from galgen.data.part import READ_BLOCK, Part, gigabytes, read_into_memory
@@ -154,9 +155,13 @@ class SurveyDataModule(LightningDataModule):
             # Of all galaxies: the scale is the same whatever the model needs to know of them.
             noise = noise_level(self.stamps, rows["train"], self.image_size)
             self.transform.fit(noise)
-        usable, size = self._usable(), self.image_size + 2 * self.augmentation.margin
+        psf = self.psf or "psf" in self.needs
+        usable, size = self._usable(psf), self.image_size + 2 * self.augmentation.margin
+        correlation = self.stamps.noise_correlation
+        if correlation is not None:
+            correlation = torch.from_numpy(symmetric(correlation) if self.augment else correlation)
         self.parts = {
-            part: Part(self.stamps, rows[part][usable[rows[part]]], size, self.psf)
+            part: Part(self.stamps, rows[part][usable[rows[part]]], size, psf, correlation)
             for part in PARTS
         }
         self._check_parts()
@@ -256,10 +261,10 @@ class SurveyDataModule(LightningDataModule):
         margin = min(self.max_shift, room) if self.augment else 0
         self.augmentation = Augmentation(self.seed, len(self.stamps), margin)
 
-    def _usable(self) -> np.ndarray:
-        """Return which galaxies have the columns that the model and the batches need, (N,)."""
+    def _usable(self, psf: bool) -> np.ndarray:
+        """Return which galaxies have what the model and the batches need, (N,)."""
         usable = np.ones(len(self.stamps), bool)
-        if self.psf and "has_psf" in self.stamps.columns:
+        if psf and "has_psf" in self.stamps.columns:
             usable &= self.stamps.columns["has_psf"] > 0
         if "redshift" in self.needs:
             known = with_redshift(self.stamps)
@@ -287,6 +292,11 @@ class SurveyDataModule(LightningDataModule):
             )
         if not len(self.parts["val"]):
             raise GalgenError(f"{self.file}: too few galaxies for a validation part.")
+        if "noise_correlation" in self.needs and self.stamps.noise_correlation is None:
+            raise GalgenError(
+                f"likelihood=correlated_noise: {self.file} does not say how its noise is "
+                "correlated. Use likelihood=noise_aware, or prepare the survey again."
+            )
         if "noise_variance" in self.needs:
             rows = np.concatenate([self.parts[part].rows for part in PARTS[:2]])
             check_noise(self.stamps, rows, self.transform, self.first("train", 1))

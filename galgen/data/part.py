@@ -25,6 +25,7 @@ class Part(Dataset):
         rows: the part's rows in it, ascending.
         size: side of the crop, px.
         psf: whether batches have the PSFs.
+        correlation: of the noise in the batches, (B, h, w); None where unknown.
 
     Attributes:
         cache: the stamps in memory; None where they are read from disk.
@@ -33,7 +34,14 @@ class Part(Dataset):
         GalgenError: if the PSFs are wanted and the file has none.
     """
 
-    def __init__(self, stamps: StampFile, rows: np.ndarray, size: int, psf: bool = False):
+    def __init__(
+        self,
+        stamps: StampFile,
+        rows: np.ndarray,
+        size: int,
+        psf: bool = False,
+        correlation: Tensor | None = None,
+    ):
         self.stamps, self.rows, self.size = stamps, rows, size
         self.stacks = [name for name in ("image", "weight") if name in stamps.stacks]
         self.index = torch.from_numpy(rows)
@@ -48,6 +56,7 @@ class Part(Dataset):
             variance = np.where(stamps.has_band[rows], variance, 1.0)
             noise = np.sqrt(np.where(variance >= 0, variance, np.nan))
             self.columns["noise"] = torch.from_numpy(noise.astype(np.float32))
+        self.noise_correlation = correlation
         self.psfs = Psfs(stamps, rows) if psf else None
         self.cache: Cache | None = None
 
@@ -80,6 +89,8 @@ class Part(Dataset):
         if self.psfs is not None:
             self.psfs.move_to(device)
         self.columns = {name: column.to(device) for name, column in self.columns.items()}
+        if self.noise_correlation is not None:
+            self.noise_correlation = self.noise_correlation.to(device)
         self.index = self.index.to(device)
 
     def _batch(self, positions: Tensor, in_memory: bool) -> Batch:
@@ -88,7 +99,8 @@ class Part(Dataset):
         stacks = {name: read(name, positions) for name in self.stacks}
         if self.psfs is not None:
             stacks["psf"] = self.psfs.take(positions)
-        return Batch(index=self.index[positions], **columns, **stacks)
+        survey = {"noise_correlation": self.noise_correlation}
+        return Batch(index=self.index[positions], **columns, **stacks, **survey)
 
     def _read(self, name: str, positions: Tensor) -> Tensor:
         # As a tensor, one position would index as that number.

@@ -21,7 +21,10 @@ class Psfs:
 
     def __init__(self, stamps: StampFile, rows: np.ndarray):
         if "psf" not in stamps.stacks:
-            raise GalgenError(f"{stamps.path} has no PSFs, which data.psf=true asks for.")
+            raise GalgenError(
+                f"{stamps.path}: it has no PSFs, which model.psf_free=true or data.psf=true asks "
+                "for. Give =false for both; generated galaxies are then blurred as the stamps are."
+            )
         self.stamps = stamps
         index = stamps.columns.get("psf_index", np.arange(len(stamps)))
         self.index = torch.from_numpy(index[rows].astype(np.int64))

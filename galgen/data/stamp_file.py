@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from galgen.data.bands import read_bands
+from galgen.data.noise_correlation import read_noise_correlation
 from galgen.data.stamp_shards import check_shards
 from galgen.errors import GalgenError
 from galgen.files import is_file, reading
@@ -47,6 +48,7 @@ class StampFile:
             the file has parent ids.
         stacks: shapes (N, B, H, W) of the images by name, `image` among them.
         attrs: the file's attributes (survey, bands, pixel_scale in arcsec, unit, ...).
+        noise_correlation: of the noise in each band by offset, (B, h, w); None where unknown.
         zero_points: AB magnitude of one unit in each band, (B,); None where unknown.
         size: side of the stamps, px.
         shards: the files that the images lie in, where they are not in this one.
@@ -196,6 +198,7 @@ class StampFile:
         self._bands = read_bands(self.path, self.attrs, there, bands)
         self.bands, self.zero_points = self._bands.names, self._bands.zero_points
         self.reference = self._bands.reference
+        self.noise_correlation = read_noise_correlation(self.path, self.attrs, self._bands)
         shapes = {"image": image.shape}
         shapes |= {n: item.shape for n, item in datasets.items() if item.ndim in (3, 4)}
         self.stacks = {name: self._shape(name, shape) for name, shape in shapes.items()}

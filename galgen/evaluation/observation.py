@@ -1,13 +1,12 @@
 """What generated galaxies are compared with, and how both are brought to the same footing."""
 
-import galsim
 import numpy as np
 import torch
 from scipy import fft
 
 from galgen.data.augmentation import crop
 from galgen.data.edges import edge_variance
-from galgen.data.surveys.cosmos_noise import noise_image
+from galgen.data.noise_correlation import draw_correlated, without_correlation
 from galgen.runs.image_facts import PEAK
 from galgen.runs.trained_run import TrainedRun
 
@@ -17,8 +16,6 @@ STATISTICS = (*CORE, "half_light_radius", "gini", "m20", "asymmetry")
 """Statistics that are compared."""
 SURVIVING = ("sigma", "ellipticity", "rho4", "half_light_radius")
 """Statistics that noise hardly changes; noisy galaxies are compared with noiseless ones by them."""
-CORRELATED = ("simulated", "cosmos", "deepfield")
-"""Surveys whose noise is that of the COSMOS mosaics."""
 READ_BLOCK = 256
 
 
@@ -49,9 +46,9 @@ class Observation:
         self.noiseless = self.peak and "noiseless" in self.survey.stamps.stacks
         self.statistics, self.core, self.notes = STATISTICS, CORE, []
         self.alike = self.noiseless or not self.peak
-        name = self.survey.stamps.attrs.get("survey", self.survey.name)
-        self.correlated = name in CORRELATED
-        noise = "correlated COSMOS noise" if self.correlated else "white noise"
+        noise = "white noise"
+        if self.survey.stamps.noise_correlation is not None:
+            noise = "noise of the survey's correlation"
         self.what = f"stamps of the survey against generated galaxies with fresh {noise}"
         if self.noiseless:
             self.what = (
@@ -158,13 +155,11 @@ class Observation:
 
     def noise(self, sigma: np.ndarray, seed: int) -> np.ndarray:
         """Draw noise of standard deviations (n, B) like the survey's, (n, B, H, W) float32."""
-        size, scale = self.run.model.image_size, sigma[..., None, None].astype(np.float32)
-        if not self.correlated:
-            shape = (*sigma.shape, size, size)
-            return np.random.default_rng(seed).standard_normal(shape, np.float32) * scale
-        rng = galsim.BaseDeviate(seed + 1)  # GalSim takes 0 for any seed
-        noise = np.stack([noise_image(size, rng, 1.0) for _ in range(sigma.size)])
-        return noise.reshape(*sigma.shape, size, size) * scale
+        correlation, size = self.survey.stamps.noise_correlation, self.run.model.image_size
+        if correlation is None:
+            correlation = without_correlation(sigma.shape[1])
+        noise = draw_correlated(correlation, len(sigma), size, np.random.default_rng(seed))
+        return noise * sigma[..., None, None].astype(np.float32)
 
     def normalised(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:
         """Return noiseless light (n, B, H, W) as the transform leaves it, in the run's unit."""

@@ -50,7 +50,7 @@ def test_it_says_what_was_compared_with_what(evaluated):
     assert (found["split"], found["n"], found["real"]) == ("test", 200, 200)
     assert found["priors"] == ["normal", "gmm"]
     assert found["seeds"] == [0, 1]
-    assert "fresh correlated COSMOS noise" in found["compared"]
+    assert "fresh noise of the survey's correlation" in found["compared"]
     assert {"galgen", "galsim", "scikit-learn"} <= found["versions"].keys()
     assert all("stand on a pedestal" in note for note in found["left_out"])
 

@@ -50,7 +50,7 @@ def test_physical_galaxies_get_fresh_noise_of_the_test_galaxies(run):
     real = observation.real("test", positions)
     image = run.survey.stamps.read(run.survey.parts["test"].rows[positions], 32)
     np.testing.assert_allclose(real, image, rtol=1e-6)
-    assert "fresh correlated COSMOS noise" in observation.what
+    assert "fresh noise of the survey's correlation" in observation.what
 
 
 def test_a_psf_free_model_s_galaxies_go_through_the_test_galaxies_psf(run):

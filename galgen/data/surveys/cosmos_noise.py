@@ -6,6 +6,8 @@ from pathlib import Path
 import galsim
 import numpy as np
 
+from galgen.data.noise_correlation import REACH, kept
+
 PIXEL_SCALE = 0.03
 """arcsec"""
 ZERO_POINT = 25.94
@@ -44,6 +46,13 @@ def cosmos_variance() -> float:
 
 
 @cache
+def noise_correlation() -> np.ndarray:
+    """Return the correlation of the noise by offset, (h, w), 1 in the middle."""
+    side = 2 * REACH + 1
+    return kept(_noise().drawImage(galsim.Image(side, side, scale=PIXEL_SCALE)).array)
+
+
+@cache
 def level_of_unit_variance() -> float:
     """Return the peak transform's background for noise of variance 1.
 
@@ -54,7 +63,7 @@ def level_of_unit_variance() -> float:
 
 
 @cache
-def noise_correlation() -> galsim.Image:
+def correlation_image() -> galsim.Image:
     """Return the image of the correlation function."""
     path = Path(galsim.meta_data.share_dir) / "acs_I_unrot_sci_20_cf.fits"
     return galsim.Image(galsim.fits.read(str(path)).array, scale=PIXEL_SCALE)

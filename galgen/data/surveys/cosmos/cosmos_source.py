@@ -11,6 +11,7 @@ from galgen.data.surveys.cosmos.download import fetch_release
 from galgen.data.surveys.cosmos.release import EXCLUSION_LEVELS, Release
 from galgen.data.surveys.cosmos_noise import (
     ZERO_POINT,
+    correlation_image,
     cosmos_noise,
     level_of_unit_variance,
     noise_correlation,
@@ -20,7 +21,7 @@ from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError
 from galgen.files import cache_folder, expand, sha256
 
-VERSION = 1
+VERSION = 2
 """Counts the changes of the recipes."""
 RECIPES = ("physical", "seed")
 PSF_SIZE = 63
@@ -143,7 +144,10 @@ class CosmosSource(Source):
         return block, left_out
 
     def _describe(self, release: Release) -> dict:
-        physical = self.recipe == "physical"
+        unit = {"unit": "peak"}
+        if self.recipe == "physical":
+            unit = {"unit": "counts/s", "zero_point": [ZERO_POINT]}
+            unit["noise_correlation"] = noise_correlation()[None]
         tables = {path.name: sha256(path) for path in release.tables}
         options = [VERSION, self.recipe, self.image_size, *self.cuts, tables]
         options += [self.images, self.psfs]
@@ -151,7 +155,7 @@ class CosmosSource(Source):
         return {
             "survey": self.survey,
             "bands": [release.band],
-            **({"unit": "counts/s", "zero_point": [ZERO_POINT]} if physical else {"unit": "peak"}),
+            **unit,
             "pixel_scale": release.pixel_scale,
             "recipe": f"galgen {self.recipe} recipe {VERSION}, {self.image_size} px, {digest}",
             "source_files": json.dumps(tables),
@@ -248,7 +252,7 @@ def _convolved(
             pixels, noise_pad_size=padding, noise_pad=cosmos_noise(rng, variance), rng=rng
         )
     else:
-        parts = (pixels, psf, noise_correlation(), pixels.scale, variance)
+        parts = (pixels, psf, correlation_image(), pixels.scale, variance)
         deconvolved = galsim.RealGalaxy(parts, noise_pad_size=padding, rng=rng)
         galaxy = galsim.Convolve(deconvolved, deconvolved.original_psf)
     stamp = galaxy.drawImage(

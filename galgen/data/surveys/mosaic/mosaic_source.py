@@ -6,12 +6,14 @@ import astropy
 import numpy as np
 import photutils
 
+from galgen.data.noise_correlation import correlation_of_filter
 from galgen.data.surveys.mosaic import detection
 from galgen.data.surveys.mosaic.cutting import GROW, Cutter
 from galgen.data.surveys.mosaic.matching import counted_once, of_catalogue
 from galgen.data.surveys.mosaic.mosaic import Mosaic
 from galgen.data.surveys.mosaic.search import find_sources
 from galgen.data.surveys.mosaic.source_table import SourceTable, read_catalogue
+from galgen.data.surveys.photometry import zero_point_attrs
 from galgen.data.surveys.source import Source
 from galgen.errors import GalgenError
 
@@ -197,8 +199,10 @@ class MosaicSource(Source):
             "source_files": json.dumps(self._source_files()),
             "versions": ", ".join(f"{name} {item.__version__}" for name, item in versions.items()),
         }
-        if any(point is not None for point in points):
-            attrs["zero_point"] = [np.nan if point is None else point for point in points]
+        attrs |= zero_point_attrs(points)
+        attrs["noise_correlation"] = np.stack(
+            list(map(correlation_of_filter, self._cutter.filters))
+        )
         if self._bands > 1:
             attrs["reference_band"] = self._names[self._reference]
         return attrs

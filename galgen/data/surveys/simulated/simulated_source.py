@@ -17,6 +17,7 @@ from galgen.data.surveys.simulated.telescopes import (
     PSFS,
     bands_of,
     draw_noise,
+    noise_correlation,
     noise_level,
     noise_variance,
     psf_images,
@@ -24,7 +25,7 @@ from galgen.data.surveys.simulated.telescopes import (
 )
 from galgen.data.surveys.source import Source
 
-RECIPE = 3
+RECIPE = 4
 """Counts the changes of the recipe; a cached survey of another one is drawn again."""
 NOISELESS = ", with noiseless images"
 """End of the recipe of a survey that also holds its galaxies without noise."""
@@ -81,6 +82,7 @@ class SimulatedSource(Source):
             "reference_band": self._reference(),
             "unit": self.telescope.unit,
             "pixel_scale": self.telescope.pixel_scale,
+            "noise_correlation": noise_correlation(self.bands),
             "zero_point": [band.zero_point for band in bands_of(self.bands)],
             "recipe": self._recipe() + (NOISELESS if self.noiseless else ""),
             "versions": f"galsim {galsim.__version__}, numpy {np.__version__}",

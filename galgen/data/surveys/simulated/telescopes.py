@@ -12,6 +12,7 @@ from pathlib import Path
 import galsim
 import numpy as np
 
+from galgen.data.noise_correlation import without_correlation
 from galgen.data.surveys.cosmos_noise import (
     PIXEL_SCALE,
     ZERO_POINT,
@@ -19,6 +20,7 @@ from galgen.data.surveys.cosmos_noise import (
     level_of_unit_variance,
     noise_image,
 )
+from galgen.data.surveys.cosmos_noise import noise_correlation as cosmos_correlation
 from galgen.data.surveys.photometry import NANOJANSKY
 
 PSFS = 8
@@ -175,6 +177,13 @@ def noise_level(name: str) -> float:
     """Return the square root of the noise's power at frequency zero, unit."""
     level = level_of_unit_variance() if telescope_of([name]) is HST else 1.0
     return level * np.sqrt(noise_variance(name))
+
+
+def noise_correlation(names: Sequence[str]) -> np.ndarray:
+    """Return the correlation of the bands' noise by offset, (B, h, w)."""
+    if telescope_of(names) is HST:
+        return np.tile(cosmos_correlation(), (len(names), 1, 1))
+    return without_correlation(len(names))
 
 
 def draw_noise(names: Sequence[str], size: int, rng: galsim.BaseDeviate) -> np.ndarray:
