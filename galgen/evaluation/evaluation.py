@@ -22,6 +22,7 @@ from galgen.evaluation.scores import Compared, score
 from galgen.evaluation.two_samples import FEWEST, Score, standardised
 from galgen.priors.random_numbers import CHOICE, uniform
 from galgen.runs.encoded_survey import encode_part
+from galgen.runs.requested_conditions import known_conditions
 from galgen.runs.trained_run import TrainedRun
 from galgen.runs.verdict import edge_share, spread
 
@@ -252,8 +253,9 @@ class Evaluation:
         self.scatter[prior] = {key: float(np.std(values)) for key, values in table.items()}
 
     def _generate(self, prior: str, seed: int) -> np.ndarray:
-        """Generate galaxies with the test galaxies' redshifts, as they are measured."""
-        requested = self._redshift("test", self.places) if self.run.model.conditional else None
+        """Generate galaxies as they are measured, with the test galaxies' redshifts if possible."""
+        known = "redshift" in known_conditions(self.run, prior)
+        requested = self._redshift("test", self.places) if known else None
         images = self.run.make(self.n, {"redshift": requested}, prior, seed, 0)
         if seed == 0:
             self.edges[prior] = spread(edge_share(images))
@@ -280,11 +282,11 @@ class Evaluation:
 
     def _latents_beside(self, prior: str, seed: int) -> list[np.ndarray]:
         """Return latents of test galaxies, and those of the prior at the same redshifts."""
-        model, chosen = self.run.model, self.positions[:CODED]
+        known, chosen = known_conditions(self.run, prior), self.positions[:CODED]
         sample, redshift = self.latents.sample[chosen], self.latents.redshift[chosen]
-        requested = {"redshift": redshift} if model.conditional else {}
+        requested = {"redshift": redshift} if "redshift" in known else {}
         tables = [sample, self.run.draw_latents(len(sample), requested, prior, seed).cpu().numpy()]
-        if model.conditional:
+        if requested:
             tables = [np.column_stack([table, redshift]) for table in tables]
         return tables
 

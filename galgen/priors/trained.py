@@ -78,7 +78,7 @@ class TrainedPrior(Prior, LightningModule):
             ValueError: if the held-out likelihood was never finite.
         """
         best = KeepBest()
-        stop = EarlyStopping("val/nll", patience=self.patience, check_finite=True)
+        stop = EarlyStopping("val/cost", patience=self.patience, check_finite=True)
         try:
             trainer(self.max_epochs, [best, stop]).fit(
                 self, self._loader(train, seed, shuffle=True), self._loader(val, seed)
@@ -99,6 +99,18 @@ class TrainedPrior(Prior, LightningModule):
     @abstractmethod
     def cost(self, standardised: Tensor, context: Tensor) -> Tensor:
         """Return the negative log-density, or a bound of it, of standardised latents, (N,)."""
+
+    def objective(
+        self, standardised: Tensor, context: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Return what training minimises for each of standardised latents (N, latent_dim), (N,).
+
+        Args:
+            standardised: (N, latent_dim).
+            context: (N, context).
+            generator: of its random numbers; PyTorch's own where None.
+        """
+        return self.cost(standardised, context)
 
     @abstractmethod
     def make(self, noise: Tensor, context: Tensor) -> Tensor:
@@ -160,7 +172,7 @@ class TrainedPrior(Prior, LightningModule):
         """Return Adam, whose rate is halved when the held-out likelihood stays."""
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
         schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=PATIENCE)
-        monitor = {"scheduler": schedule, "monitor": "val/nll", "strict": False}
+        monitor = {"scheduler": schedule, "monitor": "val/cost", "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": monitor}
 
     def _step(self, part: str, batch: list[Tensor], generator: torch.Generator | None) -> Tensor:
@@ -171,8 +183,10 @@ class TrainedPrior(Prior, LightningModule):
         # Each galaxy has a share of its own, so that none and all are hidden often.
         hidden = torch.zeros_like(conditions, dtype=torch.bool)
         hidden[:, self.required :] = chance[:, 1:] < chance[:, :1]
-        loss = -self.log_prob(mean + std * noise, conditions.masked_fill(hidden, torch.nan)).mean()
-        self.log(f"{part}/nll", loss, on_step=False, on_epoch=True, batch_size=n)
+        standardised = (mean + std * noise - self.latent_shift) / self.latent_scale
+        context = self._context(conditions.masked_fill(hidden, torch.nan), n)
+        loss = self.objective(standardised, context, generator).mean()
+        self.log(f"{part}/cost", loss, on_step=False, on_epoch=True, batch_size=n)
         return loss
 
     def _context(self, conditions: Tensor | None, n: int) -> Tensor:
@@ -192,6 +206,6 @@ class KeepBest(Callback):
 
     def on_validation_end(self, trainer, pl_module):
         """Keep the weights, if they are the best so far."""
-        nll = float(trainer.callback_metrics["val/nll"])
-        if nll < self.least:
-            self.least, self.state = nll, copy.deepcopy(pl_module.state_dict())
+        cost = float(trainer.callback_metrics["val/cost"])
+        if cost < self.least:
+            self.least, self.state = cost, copy.deepcopy(pl_module.state_dict())

@@ -44,7 +44,8 @@ def requested_conditions(run: "TrainedRun", keys: Mapping, prior: str) -> Condit
     requested, known = read_conditions(keys), known_conditions(run, prior)
     for name, condition in requested.items():
         if name not in known:
-            raise GalgenError(_ignored(run, condition, prior))
+            wish = f"{name}={condition.text}"
+            raise GalgenError(ignored(run, name, wish, prior))
     if run.model.conditional and "redshift" not in requested:
         raise GalgenError(
             f"{run.name} is a {run.model.name}, which needs a redshift: redshift=0.5, "
@@ -121,16 +122,23 @@ def training_redshifts(run: "TrainedRun") -> np.ndarray:
         raise GalgenError(f"{error} Or give redshifts: redshift=0.5.") from error
 
 
-def _ignored(run: "TrainedRun", condition: Condition, prior: str) -> str:
-    """Say that a condition would be ignored, and which prior knows it."""
-    wish = f"{condition.name}={condition.text}"
-    fitted = [
-        name for name in run.priors if condition.name in run.priors[name].conditions
-    ]  # fmt: skip
+def ignored(run: "TrainedRun", name: str, wish: str, prior: str) -> str:
+    """Say that a condition would be ignored, and which prior knows it.
+
+    Args:
+        run: the trained run.
+        name: of the condition.
+        wish: the condition as the user wrote it.
+        prior: what latents are drawn from.
+    """
+    fitted = [other for other in run.priors if name in run.priors[other].conditions]
     if fitted:
         return f"{wish}: prior={prior} does not know it. Use prior={fitted[0]}"
-    if condition.name == "redshift":
-        return f"{wish}: {run.name} is a {run.model.name}, which does not use redshift"
+    if name == "redshift":
+        return (
+            f"{wish}: {run.name} is a {run.model.name}, which does not use redshift. A prior may: "
+            f"python -m galgen.fit_prior run={run.directory} prior=flow"
+        )
     return (
         f"{wish}: neither {run.name} nor prior={prior} knows it. If the survey has such a "
         f"column, fit a prior that does: python -m galgen.fit_prior run={run.directory}"

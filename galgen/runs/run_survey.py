@@ -33,7 +33,8 @@ def open_survey(run: "TrainedRun") -> SurveyDataModule:
     if run.data_file:
         config.file = run.data_file
     survey = instantiate(config, OF_SURVEYS)
-    survey.needs = ("redshift",) if run.model.conditional else ()
+    needed = {"redshift": run.model.conditional, "psf": run.model.psf_free}
+    survey.needs = tuple(name for name, wanted in needed.items() if wanted)
     survey.prepare_data()
     if not Path(survey.file).is_file():
         raise GalgenError(

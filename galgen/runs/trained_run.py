@@ -23,7 +23,7 @@ from galgen.runs.conditions import STREAMS
 from galgen.runs.image_facts import ImageFacts
 from galgen.runs.model_weights import decode, load_model
 from galgen.runs.reading import checkpoint_path, is_finished, read_facts, read_verdict
-from galgen.runs.requested_conditions import warn_beyond
+from galgen.runs.requested_conditions import ignored, known_conditions, warn_beyond
 from galgen.runs.run_config import keep_scale, read_config
 from galgen.runs.run_priors import RunPriors
 from galgen.runs.run_survey import OF_SURVEYS, open_survey
@@ -130,7 +130,8 @@ class TrainedRun(ImageFacts):
 
         Args:
             n: number of galaxies.
-            redshift: one number for all, or (n,); conditional models need it.
+            redshift: one number for all, or (n,); conditional models need it, and others take it
+                where the prior knows it.
             prior: the prior that latents are drawn from: `normal`, or a fitted one; as
                 `prior_for` chooses where None.
             seed: whole number from 0.
@@ -146,15 +147,11 @@ class TrainedRun(ImageFacts):
             ValueError: if a number is out of range, a condition is one that the prior ignores, or
                 a conditional model gets no redshift.
         """
-        if redshift is not None and not self.model.conditional:
-            raise ValueError(f"redshift={redshift}: {self.model.name} does not use redshift.")
-        requested = {name: value for name, value in conditions.items() if value is not None}
-        prior = self.prior_for(prior, requested)
-        for name in requested:
-            if name not in self.priors[prior].conditions:
-                known = ", ".join(self.priors[prior].conditions) or "none"
-                raise ValueError(f"{name}: prior={prior} does not have it. It has {known}.")
-        values = {**requested, "redshift": redshift}
+        values = {**conditions, "redshift": redshift}
+        values = {name: value for name, value in values.items() if value is not None}
+        prior = self.prior_for(prior, values)
+        for name in values.keys() - set(known_conditions(self, prior)):
+            raise ValueError(ignored(self, name, name, prior))
         images = self.make(n, values, prior, seed, start)
         warn_beyond(self, values, prior)
         return images
@@ -238,6 +235,15 @@ class TrainedRun(ImageFacts):
         return self.model.encode(image, self._redshifts(redshift, len(image)))
 
     @torch.no_grad()
+    def reconstruct_batch(self, batch: Batch) -> np.ndarray:
+        """Return the reconstructions of a batch of the survey, in `unit`, (N, B, H, W) float32.
+
+        They are seen through the telescope, as the stamps are.
+        """
+        on_device = self.model.transfer_batch_to_device(batch, self.model.device, 0)
+        return self.physical(self.model.reconstruct(on_device))
+
+    @torch.no_grad()
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
         """Return the images (N, B, H, W) of latents (N, latent_dim), in `unit`, float32.
 
@@ -265,9 +271,8 @@ class TrainedRun(ImageFacts):
             keys: the requested conditions; None for those not requested.
         """
         if prior is None:
-            prior = self.priors.choose(
-                {n for n in STREAMS if keys.get(n) is not None} - {"redshift"}
-            )
+            requested = {name for name in STREAMS if keys.get(name) is not None}
+            prior = self.priors.choose(requested - set(["redshift"] * self.model.conditional))
         self.priors[prior]  # raises if it was not fitted
         self.warn_once(self.priors.note(prior))
         return prior

@@ -175,9 +175,8 @@ def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, 
     import torch  # here, because a verdict is read without it
 
     batch = model.transfer_batch_to_device(datamodule.batch("val", positions), model.device, 0)
-    redshift = batch.redshift if model.conditional else None
     with torch.no_grad():
-        again = model.decode(model.encode(batch.image, redshift).mean, redshift)
+        again = model.reconstruct(batch)
     noise = np.full(batch.image.shape[:2], np.nan)
     if batch.noise_variance is not None and datamodule.transform.keeps_noise:
         noise = batch.noise_variance.cpu().numpy()

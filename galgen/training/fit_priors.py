@@ -75,9 +75,12 @@ class Fit:
         """
         required = int(self.run.model.conditional)
         names = self._condition_names()
-        if not locate(f"prior.{name}", node["_target_"]).takes_unknown:
+        kind, model = locate(f"prior.{name}", node["_target_"]), self.run.model
+        if not kind.takes_unknown:
             names = names[:required]
-        sizes = {"latent_dim": self.run.model.latent_dim, "conditions": names, "required": required}
+        sizes = {"latent_dim": model.latent_dim, "conditions": names, "required": required}
+        if kind.takes_shape:
+            sizes["latent_shape"] = model.latent_shape and list(model.latent_shape)
         torch.manual_seed(self.seed)
         data = {part: self._posteriors(part, names) for part in PARTS}
         try:
@@ -182,11 +185,7 @@ class Fit:
 
     def _condition_names(self) -> list[str]:
         """Name the survey's columns that latents are conditional on."""
-        return [
-            name
-            for name in COLUMNS
-            if name in self.columns["train"] and (name != "redshift" or self.run.model.conditional)
-        ]
+        return [name for name in COLUMNS if name in self.columns["train"]]
 
     def _columns(self, part: str) -> dict[str, np.ndarray]:
         """Return the survey's columns of a part's galaxies, (N,) each, NaN where unknown."""

@@ -75,10 +75,9 @@ class FittingProgress(Bar):
         if self.bar:
             self.bar.update(self.task, completed=epoch)
         elif epoch % EVERY == 0:
-            nll = float(trainer.callback_metrics["val/nll"])
+            cost = float(trainer.callback_metrics["val/cost"])
             print(
-                f"{self.name}: epoch {epoch} of at most {most}, held-out latents cost {nll:.2f} "
-                "nats",
+                f"{self.name}: epoch {epoch} of at most {most}, held-out cost {cost:.2f}",
                 flush=True,
             )
 

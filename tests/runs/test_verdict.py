@@ -38,20 +38,18 @@ def survey(transform=None, noise: float | None = SIGMA, stamps=STAMPS, weight=No
     )
 
 
-def model_of(reconstruct):
+def model_of(change):
     """A model that reconstructs rows of the survey in a way of its own."""
     done = []
 
-    def encode(image, redshift):
-        done.append(len(image))
-        start = sum(done[:-1])
-        return SimpleNamespace(mean=LIGHT[start : start + len(image)])
+    def reconstruct(batch):
+        start = sum(done)
+        done.append(len(batch.image))
+        return change(LIGHT[start : start + len(batch.image)])
 
     return SimpleNamespace(
         device="cpu",
-        conditional=False,
-        encode=encode,
-        decode=lambda latent, redshift: reconstruct(latent),
+        reconstruct=reconstruct,
         transfer_batch_to_device=lambda batch, device, index: batch,
     )
 

@@ -10,7 +10,7 @@ from galgen.data.stamp_writing import write_stamps
 from galgen.priors import fitted as fitted_priors
 from tests.conftest import discs, run_command, train_once
 
-PRIORS = ("flow", "gmm", "two_stage")
+PRIORS = ("flow", "gmm", "two_stage", "flow_matching")
 
 
 KINDS = (*PRIORS, "conditions")
@@ -20,6 +20,7 @@ SMALL = {
     "flow": ["max_epochs=2", "batch_size=32", "transforms=1", "width=8"],
     "gmm": ["components=3"],
     "two_stage": ["max_epochs=2", "batch_size=32", "width=8"],
+    "flow_matching": ["max_epochs=2", "batch_size=32", "width=8", "depth=1", "heads=2", "steps=2"],
 }
 
 

@@ -27,7 +27,7 @@ def test_the_command_fits_all_and_the_same_each_time(command, fitted, full, tmp_
     code, printed = fit(command, run)
     assert code == 0, printed
     assert re.search(r"tiny: 64 galaxies, \d of 3 dimensions active", printed)
-    for kind in KINDS[:3]:
+    for kind in PRIORS:
         assert f"{kind}.ckpt: held-out latents cost" in printed
     assert "conditions.ckpt: redshift, magnitude, flux_radius of 6" in printed
     assert files_of(run) == files_of(fitted)
@@ -50,7 +50,7 @@ def test_a_file_says_what_it_is_of(fitted):
         assert np.isfinite([about["val_nll"], about["val_nll_normal"]]).all()
         assert not module.training
         assert not any(p.requires_grad for p in module.parameters())
-    assert list(run.priors) == ["normal", *PRIORS]
+    assert list(run.priors) == ["normal", *sorted(PRIORS)]
     assert "conditions" not in run.priors
 
 
@@ -169,7 +169,7 @@ def test_one_latent_is_too_few_for_a_flow_and_not_for_the_others(command, narrow
     for prior in ("gmm", "two_stage"):
         assert np.isfinite(loaded.sample(5, prior=prior)).all()
     assert loaded.sample(5, prior="two_stage", magnitude=22).shape == (5, 1, 32, 32)
-    with pytest.raises(ValueError, match="magnitude: prior=gmm does not have it"):
+    with pytest.raises(ValueError, match=r"magnitude: .*prior=gmm (does not know|knows) it"):
         loaded.sample(5, prior="gmm", magnitude=22)
 
 
@@ -184,7 +184,7 @@ def test_a_survey_without_conditions_has_a_prior_all_the_same(command, physical,
     code, printed = fit(command, run)
     assert code == 0, printed
     assert "has no redshifts, magnitudes or sizes to learn" in printed
-    assert set(files_of(run)) == {"flow", "gmm", "two_stage"}
+    assert set(files_of(run)) == set(PRIORS)
     for prior in PRIORS:
         code, printed = command("generate", f"run={run}", "n=5", f"out={prior}.h5",
                                 f"prior={prior}")  # fmt: skip

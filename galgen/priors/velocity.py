@@ -1,0 +1,133 @@
+"""The network of flow matching: a transformer over the patches of a latent map."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Velocity(nn.Module):
+    """Velocity of latents at a time, given conditions.
+
+    A map is cut into patches, the tokens of a transformer; a vector is one token. Time and
+    conditions scale and shift the tokens in every block.
+
+    Source: Peebles & Xie 2023 (DiT with adaLN-Zero).
+
+    Args:
+        shape: of the latent: channels, height, width.
+        context: numbers that say the conditions.
+        patch: side of a patch, px.
+        width: numbers of a token.
+        depth: blocks.
+        heads: of the attention.
+
+    Raises:
+        ValueError: if the sizes do not go together.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        context: int,
+        patch: int = 2,
+        width: int = 128,
+        depth: int = 6,
+        heads: int = 4,
+    ):
+        super().__init__()
+        channels, height, side = shape
+        if min(patch, width, depth, heads) < 1 or width % (2 * heads):
+            raise ValueError(
+                f"patch ({patch}), depth ({depth}) and heads ({heads}) must be positive, and width "
+                f"({width}) a multiple of twice the heads"
+            )
+        if height % patch or side % patch:
+            raise ValueError(f"patch={patch}: it must divide the map's sides, {height} x {side}.")
+        self.shape, self.patch, self.width = shape, patch, width
+        tokens = (height // patch) * (side // patch)
+        self.enter = nn.Linear(channels * patch**2, width)
+        self.place = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.about = nn.Sequential(
+            nn.Linear(width + context, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.last = nn.Linear(width, 2 * width)
+        self.leave = nn.Linear(width, channels * patch**2)
+        for layer in (self.last, self.leave):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, latent: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """Return the velocities (N, latent_dim).
+
+        Args:
+            latent: (N, latent_dim).
+            time: from 0 (noise) to 1 (latents), (N,).
+            context: (N, context).
+        """
+        about = self.about(torch.cat([waves(time, self.width), context], dim=1))
+        tokens = self.enter(self._tokens(latent)) + self.place
+        for block in self.blocks:
+            tokens = block(tokens, about)
+        scale, shift = self.last(about)[:, None].chunk(2, dim=2)
+        tokens = functional.layer_norm(tokens, (self.width,)) * (1 + scale) + shift
+        return self._latent(self.leave(tokens))
+
+    def _tokens(self, latent: Tensor) -> Tensor:
+        """Cut latents (N, latent_dim) into patches (N, tokens, numbers)."""
+        return functional.unfold(
+            latent.reshape(-1, *self.shape), self.patch, stride=self.patch
+        ).transpose(1, 2)
+
+    def _latent(self, tokens: Tensor) -> Tensor:
+        """Put patches (N, tokens, numbers) together to latents (N, latent_dim)."""
+        return functional.fold(
+            tokens.transpose(1, 2), self.shape[1:], self.patch, stride=self.patch
+        ).flatten(1)
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each of which what is known of the galaxy scales and shifts.
+
+    Args:
+        width: numbers of a token.
+        heads: of the attention.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.width, self.heads = width, heads
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.attention = nn.Linear(width, 3 * width)
+        self.mix = nn.Linear(width, width)
+        self.perceptron = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, tokens: Tensor, about: Tensor) -> Tensor:
+        """Map tokens (N, T, width) of galaxies with a description (N, width)."""
+        scale1, shift1, gate1, scale2, shift2, gate2 = self.modulation(about)[:, None].chunk(6, 2)
+        tokens = tokens + gate1 * self._attend(self._normalised(tokens) * (1 + scale1) + shift1)
+        modulated = self._normalised(tokens) * (1 + scale2) + shift2
+        return tokens + gate2 * self.perceptron(modulated)
+
+    def _normalised(self, tokens: Tensor) -> Tensor:
+        return functional.layer_norm(tokens, (self.width,))
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        n, count, _ = tokens.shape
+        parts = self.attention(tokens).reshape(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(*parts)
+        return self.mix(mixed.transpose(1, 2).reshape(n, count, self.width))
+
+
+def waves(time: Tensor, width: int) -> Tensor:
+    """Return sines and cosines of times (N,) from 0 to 1, (N, width)."""
+    slowest, fastest = 1.0, 500.0
+    ratio = torch.linspace(0, 1, width // 2, device=time.device)
+    angle = time[:, None] * slowest * torch.exp(ratio * math.log(fastest / slowest))
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
