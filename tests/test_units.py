@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -9,31 +10,36 @@ import torch
 import galgen
 from galgen.config.paths import CONF
 from galgen.config.targets import instantiate
+from galgen.data.noise_correlation import without_correlation
 from galgen.data.noise_level import noise_level
 from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
 from galgen.evaluation.morphology.measure import measure
 from galgen.priors import fitted as fitted_priors
-from galgen.training.checks import check_fit
+from galgen.training.checks import check_fit, needs
 from tests.conftest import discs, run_command, train_once
 
 UNITS = {"uJy": 1.0, "nJy": 1e3, "W/m2/Hz": 1e-32, "erg/s/cm2/A": 1e-20}
 SIGMA = 0.02
 """Noise, in the first unit."""
 MODELS = sorted(p.stem for p in (CONF / "model").glob("[!_]*.yaml"))
+PHYSICAL = ("residual", "galaxy")
+"""How the names of models of physical units begin."""
 LIKELIHOODS = sorted(p.stem for p in (CONF / "likelihood").glob("*.yaml"))
 TRANSFORMS = sorted(p.stem for p in (CONF / "transform").glob("*.yaml"))
-KEPT = {(t, n) for t in TRANSFORMS for n in LIKELIHOODS} - {("asinh", "noise_aware")}
+KNOWN_NOISE = ("noise_aware", "correlated_noise")
+KEPT = {(t, n) for t in TRANSFORMS for n in LIKELIHOODS} - {("asinh", n) for n in KNOWN_NOISE}
 COMBINATIONS = [
-    *((model, "peak", "squared_error") for model in MODELS if not model.startswith("residual")),
+    *((model, "peak", "squared_error") for model in MODELS if not model.startswith(PHYSICAL)),
     *(("residual_cvae", *pair) for pair in sorted(KEPT)),
     ("residual_vae", "none", "noise_aware"),
+    ("galaxy_vae", "none", "correlated_noise"),
 ]
 
 
 def sky(path: Path, unit: float, size: int = 32, n: int = 60, known: bool = True) -> Path:
-    """Write galaxies of peaks 0.3 to 10 in white noise, with their redshifts, in a unit."""
+    """Write galaxies of peaks 0.3 to 10 in white noise, with redshifts and a PSF, in a unit."""
     rng = np.random.default_rng(0)
     light = discs(n, size) * np.geomspace(0.3, 10, n, dtype="f4")[:, None, None]
     image = (light + rng.normal(0, SIGMA, light.shape)) * unit
@@ -41,7 +47,10 @@ def sky(path: Path, unit: float, size: int = 32, n: int = 60, known: bool = True
     if known:
         block["noise_variance"] = np.full(n, (SIGMA * unit) ** 2)
         block["background"] = np.full(n, SIGMA * unit)
-    write_stamps(path, [block], {"survey": "mine", "pixel_scale": 0.05})
+    attrs = {"survey": "mine", "pixel_scale": 0.05, "noise_correlation": without_correlation(1)}
+    write_stamps(path, [block], attrs)
+    with h5py.File(path, "a") as file:
+        file["psf"], file["psf_index"] = np.full((1, 1, 3, 3), 1 / 9, "f4"), np.zeros(n, int)
     return path
 
 
@@ -49,11 +58,13 @@ def losses(composed, file: Path, model: str, transform: str, likelihood: str) ->
     """Take three steps of a training; return the losses."""
     overrides = [f"model={model}", "data=mosaic", f"transform={transform}", "model.width=4"]
     overrides += [f"likelihood={likelihood}", f"data.file={file}", "data.batch_size=16"]
-    overrides += [f"data.image_size={sized(model)}", "model.latent_dim=3"]
-    if model.startswith("residual"):
+    overrides += [f"data.image_size={sized(model)}"]
+    overrides += [f"model.latent_dim={64 if model == 'galaxy_vae' else 3}"]
+    if model.startswith(PHYSICAL):
         overrides += [f"model.flux_scale={3.0 if transform == 'none' else 0.01}"]
     config = composed(*overrides)
-    survey = instantiate(config.data)
+    survey, network = instantiate(config.data), instantiate(config.model)
+    survey.needs = needs(network)
     survey.setup()
     torch.manual_seed(0)
     network = instantiate(config.model)
@@ -70,7 +81,7 @@ def losses(composed, file: Path, model: str, transform: str, likelihood: str) ->
 
 
 def sized(model: str) -> int:
-    return {"vae128": 128, "vae": 32}.get(model, 32 if model.startswith("residual") else 158)
+    return {"vae128": 128, "vae": 32}.get(model, 32 if model.startswith(PHYSICAL) else 158)
 
 
 @pytest.mark.parametrize(("model", "transform", "likelihood"), COMBINATIONS)

@@ -28,6 +28,7 @@ from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
 from galgen.models.networks import Original, Residual
+from galgen.models.spatial import Spatial
 from galgen.models.vae import VAE, kl_to_standard_normal
 from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, StopOnNonFinite
 from galgen.training.checkpoint_io import AtomicCheckpointIO
@@ -42,6 +43,16 @@ RESIDUAL = {
     "network": Residual(),
     "flux_scale": 3.0,
 }
+GALAXY = {
+    "image_size": 64,
+    "latent_dim": 256,
+    "width": 32,
+    "norm": "group",
+    "output": "sinh",
+    "network": Spatial(),
+    "flux_scale": 3.0,
+}
+"""Without the convolution with the PSF, which random stamps do not have."""
 WIDE = Original(code_channels=8)
 DEMO = {"image_size": 64, "width": 16, "latent_dim": 16, "network": WIDE}
 MODELS = {
@@ -52,6 +63,7 @@ MODELS = {
     "fancy_cvae": (FancyCVAE, {"image_size": 158}),
     "residual_vae": (VAE, RESIDUAL),
     "residual_cvae": (CVAE2, RESIDUAL),
+    "galaxy_vae": (VAE, GALAXY),
     "demo": (CVAE2, DEMO),
     "demo, 5 bands": (CVAE2, {**DEMO, "bands": list("grizy")}),
 }

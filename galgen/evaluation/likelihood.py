@@ -109,7 +109,8 @@ def _weights(
     q = model.encode(batch.image, condition)
     for _ in range(draws):
         latent = q.sample()
-        cost = model.likelihood(model.decode(latent, condition), batch) / divisor + constant
+        cost = model.likelihood(model.observe(model.decode(latent, condition), batch), batch)
+        cost = cost / divisor + constant
         inside = q.log_prob(latent).sum(dim=1) + cost
         for prior in priors:
             density = log_prior(run.priors[prior], latent, condition)
@@ -129,10 +130,8 @@ def log_prior(prior: Prior, latent: Tensor, redshift: Tensor | None) -> Tensor:
 def _residuals(run: TrainedRun, positions: np.ndarray) -> tuple[np.ndarray, ...]:
     """Measure residuals of test galaxies: error, zero's, chi2, product with the next, square."""
     batch = _batch(run, positions)
-    condition = batch.redshift if run.model.conditional else None
-    latent = run.model.encode(batch.image, condition).mean
     weight = torch.ones_like(batch.image) if batch.weight is None else batch.weight
-    residual = (batch.image - run.model.decode(latent, condition)).double() * weight
+    residual = (batch.image - run.model.reconstruct(batch)).double() * weight
     variance, axes = batch.noise_variance, (1, 2, 3)
     pixels = weight.sum(dim=axes)
     if variance is None or run.unit == PEAK:

@@ -38,13 +38,13 @@ class Reconstruction(RunFigure):
         """Return the figure `reconstruction`."""
         positions = self.choose(run, self.galaxies, self.n)
         batch = run.survey.batch(self.split, positions)
-        latent, redshift = run.encode_batch(batch).mean, batch.redshift
-        predicted = None
+        redshift, predicted = batch.redshift, None
         if hasattr(run.model, "predict"):
+            latent = run.encode_batch(batch).mean
             predicted = run.model.predict(latent, redshift.to(latent))[1].cpu().numpy()
         figure = draw_reconstruction(
             run.physical(batch.image),
-            run.decode(latent, redshift),
+            run.reconstruct_batch(batch),
             None if redshift is None else redshift.numpy(),
             predicted,
             positions,

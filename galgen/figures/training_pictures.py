@@ -101,13 +101,12 @@ class Pictures(Callback):
 def reconstruct_galaxies(model, datamodule, display: Display):
     """Draw validation galaxies over their reconstructions; return the figure and its caption."""
     batch = datamodule.first("val", GALAXIES_IN_PICTURES)
-    image = batch.image.to(model.device)
-    redshift = batch.redshift.to(model.device) if model.conditional else None
+    batch = model.transfer_batch_to_device(batch, model.device, 0)
     with torch.no_grad():
-        reconstruction = model.decode(model.encode(image, redshift).mean, redshift)
+        reconstruction = model.reconstruct(batch)
     known = None if batch.redshift is None else batch.redshift.cpu().numpy()
     figure = draw_reconstruction(
-        physical(datamodule, image),
+        physical(datamodule, batch.image),
         physical(datamodule, reconstruction),
         known,
         display=display,

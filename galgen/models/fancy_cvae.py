@@ -46,7 +46,7 @@ class FancyCVAE(CVAE):
         """
         q = self.encode(batch.image, batch.redshift)
         prediction, redshift = self.predict(q.mean + q.stddev * noise, batch.redshift)
-        reconstruction = self.likelihood(prediction, batch).mean()
+        reconstruction = self.likelihood(self.observe(prediction, batch), batch).mean()
         kl = kl_to_standard_normal(q).mean()
         error = (redshift - batch.redshift).square().mean()
         total = reconstruction + self.redshift_weight * error + beta * kl

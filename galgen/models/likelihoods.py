@@ -53,11 +53,7 @@ class NoiseAware(nn.Module):
 
     def __init__(self, relative_error: float = 0.0):
         super().__init__()
-        if not 0 <= relative_error < math.inf:
-            raise ValueError(
-                f"likelihood.relative_error={relative_error}: it must not be negative."
-            )
-        self.relative_error = relative_error
+        self.relative_error = check_relative_error(relative_error)
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
         """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,).
@@ -108,6 +104,17 @@ class LearnedSigma(nn.Module):
         else:
             variance = torch.where(started, self.variance, variance)
         return _gaussian(prediction, batch, 0.5 * variance.log())
+
+
+def check_relative_error(relative_error: float) -> float:
+    """Return the relative error, if it is a number from 0.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not 0 <= relative_error < math.inf:
+        raise ValueError(f"likelihood.relative_error={relative_error}: it must not be negative.")
+    return relative_error
 
 
 def squared_error(prediction: Tensor, batch) -> Tensor:

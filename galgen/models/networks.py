@@ -210,6 +210,14 @@ class ResidualBlock(nn.Module):
         return planes + self.layers(planes)
 
 
+class Sinh(nn.Module):
+    """sinh(softplus(x)): positive, linear where it is faint, exponential where it is bright."""
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Map planes of any shape."""
+        return nn.functional.softplus(planes).sinh()
+
+
 @dataclass
 class Original:
     """The networks of the five original models.
@@ -225,6 +233,9 @@ class Original:
     code_channels: int = 1
     code_kernel: int = 4
     residual_blocks = 0
+
+    def latent_shape(self, latent_dim: int) -> None:
+        """Return the shape of a latent that is a map; here it is a vector."""
 
     def encoder(self, image_size: int, latent_dim: int, width: int, norm: str, **inputs) -> Encoder:
         """Make the encoder.

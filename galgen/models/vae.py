@@ -11,9 +11,10 @@ from torch.distributions import Normal
 from galgen.models.beta_schedules import Constant
 from galgen.models.likelihoods import SquaredError
 from galgen.models.losses import EpochMeans, Loss
-from galgen.models.networks import Original
+from galgen.models.networks import Original, Sinh
+from galgen.models.telescope import convolve
 
-OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "none": nn.Identity}
+OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "sinh": Sinh, "none": nn.Identity}
 """Activations that turn the decoder's last layer into an image."""
 
 LOG_VARIANCE = (-20.0, 10.0)
@@ -34,14 +35,16 @@ class VAE(LightningModule):
         image_size: side of the stamps, px, 32 to 256.
         bands: names of the bands, B of them; the images have one where None.
         name: the architecture's, as in run names.
-        latent_dim: size of the latent.
+        latent_dim: numbers in a latent, a vector or a map.
         width: channels after the first convolution.
         norm: `batch` (the original's) or `group`.
         network: makes encoder and decoder; `galgen.models.networks.Original` where None.
-        output: activation of the image: `sigmoid`, `softplus` or `none`.
+        output: activation of the image: `sigmoid`, `softplus`, `sinh` (of softplus) or `none`.
         flux_scale: faintest light of interest, on the model's scale, where images are linear in
             flux: the encoder sees asinh(image / flux_scale), and the decoder's output is scaled by
-            flux_scale times the exponential of a linear function of the latent.
+            flux_scale, and but for `sinh` by the exponential of a linear function of the latent.
+        psf_free: whether the decoder makes light in front of the telescope, which the loss
+            convolves with the PSF of each stamp.
         likelihood: module that maps (prediction, batch) to a cost for each galaxy.
         beta_schedule: callable that maps (step, total steps) to beta.
         optimizer: callable that makes the optimizer of the parameters.
@@ -54,8 +57,6 @@ class VAE(LightningModule):
 
     conditional = False
     """Whether the model needs a redshift with every image and latent."""
-    psf_free = False
-    """Whether images are those in front of the telescope, without its PSF."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class VAE(LightningModule):
         network: Original | None = None,
         output: str = "sigmoid",
         flux_scale: float | None = None,
+        psf_free: bool = False,
         likelihood: nn.Module | None = None,
         beta_schedule: Callable[[int, int], float] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
@@ -79,20 +81,22 @@ class VAE(LightningModule):
             raise ValueError(f"output={output}: it can be one of {', '.join(OUTPUTS)}.")
         if latent_dim < 1:
             raise ValueError(f"latent_dim={latent_dim}: it must be positive.")
+        network = network or Original()
+        self.latent_dim, self.latent_shape = latent_dim, network.latent_shape(latent_dim)
         if flux_scale is not None and not flux_scale > 0:
             raise ValueError(f"flux_scale={flux_scale}: it must be positive.")
-        self.latent_dim = latent_dim
         self.bands = 1 if bands is None else len(bands)
         sizes = {"image_size": image_size, "width": width, "norm": norm}
-        self.encoder, self.decoder = self.make_networks(network or Original(), sizes)
+        self.encoder, self.decoder = self.make_networks(network, sizes)
         # A tenth faster on a CPU (experiments/throughput/cpu.csv), and what tensor cores ask for.
         self.encoder.to(memory_format=torch.channels_last)
         self.decoder.to(memory_format=torch.channels_last)
         self.name = name
         self.output = OUTPUTS[output]()
-        self.flux_scale = flux_scale
-        if flux_scale is not None:
-            self.amplitude = nn.Linear(latent_dim, self.bands)
+        self.flux_scale, self.psf_free = flux_scale, psf_free
+        self.amplitude = None
+        if flux_scale is not None and output != "sinh":
+            self.amplitude = nn.Linear(self.latent_dim, self.bands)
         self.image_size = image_size
         self.likelihood = likelihood or SquaredError()
         self.beta_schedule = beta_schedule or Constant(0.1)
@@ -140,7 +144,27 @@ class VAE(LightningModule):
             image = self.output(planes.to(self.dtype))
             if self.flux_scale is None:
                 return image
+            if self.amplitude is None:
+                return image * self.flux_scale
             return image * (self.flux_scale * self.amplitude(latent).exp())[:, :, None, None]
+
+    def observe(self, light: Tensor, batch) -> Tensor:
+        """Return the images (N, B, H, W) that the telescope takes of decoded light, without noise.
+
+        Args:
+            light: (N, B, H, W), of the galaxies of a batch.
+            batch: `galgen.data.batch.Batch`, with PSFs where the model is PSF-free.
+        """
+        return convolve(light, batch.psf) if self.psf_free else light
+
+    def reconstruct(self, batch) -> Tensor:
+        """Return a batch's images of the posterior means as the telescope sees them, (N, B, H, W).
+
+        Args:
+            batch: `galgen.data.batch.Batch`, on the model's device.
+        """
+        redshift = batch.redshift if self.conditional else None
+        return self.observe(self.decode(self.encode(batch.image, redshift).mean, redshift), batch)
 
     def loss(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
         """Return the loss of a batch: reconstruction term + beta * KL.
@@ -152,7 +176,7 @@ class VAE(LightningModule):
         """
         q = self.encode(batch.image, batch.redshift)
         prediction = self.decode(q.mean + q.stddev * noise, batch.redshift)
-        reconstruction = self.likelihood(prediction, batch).mean()
+        reconstruction = self.likelihood(self.observe(prediction, batch), batch).mean()
         kl = kl_to_standard_normal(q).mean()
         return Loss(reconstruction + beta * kl, reconstruction, kl)
 

@@ -7,9 +7,14 @@ LEAST_CONTRAST = 1
 
 
 def needs(model) -> tuple[str, ...]:
-    """Name the columns that a model needs of every galaxy of its survey."""
-    noise = getattr(model.likelihood, "needs_noise", False)
-    return ("redshift",) * model.conditional + ("noise_variance",) * noise
+    """Name what a model needs to know of its survey's galaxies: columns, PSFs, the noise."""
+    needed = {
+        "redshift": model.conditional,
+        "noise_variance": getattr(model.likelihood, "needs_noise", False),
+        "noise_correlation": getattr(model.likelihood, "needs_correlation", False),
+        "psf": model.psf_free,
+    }
+    return tuple(name for name, wanted in needed.items() if wanted)
 
 
 def check_fit(model, datamodule) -> None:

@@ -37,6 +37,12 @@ class Linear:
     def decode(self, latent, redshift=None):
         return (latent @ WEIGHTS.T).reshape(-1, 1, SIDE, SIDE)
 
+    def observe(self, light, batch):
+        return light
+
+    def reconstruct(self, batch):
+        return self.decode(self.encode(batch.image).mean)
+
     def transfer_batch_to_device(self, batch, device, _):
         return batch
 

@@ -19,6 +19,7 @@ from galgen.priors.random_numbers import standard_normal
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("[!_]*.yaml"))
 REDSHIFTS = torch.linspace(0.1, 2.5, 6)
+CORRELATION = torch.tensor([[0.1, 0.2, 0.1], [0.2, 1.0, 0.2], [0.1, 0.2, 0.1]])
 
 
 @pytest.fixture(params=["F814W", "F606W,F814W,F160W"])
@@ -38,8 +39,12 @@ def model(request, composed, bands):
 
 def batch_of(n: int, size: int = 48, bands: int = 1) -> Batch:
     image = torch.rand(n, bands, size, size, generator=torch.Generator().manual_seed(1))
-    variance = torch.full((n, bands), 0.1)
-    return Batch(image, torch.arange(n), REDSHIFTS[:n], noise_variance=variance)
+    telescope = {
+        "noise_variance": torch.full((n, bands), 0.1),
+        "noise_correlation": CORRELATION.expand(bands, -1, -1),
+        "psf": torch.full((n, bands, 3, 3), 1 / 9),
+    }
+    return Batch(image, torch.arange(n), REDSHIFTS[:n], **telescope)
 
 
 def test_contract_shapes(model):
@@ -67,7 +72,7 @@ def test_loss_is_reconstruction_plus_beta_kl_plus_redshift(model):
     latent = q.mean + q.stddev * noise
     expected = 0.7 * kl_divergence(q, Normal(0.0, 1.0)).sum() / 5
     prediction = model.decode(latent, batch.redshift)
-    expected += model.likelihood(prediction, batch).mean()
+    expected += model.likelihood(model.observe(prediction, batch), batch).mean()
     if loss.redshift is not None:
         predicted = model.predict(latent, batch.redshift)[1]
         expected += 1000 * ((predicted - batch.redshift) ** 2).sum() / 5
