@@ -25,6 +25,7 @@ ENDINGS = (".fits", ".h5", ".hdf5", ".zarr")
 def main(config: DictConfig) -> None:
     """Generate galaxies into a file and print its path."""
     check(config)
+    from galgen.catalogues.observed import Telescope
     from galgen.catalogues.rows import Catalogue  # torch, after the config has been checked
     from galgen.runs.requested_conditions import learned_conditions, requested_conditions
     from galgen.runs.trained_run import TrainedRun
@@ -35,7 +36,10 @@ def main(config: DictConfig) -> None:
     prior = run.prior_for(the_one_prior(config.prior), keys)
     conditions = requested_conditions(run, config, prior) if learned is None else None
     numbers = (config.seed, config.start)
-    catalogue = Catalogue(run, config.n, conditions, *numbers, prior, learned, config.edge)
+    telescope = Telescope(run, config.psf, config.noise)
+    catalogue = Catalogue(
+        run, config.n, conditions, *numbers, prior, learned, config.edge, telescope
+    )
     out, started = Path(config.out).expanduser(), time.perf_counter()
     side, gigabytes = catalogue.size, 4e-9 * config.n * catalogue.size**2
     print(

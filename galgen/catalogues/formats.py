@@ -36,6 +36,8 @@ HEADER = {
     "versions": ("VERSIONS", ""),
     "edge": ("EDGE", "level at the edge of each image"),
     "psf": ("PSF", "that the images are seen through"),
+    "psf_sha256": ("PSFHASH", "SHA-256 of its file"),
+    "noise": ("NOISE", "in the images"),
     "conditions": ("ASKED", "requested conditions"),
     "bands": ("BAND", ""),
     "reference_band": ("REFBAND", "of sizes and of requested magnitudes"),

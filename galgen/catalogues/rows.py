@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from galgen.catalogues.observed import NONE, SURVEY, Telescope
 from galgen.data.edges import without_edge
 from galgen.data.surveys.photometry import canonical
 from galgen.errors import GalgenError
@@ -29,6 +30,12 @@ log = logging.getLogger(__name__)
 
 RELATIVE = "relative brightness"
 """Unit of images whose flux the peak normalisation threw away."""
+PSFS = {
+    NONE: "without the telescope's PSF",
+    SURVEY: "each through a PSF of the survey",
+    "the survey's": "through the survey's PSF",
+}
+"""What images show, by the PSF."""
 VERSIONS = ("galgen", "torch", "numpy")
 """Packages whose versions a catalogue carries."""
 
@@ -58,6 +65,7 @@ class Catalogue:
         learned: the survey's conditions, as fit_prior learned them: each galaxy's redshift,
             magnitude and size are drawn of them, instead of `conditions`.
         edge: `keep`, or `subtract` the level on which each galaxy stands.
+        telescope: what the galaxies are seen with; the table is measured before that.
 
     Raises:
         GalgenError: if the run has no such prior, or nothing that knows the learned conditions.
@@ -78,7 +86,9 @@ class Catalogue:
         prior: str = NORMAL,
         learned: "SurveyConditions | None" = None,
         edge: str = "keep",
+        telescope: Telescope | None = None,
     ):
+        self.telescope = telescope or Telescope(run)
         self.run, self.n, self.learned, self.edge = run, n, learned, edge
         self.conditions = conditions or Conditions({})
         self.seed, self.start, self.prior = seed, start, prior
@@ -135,7 +145,7 @@ class Catalogue:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     magnitude = points - 2.5 * np.log10(flux)
                 table["magnitude"] = magnitude.reshape(table["magnitude"].shape)
-        return images, table
+        return self.telescope.observe(images, self.seed, number), table
 
     @property
     def unit(self) -> str:
@@ -145,14 +155,15 @@ class Catalogue:
     @property
     def image_description(self) -> str:
         """What the images show."""
-        psf = (
-            "without the telescope's PSF" if self.run.model.psf_free else "through the survey's PSF"
-        )
+        psf = f"through the PSF {self.telescope.psf}"
+        if self.telescope.psf in PSFS:
+            psf = PSFS[self.telescope.psf]
+        noise = "noise of the survey" if self.telescope.noise == SURVEY else "without noise"
         scale = ""
         if self.run.unit == PEAK:
             scale = "; the brightest pixel of a galaxy of the survey is 1, the flux is not known"
         edge = ", the level at the edge subtracted" if self.edge == "subtract" else ""
-        return f"light of a generated galaxy, {psf}, without noise{edge}{scale}"
+        return f"light of a generated galaxy, {psf}, {noise}{edge}{scale}"
 
     @property
     def has_magnitudes(self) -> bool:
@@ -178,10 +189,13 @@ class Catalogue:
             "start": self.start,
             "prior": self.prior,
             "edge": self.edge,
-            "psf": "none" if run.model.psf_free else "the survey's",
+            "psf": self.telescope.psf,
+            "noise": self.telescope.noise,
             "unit": self.unit,
             "versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
         }
+        if self.telescope.sha256:
+            attributes["psf_sha256"] = self.telescope.sha256
         if self.conditions.requested:
             attributes["conditions"] = self.conditions.text
         if self.learned is not None:

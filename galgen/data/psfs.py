@@ -48,3 +48,18 @@ class Psfs:
     def _read(self, rows: Tensor) -> Tensor:
         size = self.stamps.stacks["psf"][-1]
         return torch.from_numpy(self.stamps.read(rows.numpy(), size, "psf"))
+
+
+def read_psfs(stamps: StampFile, rows: np.ndarray) -> np.ndarray:
+    """Read the PSFs of galaxies from the file, each once.
+
+    Args:
+        stamps: the stamp file.
+        rows: of the galaxies in it, (n,).
+
+    Returns:
+        (n, B, h, w), float32.
+    """
+    index = stamps.columns.get("psf_index", np.arange(len(stamps)))[rows].astype(int)
+    used, place = np.unique(index, return_inverse=True)
+    return stamps.read(used, stamps.stacks["psf"][-1], "psf")[place]

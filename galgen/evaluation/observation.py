@@ -7,6 +7,7 @@ from scipy import fft
 from galgen.data.augmentation import crop
 from galgen.data.edges import edge_variance
 from galgen.data.noise_correlation import draw_correlated, without_correlation
+from galgen.data.psfs import read_psfs
 from galgen.runs.image_facts import PEAK
 from galgen.runs.trained_run import TrainedRun
 
@@ -177,10 +178,7 @@ class Observation:
 
     def psfs(self, positions: np.ndarray) -> np.ndarray:
         """Return the PSFs of test galaxies at positions (n,), (n, B, h, w)."""
-        stamps, rows = self.survey.stamps, self.survey.parts["test"].rows[positions]
-        index = stamps.columns.get("psf_index", np.arange(len(stamps)))[rows].astype(int)
-        used, place = np.unique(index, return_inverse=True)
-        return stamps.read(used, stamps.stacks["psf"][-1], "psf")[place]
+        return read_psfs(self.survey.stamps, self.survey.parts["test"].rows[positions])
 
 
 def convolve(images: np.ndarray, psfs: np.ndarray) -> np.ndarray:
