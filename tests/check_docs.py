@@ -35,6 +35,8 @@ SMALL = {
 """Overrides that are appended to a command."""
 GALAXIES = "data.galaxies=1200"
 """Appended where the survey is the simulated one."""
+FLOW_MATCHING = "prior.flow_matching.max_epochs=2 prior.flow_matching.depth=1"
+"""Appended where that prior is fitted."""
 OBJECTIVE = "search.objective=gmm.c2st_latents"
 """Appended to a search: a score that needs no galaxies that can be measured."""
 
@@ -54,6 +56,10 @@ def _small_line(line: str) -> str:
         words = words.replace(EPOCHS, "")
     if name in ("prepare", "describe", "train") and not re.search(r"\bdata=(?!simulated)", line):
         words += f" {GALAXIES}"
+    if "model=galaxy" in line:
+        words = words.replace("latent_dim=4", "latent_dim=64")  # a map of one channel
+    if "prior=flow_matching" in line:
+        words += f" {FLOW_MATCHING}"
     if "search.objective=" in line:
         words += f" {OBJECTIVE}"
     return f"{line} {words}"
