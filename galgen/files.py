@@ -143,7 +143,7 @@ def check_space(key: str, path: Path, what: str, needed: float) -> int:
 
     Args:
         key: the key that names the file.
-        path: the file; its folder exists.
+        path: the file; its folder may not exist yet.
         what: is written, in the plural.
         needed: bytes.
 
@@ -153,7 +153,8 @@ def check_space(key: str, path: Path, what: str, needed: float) -> int:
     Raises:
         GalgenError: if there is too little.
     """
-    free = shutil.disk_usage(path.parent).free
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    free = shutil.disk_usage(there).free
     if needed > free:
         raise GalgenError(
             f"{key}={path}: {what} take about {needed / 1e9:.3g} GB, and the disk has "

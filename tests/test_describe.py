@@ -54,6 +54,13 @@ def test_the_facts(stamps):
     assert facts["sha256 of 2 shards"] == hashlib.sha256(shards).hexdigest()
 
 
+def test_a_file_of_any_band_is_described_without_another_word(stamps, command):
+    with h5py.File("s.h5", "a") as file:
+        file.attrs["bands"] = ["r"]
+    code, printed = command("describe", "data.file=s.h5")
+    assert code == 0, printed
+
+
 def test_the_command_writes_its_pictures_beside_the_file_or_elsewhere(stamps, command):
     code, printed = command("describe", "data.file=s.h5")
     assert code == 0, printed

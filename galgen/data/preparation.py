@@ -60,11 +60,11 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
         return True
     wanted = pieces if source.shard is None else [pieces[source.shard]]
     missing = _missing(source, wanted)  # before anything is replaced, a shard may be in use
-    _claim(path, source.attrs()["recipe"], overwrite)
-    log.info("%d of %d shards to prepare, into %s", len(missing), len(wanted), path)
     stamps = sum(len(numbers) for _, numbers in missing)
     needed = stamps * source.stamp_bytes()
     free = check_space("data.file", path, "the stamps", needed)
+    _claim(path, source.attrs()["recipe"], overwrite)
+    log.info("%d of %d shards to prepare, into %s", len(missing), len(wanted), path)
     log.info(
         "%d stamps to draw, about %.3g GB; the disk has %.3g GB free",
         *(stamps, needed / 1e9, free / 1e9),

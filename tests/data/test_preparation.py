@@ -288,6 +288,16 @@ def test_no_stamp_at_all_is_told():
     assert not Path("s.h5").exists()
 
 
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written():
+    class Huge(Numbers):
+        def stamp_bytes(self):
+            return 10**18
+
+    with pytest.raises(GalgenError, match="the disk has"):
+        prepare(Huge(), Path("new/s.h5"))
+    assert not list(Path().iterdir())
+
+
 def test_a_joined_file_is_finished_however_it_was_divided():
     prepare(Numbers(processes=1), Path("s.h5"))
     assert prepare(Numbers(processes=1, shards=7), Path("s.h5"))
