@@ -2,12 +2,12 @@
 
 import numpy as np
 import torch
-from scipy import fft
 
 from galgen.data.augmentation import crop
 from galgen.data.edges import edge_variance
 from galgen.data.noise_correlation import draw_correlated, without_correlation
 from galgen.data.psfs import read_psfs
+from galgen.models.telescope import convolve
 from galgen.runs.image_facts import PEAK
 from galgen.runs.trained_run import TrainedRun
 
@@ -134,7 +134,8 @@ class Observation:
             seed: of the noise.
         """
         if self.run.model.psf_free:
-            images = convolve(images, self.psfs(positions))
+            psfs = torch.from_numpy(self.psfs(positions))
+            images = convolve(torch.from_numpy(images), psfs).numpy()
         if not self.peak:
             return self.with_noise(images, positions, seed)
         return self._without_lacking(images, "test", positions)
@@ -179,23 +180,3 @@ class Observation:
     def psfs(self, positions: np.ndarray) -> np.ndarray:
         """Return the PSFs of test galaxies at positions (n,), (n, B, h, w)."""
         return read_psfs(self.survey.stamps, self.survey.parts["test"].rows[positions])
-
-
-def convolve(images: np.ndarray, psfs: np.ndarray) -> np.ndarray:
-    """Convolve images with their PSFs, with zeros beyond the edges.
-
-    Args:
-        images: (..., H, W).
-        psfs: (..., h, w), h and w odd.
-
-    Returns:
-        Images (..., H, W), float32.
-    """
-    height, width = images.shape[-2:]
-    top, left = psfs.shape[-2] // 2, psfs.shape[-1] // 2
-    shape = [
-        fft.next_fast_len(a + b) for a, b in zip(images.shape[-2:], psfs.shape[-2:], strict=True)
-    ]
-    product = fft.rfft2(images, shape) * fft.rfft2(psfs, shape)
-    whole = fft.irfft2(product, shape)
-    return whole[..., top : top + height, left : left + width].astype(np.float32)

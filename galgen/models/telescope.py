@@ -2,26 +2,32 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def convolve(light: Tensor, psf: Tensor) -> Tensor:
-    """Convolve images with their PSFs; beyond the edges there is no light.
+    """Convolve images with their PSFs; beyond an edge the light goes on as it is there.
+
+    With darkness beyond the edges, a model would have to frame a large galaxy with light.
 
     Args:
         light: (N, B, H, W).
-        psf: (N, B, h, w), centred on the pixel (h // 2, w // 2).
+        psf: (N, B, h, w) or (1, B, h, w), centred on the pixel (h // 2, w // 2).
 
     Returns:
         Images (N, B, H, W), float32.
     """
     height, width = light.shape[2:]
-    top, left = psf.shape[2] // 2, psf.shape[3] // 2
-    # Light that wraps around in a transform of this size falls outside the part that is returned.
-    shape = [_fast(height + psf.shape[2] - top), _fast(width + psf.shape[3] - left)]
+    h, w = psf.shape[2:]
+    padded = functional.pad(
+        light.float(), (w - 1 - w // 2, w // 2, h - 1 - h // 2, h // 2), "replicate"
+    )
+    # In a transform of this size nothing wraps around to the part that is returned.
+    shape = [_fast(side) for side in padded.shape[2:]]
     with torch.autocast(light.device.type, enabled=False):
-        product = torch.fft.rfft2(light.float(), shape) * torch.fft.rfft2(psf.float(), shape)
+        product = torch.fft.rfft2(padded, shape) * torch.fft.rfft2(psf.float(), shape)
         whole = torch.fft.irfft2(product, shape)
-    return whole[:, :, top : top + height, left : left + width]
+    return whole[:, :, h - 1 : h - 1 + height, w - 1 : w - 1 + width]
 
 
 def _fast(size: int) -> int:

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.signal import fftconvolve
 
 from galgen.data.surveys.cosmos_noise import cosmos_variance
-from galgen.evaluation.observation import SURVIVING, Observation, convolve, edge_variance
+from galgen.evaluation.observation import SURVIVING, Observation, edge_variance
 from galgen.runs.trained_run import TrainedRun
 
 RNG = np.random.default_rng(0)
@@ -14,12 +13,6 @@ RNG = np.random.default_rng(0)
 @pytest.fixture
 def run(simulated):
     return TrainedRun(simulated)
-
-
-def test_convolution_is_the_direct_one():
-    images, psfs = RNG.normal(size=(3, 20, 24)), RNG.normal(size=(3, 7, 5))
-    expected = [fftconvolve(*pair, mode="same") for pair in zip(images, psfs, strict=True)]
-    np.testing.assert_allclose(convolve(images, psfs), expected, atol=1e-5)
 
 
 def test_the_scatter_of_the_edges_is_the_noise():
