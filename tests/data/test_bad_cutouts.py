@@ -114,7 +114,9 @@ def test_arrays_that_do_not_go_together(tmp_path):
     refused(images, "different numbers of galaxies", "cutouts.images.r has 4")
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["one"] = file["two"] = np.zeros((3, 8, 8))
-    refused(f"{tmp_path}/c.h5", "one (3, 8, 8), two (3, 8, 8)", "cutouts.images='c.h5[one]'")
+    refused(
+        f"{tmp_path}/c.h5", "one (3, 8, 8), two (3, 8, 8)", f"images='\"{tmp_path}/c.h5[one]\"'"
+    )
     refused(f"{tmp_path}/c.h5[three]", "there is no such array. Give one of one, two")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04nothing")
     refused(f"{tmp_path}/broken.npz", "the file cannot be read")

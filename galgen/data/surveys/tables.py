@@ -18,6 +18,7 @@ from astropy.io import fits, votable
 from astropy.io.ascii import InconsistentTableError
 from astropy.table import Column, MaskedColumn, Table
 
+from galgen.config.wording import quoted
 from galgen.data.surveys.fits_files import file_and_part
 from galgen.errors import GalgenError
 from galgen.files import check_file, reading
@@ -222,7 +223,7 @@ def _pick(
     if len(found) != 1:
         raise GalgenError(
             f"{key}={file}: there are several tables: {listed}. Give one of them, "
-            f"{key}='{file.name}[{next(iter(names))}]'."
+            f"{key}={quoted(f'{file}[{next(iter(names))}]')}."
         )
     return found[0]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from galgen.config.wording import quoted
 from galgen.data.surveys.cutouts.calibration import KEYWORDS
 from galgen.data.surveys.cutouts.cutout_files import FITS, Unusable
 from galgen.data.surveys.fits_files import is_gzip
@@ -181,11 +182,13 @@ def _chosen(key: str, path: Path, part: str | None, found: dict):
         return found[part]
     fitting = [name for name, item in found.items() if len(item.shape) in (3, 4)]
     fitting = fitting or list(found)
+    if not found:
+        raise GalgenError(f"{key}={path}: the file has no array. Give one that has.")
     if len(fitting) != 1:
         listed = ", ".join(f"{name} {tuple(item.shape)}" for name, item in found.items())
         raise GalgenError(
-            f"{key}={path}: there are several arrays or none: {listed or 'none'}. Name one, "
-            f"{key}='{path.name}[{fitting[0] if fitting else 'name'}]'."
+            f"{key}={path}: there are several arrays: {listed}. Name one, "
+            f"{key}={quoted(f'{path}[{fitting[0]}]')}."
         )
     return found[fitting[0]]
 
@@ -208,10 +211,13 @@ def _open_cube(key: str, path: Path, part: str | None) -> tuple[object, tuple[st
             f"{key}={path}: this is no whole FITS file, or lacks the extension ({error}). Give "
             "another."
         ) from error
-    if len(images) != 1:
+    if not images:
+        raise GalgenError(f"{key}={path}: the file has no image. Give one that has.")
+    if len(images) > 1:
+        first = images[0].name or hdus.index(images[0])
         raise GalgenError(
             f"{key}={path}: it has {len(images)} images that could be meant. Name one, "
-            f"{key}='{path.name}[<name or number>]', or save a file a galaxy."
+            f"{key}={quoted(f'{path}[{first}]')}, or save a file a galaxy."
         )
     headers = (images[0].header, hdus[0].header)
     cards = tuple(c.image for header in headers for c in header.cards if c.keyword in KEYWORDS)

@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table
 
+from galgen.config.wording import quoted
 from galgen.data.stamp_file import known_redshifts
 from galgen.data.surveys.columns import NAMES, choose, degrees, listed, numbers, redshifts
 from galgen.data.surveys.identifiers import identifiers
@@ -109,7 +110,7 @@ def _by_row(path: str | Path, table: Table, names: list[str]) -> np.ndarray:
         raise GalgenError(
             f"cutouts.table={path}: it has {len(table)} rows, and there are {len(names)} cutouts "
             "in the array, so that galgen cannot join them row by row. Give the id of each cutout, "
-            "cutouts.ids='<file>[<array>]', or a table with a row for each."
+            f"cutouts.ids={quoted('<file>[<array>]')}, or a table with a row for each."
         )
     return np.arange(len(names))
 

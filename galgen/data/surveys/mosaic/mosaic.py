@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from galgen.config.wording import said
 from galgen.data.surveys.fits_files import Plane, file_and_part, refuse_twice
 from galgen.data.surveys.mosaic.band_image import BandImage
-from galgen.data.surveys.mosaic.options import by_band, image_files, said
+from galgen.data.surveys.mosaic.options import by_band, image_files
 from galgen.data.surveys.mosaic.source_table import WANTED
 from galgen.data.surveys.mosaic.tile import Tile
 from galgen.errors import GalgenError
