@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+import zarr
 from astropy.io import fits
 
 from galgen.data.surveys.cutouts.band_images import split_bands
@@ -42,6 +43,10 @@ def test_a_pattern_that_matches_nothing_says_what_is_there(tmp_path):
     patterns = write_bands(tmp_path)
     refused(f"{tmp_path}/f115w/nothing_{{id}}.fits", "no file matches", "f115w holds field_0.fits")
     refused(f"{tmp_path}/f444w/{{id}}.fits", "no file matches", "holds f115w, f150w")
+    (tmp_path / "empty").mkdir()
+    refused(f"{tmp_path}/empty", "the folder is empty. Give one that holds FITS or NumPy files")
+    refused(f"{tmp_path}/empty/*.fits", f"no file matches, the folder {tmp_path}/empty is empty")
+    refused(str(tmp_path), "the folder holds no FITS or NumPy files, but empty, f115w, f150w.")
     refused(f"{tmp_path}/cube.npy", "there is no such file or folder")
     refused({**patterns, "F444W": f"{tmp_path}/f444w/{{id}}.fits"}, "cutouts.images.F444W=")
     refused(f"{tmp_path}/f115w/{{id}}*.fits", "does not say where the galaxy's name ends")
@@ -56,7 +61,7 @@ def test_bands_without_a_galaxy_in_common(tmp_path):
 def test_an_id_twice(tmp_path):
     write_bands(tmp_path)
     write(tmp_path / "f115w" / "again" / "field_3.fits", galaxy(3))
-    refused(f"{tmp_path}/f115w/**/field_{{id}}.fits", "1 ids have several files, such as 3")
+    refused(f"{tmp_path}/f115w/**/field_{{id}}.fits", "1 id has several files, such as 3")
     np.save(tmp_path / "cube.npy", np.stack([galaxy(n) for n in range(3)]))
     np.save(tmp_path / "ids.npy", [4, 5, 4])
     refused(f"{tmp_path}/cube.npy", "4 stands in it twice", ids=f"{tmp_path}/ids.npy")
@@ -70,8 +75,11 @@ def test_an_id_twice(tmp_path):
         ("GALNO,z\n1,2\n2,3\n", {}, ["no column has a name of", "GALNO, which has 2 of the 8"]),
         ("key,z\nx,0.2\ny,0.3\n", {}, ["no column has a name of", "one of key, z"]),
         ("obj_no,z\n1,2\n", {"id": "obj_n"}, ["cutouts.columns.id=obj_n", "mean 'obj_no'?"]),
-        ("id,z\n1,2\n1,3\n", {}, ["1 rows repeat the id", "such as 1"]),
+        ("id,z\n1,2\n1,3\n", {}, ["1 row repeats the id", "such as 1"]),
         ("id,other,z\n90,1,2\n91,2,3\n", {}, ["none of the 8 galaxies", "other, which has 2 of"]),
+        ("id,z\n1,1\n1,2\n2,1\n2,3\n", {}, ["2 rows repeat the id", "such as 1"]),
+        ("id,z\n90,0.1\n", {}, ["in its column id", "cutouts.columns.id=<name>, one of z."]),
+        ("id\n90\n", {}, ["in its column id", "cutouts.columns.id=<name>."]),
         ("id,z\n1,far\n", {}, ["(redshift) does not hold numbers"]),
         ("id,mag_f115w\n1,bright\n", {}, ["(magnitude) does not hold numbers"]),
         ("id,z\n1,2\n", {"magnitude": {"F999W": "z"}}, ["no such band", "F115W, F150W"]),
@@ -99,7 +107,8 @@ def test_a_table_of_another_length_than_the_array(tmp_path):
         (np.zeros((9, 2, 32, 2)), ["g", "r"], ["may be the first or the last axis"]),
         (np.zeros((9, 8, 8), complex), None, ["does not hold numbers"]),
         (np.array([["a", "b"]] * 3), None, ["(3, 2)"]),
-        (np.array([[[{}]]]), None, ["Python objects"]),
+        (np.array([[[{}]]]), None, ["it holds Python objects, which", "Save plain numbers."]),
+        (np.zeros((0, 8, 8)), None, ["no rows. Give one with galaxies."]),
     ],
 )
 def test_an_array_of_another_shape_or_type(tmp_path, array, bands, parts):
@@ -198,8 +207,41 @@ def test_all_cutouts_bad(tmp_path):
     for number in range(3):
         hdus = [fits.PrimaryHDU(), fits.ImageHDU(galaxy(0), name="A"), fits.ImageHDU(galaxy(0))]
         fits.HDUList(hdus).writeto(tmp_path / f"{number}.fits", overwrite=True)
-    refused(str(tmp_path), "several extensions could be meant, A, unnamed", "[A]")
+    refused(
+        str(tmp_path),
+        "several extensions could be meant, A, 2. Name one",
+        f"'\"{tmp_path}/{{id}}.fits[A]\"'.",
+    )
     refused(f"{tmp_path}/{{id}}.fits[B]", "the file has no extension B")
+
+
+def test_files_of_several_arrays_are_told_how_to_name_one(tmp_path):
+    for number in range(3):
+        np.savez(tmp_path / f"{number}.npz", sci=galaxy(number), err=galaxy(9))
+    named = f"cutouts.images='\"{tmp_path}/{{id}}.npz[sci]\"'."
+    refused(str(tmp_path), "several arrays could be meant, sci, err. Name one", named)
+    assert len(opened(f"{tmp_path}/{{id}}.npz[sci]")) == 3
+    options = {"psf": f"{tmp_path}/0.npz"}
+    refused(f"{tmp_path}/{{id}}.npz[sci]", f"cutouts.psf='\"{tmp_path}/0.npz[sci]\"'.", **options)
+
+
+@pytest.mark.parametrize("kind", ["fits", "h5", "zarr"])
+def test_a_file_that_has_gone_stops_the_preparation(tmp_path, kind):
+    path = tmp_path / "before" / ("" if kind == "fits" else f"cube.{kind}")
+    path.parent.mkdir(exist_ok=True)
+    cube = np.stack([galaxy(n) for n in range(3)])
+    if kind == "fits":
+        for number, image in enumerate(cube):
+            write(path / f"{number}.fits", image)
+    elif kind == "zarr":
+        zarr.save_array(str(path), cube)
+    else:
+        with h5py.File(path, "w") as file:
+            file["image"] = cube
+    source = opened(str(path))
+    (tmp_path / "before").rename(tmp_path / "after")
+    with pytest.raises(GalgenError, match=r"^cutouts.images=.*: there is no file .* any more. Br"):
+        source.draw(range(3))
 
 
 def test_bands_half_a_pixel_apart(tmp_path):

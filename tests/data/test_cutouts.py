@@ -214,7 +214,7 @@ def test_a_table_is_joined_by_the_name(tmp_path, suffix):
     assert stamps["flux_radius"][5] == pytest.approx(4 * scale)
     notes = "\n".join(source.notes)
     assert "5 of 8 galaxies are not in" in notes
-    assert "1 rows of" in notes
+    assert "1 row of" in notes
     assert "mag_f150w" in notes
     assert ("no unit" in notes) == (scale == 1)
 

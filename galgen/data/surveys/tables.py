@@ -78,6 +78,8 @@ def _read(file: Path, part: str | None, wanted: Callable, key: str) -> Table:
     if module is not None:
         with module.open(file) as opened:
             start = opened.read(6)
+    if not start:
+        raise GalgenError(f"{key}={file}: the file is empty. Give another.")
     if start[:2] == b"PK":
         raise ValueError("it is a spreadsheet or an archive")
     if start == b"SIMPLE":
@@ -94,7 +96,11 @@ def _read(file: Path, part: str | None, wanted: Callable, key: str) -> Table:
         return _read_votable(file, content, part, wanted, key)
     if part is not None:
         raise GalgenError(f"{key}={file}[{part}]: {file} has no tables to choose from.")
-    return _read_text(_decode(content), suffixes)
+    text = _decode(content)
+    if not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
+        what = "holds remarks alone" if text.strip() else "is empty"
+        raise GalgenError(f"{key}={file}: the file {what}. Give another.")
+    return _read_text(text, suffixes)
 
 
 def _decode(content: bytes) -> str:

@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from galgen.config.wording import quoted
 from galgen.data.surveys.cutouts.calibration import KEYWORDS
-from galgen.data.surveys.cutouts.cutout_files import FITS, Unusable
+from galgen.data.surveys.cutouts.cutout_files import FITS, Unusable, gone
 from galgen.data.surveys.fits_files import is_gzip
 from galgen.errors import GalgenError
 from galgen.files import reading
@@ -44,6 +44,8 @@ class CutoutArray:
                 "(galaxies, height, width) or (galaxies, bands, height, width)"
                 + (", or a folder of files." if len(self.shape) == 2 else ".")
             )
+        if not self.shape[0]:
+            raise GalgenError(f"{key}={path}: its array has no rows. Give one with galaxies.")
         if len(self.shape) == 3 and self.shape[0] == self.shape[1] != self.shape[2]:
             raise GalgenError(
                 f"{key}={path}: by its shape, {self.shape}, the galaxies seem to be the last axis. "
@@ -69,8 +71,10 @@ class CutoutArray:
 
         Raises:
             Unusable: if it does not hold numbers, or is damaged.
-            Unreadable: if the system does not give the file.
+            Unreadable: if the file has gone, or the system does not give it.
         """
+        if not self.path.exists():  # Zarr would take what has gone for its fill value
+            raise gone(self.key, self.pattern, self.path)
         try:
             with reading(self.path):
                 pixels = np.asarray(self._opened()[row])
@@ -130,7 +134,7 @@ def open_array(key: str, path: Path, part: str | None):
         raise
     except Exception as error:  # each format has its own
         why = f"the file cannot be read ({error}). Fetch it again"
-        if "allow_pickle" in str(error):
+        if any(sign in str(error) for sign in ("allow_pickle", "Python objects")):
             why = "it holds Python objects, which galgen does not load. Save plain numbers"
         raise GalgenError(f"{key}={path}: {why}.") from error
 

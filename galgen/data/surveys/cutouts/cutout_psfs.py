@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from astropy.nddata import overlap_slices
 
+from galgen.config.wording import quoted
 from galgen.data.surveys.cutouts.band_images import BandImages, has_signs, split_bands
 from galgen.data.surveys.cutouts.cutout_array import HDF5, open_array
-from galgen.data.surveys.cutouts.cutout_files import Unusable, read_file
+from galgen.data.surveys.cutouts.cutout_files import Several, Unusable, read_file
 from galgen.data.surveys.fits_files import file_and_part
 from galgen.errors import GalgenError
 from galgen.files import check_file
@@ -101,6 +102,11 @@ def _read(given: str) -> np.ndarray:
         return open_array("cutouts.psf", Path(path), part)
     try:
         return read_file(path, part)[0]
+    except Several as error:
+        named = quoted(f"{path}[{error.first}]")
+        raise GalgenError(
+            f"cutouts.psf={given}: {error}. Name one, cutouts.psf={named}."
+        ) from error
     except Unusable as error:
         raise GalgenError(f"cutouts.psf={given}: {error}. Give another file.") from error
 

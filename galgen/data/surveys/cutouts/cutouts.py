@@ -13,7 +13,7 @@ from galgen.data.bands import UNKNOWN_BAND
 from galgen.data.surveys.cutouts.band_images import BandImages, check_together
 from galgen.data.surveys.cutouts.calibration import Calibration, Given, calibrate, common_unit
 from galgen.data.surveys.cutouts.cutout_array import CutoutArray, open_array
-from galgen.data.surveys.cutouts.cutout_files import Unusable
+from galgen.data.surveys.cutouts.cutout_files import Several, Unusable
 from galgen.data.surveys.cutouts.cutout_table import WANTED, plain_names, read_columns
 from galgen.data.surveys.fits_files import file_and_part
 from galgen.data.surveys.identifiers import identifiers
@@ -236,7 +236,7 @@ class Cutouts:
                 where = self.pixels.key if band is None else f"{self.pixels.key}.{band}"
                 raise GalgenError(
                     f"{where}={self.pixels.sources[band].pattern}: no cutout can be used, such as "
-                    f"{name}: {reason}. {self._remedy(name)}"
+                    f"{name}: {reason}. {self._remedy(name)}".rstrip()
                 )
         return found, sides
 
@@ -244,8 +244,8 @@ class Cutouts:
         source = next(s for s in self.pixels.sources.values() if name in s.places)
         try:
             pixels, _ = source.read(source.places[name])
-        except Unusable:
-            return "Give other files."
+        except Unusable as error:
+            return "" if isinstance(error.__cause__, Several) else "Give other files."
         if pixels.ndim == 3:
             return (
                 f"A cutout has the shape {pixels.shape}. If it has several bands, name them: "
