@@ -144,7 +144,7 @@ def test_units_and_pixels_that_differ_between_the_bands(tmp_path):
     for number in range(8):
         path = tmp_path / "f150w" / f"field_{number}_v2.fits"
         write(path, galaxy(number), BUNIT="electron/s")
-    refused(patterns, "the units differ", "F115W nJy, F150W electron / s", "cutouts.zero_point={")
+    refused(patterns, "the units differ", "F115W nJy, F150W electron / s", "cutouts.zero_point='{")
     points = {"F115W": 31.4, "F150W": 28.9}
     assert opened(patterns, zero_point=points).attrs()["unit"] == "nJy"
     for number in range(8):
@@ -276,11 +276,42 @@ def test_noise_that_lacks_a_file_or_has_another_shape(tmp_path):
         {"rms": {"a": 1.0, "b": "r.fits"}},
         {"pixel_scale": 0.0},
         {"columns": {"z": "z"}},
+        {"columns": 5},
+        {"bands": []},
+        {"bands": {"g": 1}},
+        {"weight": 0.1},
+        {"psf": ["a", "b"]},
+        {"images": ["r", "g"]},
+        {"images": {}},
+        {"images": {"g": 1.0}},
+        {"rms": float("inf")},
+        {"pixel_scale": float("inf")},
+        {"zero_point": "x"},
+        {"zero_point": True},
+        {"zero_point": float("nan")},
+        {"zero_point": {"g": float("inf")}},
+        {"zero_point": [25.0, 26.0]},
+        {"unit": ["nJy", "nJy"]},
+        {"unit": 5},
     ],
 )
 def test_an_argument_out_of_range(options):
-    with pytest.raises(ValueError, match=r"cutouts\."):
-        Cutouts("folder", **options)
+    key = next(iter(options))
+    with pytest.raises(ValueError, match=rf"^cutouts\.{key}[=.].*: .*\.$"):
+        Cutouts(**{"images": "folder", **options})
+
+
+def test_values_of_several_bands_are_asked_for_by_band():
+    with pytest.raises(ValueError, match=r"cutouts.zero_point='{<band>: 25.0, ...}'\.$"):
+        Cutouts("folder", zero_point=[25.0, 26.0])
+    with pytest.raises(ValueError, match=r"""cutouts.images='{<band>: "r", <band>: "g"}'\.$"""):
+        Cutouts(["r", "g"])
+
+
+def test_a_word_is_the_name_of_one_band(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"{number}.fits", galaxy(number))
+    assert opened(str(tmp_path), bands="F814W").attrs()["bands"] == ["F814W"]
 
 
 def test_a_psf_that_cannot_be_used(tmp_path):
