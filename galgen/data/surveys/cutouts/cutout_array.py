@@ -66,6 +66,10 @@ class CutoutArray:
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_array": None}
 
+    def inputs(self) -> list[Path]:
+        """Return the file."""
+        return [self.path]
+
     def read(self, row: int) -> tuple[np.ndarray, tuple[str, ...]]:
         """Read a cutout, and the cards of the header that say how it is calibrated.
 

@@ -88,6 +88,10 @@ class CutoutFiles:
             )
         self.places = {name: paths[0] for name, paths in found.items()}
 
+    def inputs(self) -> list[Path]:
+        """Return the files."""
+        return [Path(path) for path in self.places.values()]
+
     def read(self, path: str) -> tuple[np.ndarray, tuple[str, ...]]:
         """Read a cutout.
 

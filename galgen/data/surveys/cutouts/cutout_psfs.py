@@ -42,6 +42,7 @@ class CutoutPsfs:
     ):
         self.bands, self.shared, self.each = len(bands), None, None
         patterns = list(given.values()) if isinstance(given, dict) else [given]
+        self.patterns = patterns
         alone = None if any(map(has_signs, patterns)) else [_read(pattern) for pattern in patterns]
         if alone is None or alone[0].ndim == 4:
             self.each = BandImages("cutouts.psf", given, ids)
@@ -68,6 +69,12 @@ class CutoutPsfs:
             return hashlib.sha256(self.shared.tobytes()).hexdigest()
         lines = "".join(source.identity() for source in self.each.sources.values())
         return hashlib.sha256(lines.encode()).hexdigest()
+
+    def inputs(self) -> list[Path]:
+        """Return the files."""
+        if self.each is not None:
+            return self.each.inputs()
+        return [file_and_part(pattern)[0] for pattern in self.patterns]
 
     def of(self, name: str) -> np.ndarray | None:
         """Return the PSFs of a galaxy, (B, h, w), or None where it lacks one."""

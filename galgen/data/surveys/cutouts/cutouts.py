@@ -301,6 +301,12 @@ class Cutouts:
         encoded = {} if plain == texts else {"catalogue_id": np.char.encode(np.array(texts))}
         return {"galaxy_id": integers, **encoded}
 
+    def inputs(self) -> list[Path]:
+        """Return the files of the cutouts, of what goes with them, and of the table."""
+        images = [self.pixels, *self.companions.values()]
+        others = [file_and_part(item)[0] for item in (self.table, self.ids) if item is not None]
+        return [path for each in images for path in each.inputs()] + others
+
     @cached_property
     def identities(self) -> dict[str, str]:
         """A hash of each input by its pattern.
