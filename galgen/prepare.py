@@ -1,18 +1,12 @@
 """`python -m galgen.prepare`: make a survey's stamp file."""
 
-import re
-import shlex
-
 import numpy as np
-from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
 from galgen.config.command import command
 from galgen.config.targets import check_arguments, check_targets, instantiate
+from galgen.config.wording import quoted
 from galgen.errors import GalgenError
-
-PLAIN_TEXT = re.compile(r"[\w./+-]+", re.ASCII)
-"""Text that neither a shell nor Hydra takes for anything else."""
 
 
 @command("prepare")
@@ -67,13 +61,6 @@ def training_command(survey) -> str:
     if not conditional:
         words.append("model=vae")
     return " ".join(["python -m galgen.train", *words])
-
-
-def quoted(text: str) -> str:
-    """Quote a value so that a shell and then Hydra read it as it is."""
-    if PLAIN_TEXT.fullmatch(text):
-        return text
-    return shlex.quote(QuotedString(text, Quote.single).with_quotes())
 
 
 if __name__ == "__main__":

@@ -48,13 +48,15 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
         Whether the stamp file is complete; with `source.shard`, others may be missing.
 
     Raises:
-        GalgenError: if the file holds another survey, or no galaxy has a stamp.
+        GalgenError: if the file holds another survey or is one of the source's files, or no galaxy
+            has a stamp.
     """
     if path.is_symlink():
         path = Path(os.path.realpath(path))  # the shards lie beside the file itself
     if path.is_dir():
         raise GalgenError(f"data.file={path}: this is a folder. Give the path of a file.")
     source.open()
+    _spare_inputs(source, path)
     pieces = _pieces(source, path)
     if path.exists() and source.satisfied_by(_identity(path)[0]) and _is_whole(path):
         return True
@@ -81,6 +83,34 @@ def prepare(source: Source, path: Path, overwrite: bool = False) -> bool:
         if not path.exists():
             _join(source, path, [shard for shard, numbers in pieces if numbers])
     return True
+
+
+def _spare_inputs(source: Source, path: Path) -> None:
+    """Refuse to write over the files that the stamps are made of, or into a folder that is one.
+
+    Raises:
+        GalgenError: if the stamp file, its shards or its report would be one of them.
+    """
+    inputs = source.inputs()
+    taken = set(map(_number, (path, _report(path), *path.absolute().parents))) - {None}
+    mine = next((file for file in inputs if _number(file) in taken), None)
+    if mine is None:
+        folder = Path(os.path.realpath(_folder(path)))
+        places = {Path(os.path.realpath(place)) for place in {file.parent for file in inputs}}
+        mine = next((place for place in places if folder in (place, *place.parents)), None)
+    if mine is not None:
+        raise GalgenError(
+            f"data.file={path}: the stamps are made of {mine}, and this preparation would write "
+            "there. Give another data.file."
+        )
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, whatever its paths; None where there is none."""
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _is_whole(path: Path) -> bool:
@@ -258,13 +288,23 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
         source.notes.append(f"they are listed in {report}")
     filled = [shard for shard in shards if _identity(shard)[2]]
     if not filled:
-        raise GalgenError(f"{path}: no galaxy has a stamp; {'; '.join(source.notes)}.")
+        raise _nothing_left(source, path, left_out)
     join_stamps(path, filled, source.attrs(), source.tables())
     source.review(StampFile(path).columns)
     folder = _folder(path)
     _delete_parts(folder)
     for stray in {*folder.glob("*.h5"), *folder.glob("*.lock")} - set(shards):
         stray.unlink(missing_ok=True)
+
+
+def _nothing_left(source: Source, path: Path, left_out: dict[str, str]) -> GalgenError:
+    """Return the error of a survey without a single stamp, with the reasons and their counts."""
+    counts = Counter(left_out.values()).most_common()
+    listed = "; ".join(f"{why} ({count})" for why, count in counts) or "there is none"
+    return GalgenError(
+        f"{source.given() or f'data.file={path}'}: none of the {len(left_out)} galaxies has a "
+        f"stamp: {listed}. {_report(path)} lists them. Give other files."
+    )
 
 
 def _finished(source: Source, path: Path, numbers: range) -> bool:

@@ -7,17 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from galgen.config.command_line import multirun_first, readable_by_hydra
 from galgen.config.paths import fill_in
 from galgen.config.rules import check_whole_numbers
 from galgen.config.run_paths import locate
+from galgen.config.wording import quoted
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
 from galgen.files import cache_folder, expand, write_text
-from galgen.prepare import quoted
 from galgen.runs.directory import Run
 from tests.conftest import discs
+
+WORDS = ["a/b.h5", "a b", "it's", "a,b", "x=(1)", "$HOME", "déjà"]
 
 
 @pytest.mark.parametrize("written", ["~/{}", "$PLACE/{}", "${{PLACE}}/{}", "{}"])
@@ -166,10 +169,10 @@ def test_the_training_command_that_is_printed_works(command, composed, n, size, 
     assert ("model=vae" in words) == unconditional
 
 
-@pytest.mark.parametrize("text", ["a/b.h5", "a b", "it's", "a,b", "x=(1)", "$HOME", "déjà"])
-def test_quoted_text_is_one_word_of_a_shell(text):
-    (word,) = shlex.split(quoted(text))
-    assert word.strip("'").replace("\\'", "'") == text
+@pytest.mark.parametrize("text", [*WORDS, "several.h5[a]", "a/{id}.npz[sci]", 'say "a"'])
+def test_a_shell_and_hydra_read_quoted_text_as_it_is(text):
+    (word,) = shlex.split(f"key={quoted(text)}")
+    assert OverridesParser.create().parse_override(word).value() == text
 
 
 def test_the_option_of_a_sweep_may_stand_between_overrides():

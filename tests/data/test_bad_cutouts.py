@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+import zarr
 from astropy.io import fits
 
 from galgen.data.surveys.cutouts.band_images import split_bands
@@ -42,6 +43,10 @@ def test_a_pattern_that_matches_nothing_says_what_is_there(tmp_path):
     patterns = write_bands(tmp_path)
     refused(f"{tmp_path}/f115w/nothing_{{id}}.fits", "no file matches", "f115w holds field_0.fits")
     refused(f"{tmp_path}/f444w/{{id}}.fits", "no file matches", "holds f115w, f150w")
+    (tmp_path / "empty").mkdir()
+    refused(f"{tmp_path}/empty", "the folder is empty. Give one that holds FITS or NumPy files")
+    refused(f"{tmp_path}/empty/*.fits", f"no file matches, the folder {tmp_path}/empty is empty")
+    refused(str(tmp_path), "the folder holds no FITS or NumPy files, but empty, f115w, f150w.")
     refused(f"{tmp_path}/cube.npy", "there is no such file or folder")
     refused({**patterns, "F444W": f"{tmp_path}/f444w/{{id}}.fits"}, "cutouts.images.F444W=")
     refused(f"{tmp_path}/f115w/{{id}}*.fits", "does not say where the galaxy's name ends")
@@ -56,7 +61,7 @@ def test_bands_without_a_galaxy_in_common(tmp_path):
 def test_an_id_twice(tmp_path):
     write_bands(tmp_path)
     write(tmp_path / "f115w" / "again" / "field_3.fits", galaxy(3))
-    refused(f"{tmp_path}/f115w/**/field_{{id}}.fits", "1 ids have several files, such as 3")
+    refused(f"{tmp_path}/f115w/**/field_{{id}}.fits", "1 id has several files, such as 3")
     np.save(tmp_path / "cube.npy", np.stack([galaxy(n) for n in range(3)]))
     np.save(tmp_path / "ids.npy", [4, 5, 4])
     refused(f"{tmp_path}/cube.npy", "4 stands in it twice", ids=f"{tmp_path}/ids.npy")
@@ -70,8 +75,11 @@ def test_an_id_twice(tmp_path):
         ("GALNO,z\n1,2\n2,3\n", {}, ["no column has a name of", "GALNO, which has 2 of the 8"]),
         ("key,z\nx,0.2\ny,0.3\n", {}, ["no column has a name of", "one of key, z"]),
         ("obj_no,z\n1,2\n", {"id": "obj_n"}, ["cutouts.columns.id=obj_n", "mean 'obj_no'?"]),
-        ("id,z\n1,2\n1,3\n", {}, ["1 rows repeat the id", "such as 1"]),
+        ("id,z\n1,2\n1,3\n", {}, ["1 row repeats the id", "such as 1"]),
         ("id,other,z\n90,1,2\n91,2,3\n", {}, ["none of the 8 galaxies", "other, which has 2 of"]),
+        ("id,z\n1,1\n1,2\n2,1\n2,3\n", {}, ["2 rows repeat the id", "such as 1"]),
+        ("id,z\n90,0.1\n", {}, ["in its column id", "cutouts.columns.id=<name>, one of z."]),
+        ("id\n90\n", {}, ["in its column id", "cutouts.columns.id=<name>."]),
         ("id,z\n1,far\n", {}, ["(redshift) does not hold numbers"]),
         ("id,mag_f115w\n1,bright\n", {}, ["(magnitude) does not hold numbers"]),
         ("id,z\n1,2\n", {"magnitude": {"F999W": "z"}}, ["no such band", "F115W, F150W"]),
@@ -99,7 +107,8 @@ def test_a_table_of_another_length_than_the_array(tmp_path):
         (np.zeros((9, 2, 32, 2)), ["g", "r"], ["may be the first or the last axis"]),
         (np.zeros((9, 8, 8), complex), None, ["does not hold numbers"]),
         (np.array([["a", "b"]] * 3), None, ["(3, 2)"]),
-        (np.array([[[{}]]]), None, ["Python objects"]),
+        (np.array([[[{}]]]), None, ["it holds Python objects, which", "Save plain numbers."]),
+        (np.zeros((0, 8, 8)), None, ["no rows. Give one with galaxies."]),
     ],
 )
 def test_an_array_of_another_shape_or_type(tmp_path, array, bands, parts):
@@ -114,7 +123,9 @@ def test_arrays_that_do_not_go_together(tmp_path):
     refused(images, "different numbers of galaxies", "cutouts.images.r has 4")
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["one"] = file["two"] = np.zeros((3, 8, 8))
-    refused(f"{tmp_path}/c.h5", "one (3, 8, 8), two (3, 8, 8)", "cutouts.images='c.h5[one]'")
+    refused(
+        f"{tmp_path}/c.h5", "one (3, 8, 8), two (3, 8, 8)", f"images='\"{tmp_path}/c.h5[one]\"'"
+    )
     refused(f"{tmp_path}/c.h5[three]", "there is no such array. Give one of one, two")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04nothing")
     refused(f"{tmp_path}/broken.npz", "the file cannot be read")
@@ -133,7 +144,7 @@ def test_units_and_pixels_that_differ_between_the_bands(tmp_path):
     for number in range(8):
         path = tmp_path / "f150w" / f"field_{number}_v2.fits"
         write(path, galaxy(number), BUNIT="electron/s")
-    refused(patterns, "the units differ", "F115W nJy, F150W electron / s", "cutouts.zero_point={")
+    refused(patterns, "the units differ", "F115W nJy, F150W electron / s", "cutouts.zero_point='{")
     points = {"F115W": 31.4, "F150W": 28.9}
     assert opened(patterns, zero_point=points).attrs()["unit"] == "nJy"
     for number in range(8):
@@ -196,8 +207,41 @@ def test_all_cutouts_bad(tmp_path):
     for number in range(3):
         hdus = [fits.PrimaryHDU(), fits.ImageHDU(galaxy(0), name="A"), fits.ImageHDU(galaxy(0))]
         fits.HDUList(hdus).writeto(tmp_path / f"{number}.fits", overwrite=True)
-    refused(str(tmp_path), "several extensions could be meant, A, unnamed", "[A]")
+    refused(
+        str(tmp_path),
+        "several extensions could be meant, A, 2. Name one",
+        f"'\"{tmp_path}/{{id}}.fits[A]\"'.",
+    )
     refused(f"{tmp_path}/{{id}}.fits[B]", "the file has no extension B")
+
+
+def test_files_of_several_arrays_are_told_how_to_name_one(tmp_path):
+    for number in range(3):
+        np.savez(tmp_path / f"{number}.npz", sci=galaxy(number), err=galaxy(9))
+    named = f"cutouts.images='\"{tmp_path}/{{id}}.npz[sci]\"'."
+    refused(str(tmp_path), "several arrays could be meant, sci, err. Name one", named)
+    assert len(opened(f"{tmp_path}/{{id}}.npz[sci]")) == 3
+    options = {"psf": f"{tmp_path}/0.npz"}
+    refused(f"{tmp_path}/{{id}}.npz[sci]", f"cutouts.psf='\"{tmp_path}/0.npz[sci]\"'.", **options)
+
+
+@pytest.mark.parametrize("kind", ["fits", "h5", "zarr"])
+def test_a_file_that_has_gone_stops_the_preparation(tmp_path, kind):
+    path = tmp_path / "before" / ("" if kind == "fits" else f"cube.{kind}")
+    path.parent.mkdir(exist_ok=True)
+    cube = np.stack([galaxy(n) for n in range(3)])
+    if kind == "fits":
+        for number, image in enumerate(cube):
+            write(path / f"{number}.fits", image)
+    elif kind == "zarr":
+        zarr.save_array(str(path), cube)
+    else:
+        with h5py.File(path, "w") as file:
+            file["image"] = cube
+    source = opened(str(path))
+    (tmp_path / "before").rename(tmp_path / "after")
+    with pytest.raises(GalgenError, match=r"^cutouts.images=.*: there is no file .* any more. Br"):
+        source.draw(range(3))
 
 
 def test_bands_half_a_pixel_apart(tmp_path):
@@ -232,11 +276,42 @@ def test_noise_that_lacks_a_file_or_has_another_shape(tmp_path):
         {"rms": {"a": 1.0, "b": "r.fits"}},
         {"pixel_scale": 0.0},
         {"columns": {"z": "z"}},
+        {"columns": 5},
+        {"bands": []},
+        {"bands": {"g": 1}},
+        {"weight": 0.1},
+        {"psf": ["a", "b"]},
+        {"images": ["r", "g"]},
+        {"images": {}},
+        {"images": {"g": 1.0}},
+        {"rms": float("inf")},
+        {"pixel_scale": float("inf")},
+        {"zero_point": "x"},
+        {"zero_point": True},
+        {"zero_point": float("nan")},
+        {"zero_point": {"g": float("inf")}},
+        {"zero_point": [25.0, 26.0]},
+        {"unit": ["nJy", "nJy"]},
+        {"unit": 5},
     ],
 )
 def test_an_argument_out_of_range(options):
-    with pytest.raises(ValueError, match=r"cutouts\."):
-        Cutouts("folder", **options)
+    key = next(iter(options))
+    with pytest.raises(ValueError, match=rf"^cutouts\.{key}[=.].*: .*\.$"):
+        Cutouts(**{"images": "folder", **options})
+
+
+def test_values_of_several_bands_are_asked_for_by_band():
+    with pytest.raises(ValueError, match=r"cutouts.zero_point='{<band>: 25.0, ...}'\.$"):
+        Cutouts("folder", zero_point=[25.0, 26.0])
+    with pytest.raises(ValueError, match=r"""cutouts.images='{<band>: "r", <band>: "g"}'\.$"""):
+        Cutouts(["r", "g"])
+
+
+def test_a_word_is_the_name_of_one_band(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"{number}.fits", galaxy(number))
+    assert opened(str(tmp_path), bands="F814W").attrs()["bands"] == ["F814W"]
 
 
 def test_a_psf_that_cannot_be_used(tmp_path):

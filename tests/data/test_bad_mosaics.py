@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from galgen.data.preparation import prepare
 from galgen.data.surveys.mosaic.mosaic import Mosaic
 from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
 from galgen.errors import GalgenError
@@ -99,3 +100,11 @@ def test_arguments_out_of_range(argument):
 def test_two_maps_are_one_too_many():
     with pytest.raises(GalgenError, match=r"mosaic\.rms=.*mosaic\.weight=.* is given too"):
         Mosaic("m.fits", rms="r.fits", weight="w.fits")
+
+
+def test_the_image_is_not_replaced(open_mosaic, tmp_path):
+    source = open_mosaic()
+    with pytest.raises(GalgenError, match=r"the stamps are made of .*mosaic.fits"):
+        prepare(source, tmp_path / "mosaic.fits", overwrite=True)
+    assert source.given() == f"mosaic.image={tmp_path}/mosaic.fits"
+    assert list(tmp_path.iterdir()) == [tmp_path / "mosaic.fits"]

@@ -6,11 +6,14 @@ import pickle
 import h5py
 import numpy as np
 import pytest
+import zarr
 from astropy.io import fits
 from astropy.table import Table
 
+from galgen.data.preparation import prepare
 from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
+from galgen.errors import GalgenError
 from tests.conftest import SHARED
 from tests.data.cutout_scene import NOISE, SIDE, SKY, drawn, galaxy, opened, write, write_bands
 
@@ -214,7 +217,7 @@ def test_a_table_is_joined_by_the_name(tmp_path, suffix):
     assert stamps["flux_radius"][5] == pytest.approx(4 * scale)
     notes = "\n".join(source.notes)
     assert "5 of 8 galaxies are not in" in notes
-    assert "1 rows of" in notes
+    assert "1 row of" in notes
     assert "mag_f150w" in notes
     assert ("no unit" in notes) == (scale == 1)
 
@@ -303,3 +306,37 @@ def test_blends_of_hsc_have_five_bands_weights_and_psfs():
         image = (stamps["image"][0] + stamps["sky"][0, :, None, None])[known]
         np.testing.assert_allclose(image, first["images"][first["weights"] > 0], atol=1e-4)
         np.testing.assert_allclose(stamps["psf"][0].sum((1, 2)), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "file", ["f115w/field_3.fits", "t.csv", "psf.npy", "link.h5", "w.zarr/s.h5"]
+)
+def test_no_file_of_the_users_is_replaced(tmp_path, file):
+    images = write_bands(tmp_path)
+    (tmp_path / "t.csv").write_text("id,z\n1,2\n")
+    np.save(tmp_path / "psf.npy", np.ones((2, 5, 5)))
+    zarr.save_array(str(tmp_path / "w.zarr"), np.ones((8, 2, SIDE, SIDE)))
+    (tmp_path / "link.h5").symlink_to(tmp_path / "t.csv")
+    source = opened(images, table=f"{tmp_path}/t.csv", psf=f"{tmp_path}/psf.npy")
+    if "zarr" in file:
+        source = opened(f"{tmp_path}/w.zarr", bands=["g", "r"])
+    before = sorted(tmp_path.rglob("*")), (tmp_path / "t.csv").read_text()
+    with pytest.raises(GalgenError, match=r"^data.file=.*: the stamps are made of .* Give another"):
+        prepare(source, tmp_path / file, overwrite=True)
+    assert (sorted(tmp_path.rglob("*")), (tmp_path / "t.csv").read_text()) == before
+
+
+def test_files_among_the_shards_are_not_replaced(tmp_path):
+    write(tmp_path / "s.h5.shards" / "1.fits", galaxy(1))
+    with pytest.raises(GalgenError, match=r"the stamps are made of .*s.h5.shards, and this"):
+        prepare(opened(f"{tmp_path}/s.h5.shards"), tmp_path / "s.h5", overwrite=True)
+
+
+def test_the_reasons_why_no_galaxy_has_a_stamp(tmp_path):
+    cube = np.stack([np.ones((8, 8)), np.full((8, 8), np.nan), np.ones((8, 8))])
+    np.save(tmp_path / "c.npy", cube)
+    source = opened(f"{tmp_path}/c.npy")
+    source.shards = source.processes = 1
+    says = r"its pixels have one value \(2\); no pixel has data \(1\)\. .* Give other files\.$"
+    with pytest.raises(GalgenError, match=rf"^cutouts.images=.*c.npy: none of the 3 .*: {says}"):
+        prepare(source, tmp_path / "s.h5")

@@ -69,7 +69,7 @@ def test_an_image_among_maps_needs_no_name(mef):
 
 def test_what_cannot_be_told_is_asked(mef):
     file = mef("A", "B")
-    with pytest.raises(GalgenError, match=r"several .* 1 \(A, 50 x 40\), 2 \(B, .*'m.fits\[1\]'"):
+    with pytest.raises(GalgenError, match=r"several .* 1 \(A, 50 x 40\), 2 \(B, .*m.fits\[1\]\"'"):
         numbers(image=file)
     with pytest.raises(GalgenError, match=r"mosaic.rms=m.fits: several extensions"):
         numbers(image=f"{file}[A]", rms=file)

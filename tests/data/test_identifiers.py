@@ -61,7 +61,7 @@ def test_a_missing_identifier_is_said(tmp_path):
     (tmp_path / "c.csv").write_text("id,ra,dec\n,1,1\n1006,2,2\n")
     found = read_catalogue(tmp_path / "c.csv", {})
     assert found.catalogue_id.tolist() == [b"", b"1006"]
-    assert any("1 rows of c.csv have no id (id): all are numbered" in n for n in found.notes)
+    assert any("1 row of c.csv has no id (id): all are numbered" in n for n in found.notes)
 
 
 @pytest.mark.parametrize(

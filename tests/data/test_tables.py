@@ -327,3 +327,13 @@ def test_a_row_of_units_is_left_out(tmp_path):
     np.testing.assert_allclose(found.ra, [150.1, 150.101])
     assert found.catalogue_id.tolist() == [b"1005", b"1006"]
     assert any("1 rows of c.csv are left out" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.dat", "c.fits", "c.ecsv", "c.csv.gz"])
+@pytest.mark.parametrize("text", ["", " \n\n", "# a\n"])
+def test_a_table_without_anything_in_it(tmp_path, name, text):
+    path, content = tmp_path / name, text.encode()
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    says = "holds remarks alone" if text.strip() else "is empty"
+    with pytest.raises(GalgenError, match=rf"^mosaic.catalogue=.*: the file {says}. Give another"):
+        read_catalogue(path, {})

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from galgen.config.wording import quoted
 from galgen.errors import GalgenError
 from galgen.files import check_file, expand, reading
 
@@ -185,7 +186,7 @@ def _by_role(
     if found:
         raise GalgenError(
             f"mosaic.{key}={path}: several extensions could be meant: {listed}. Give one of them, "
-            f"mosaic.{key}='{path.name}[{found[0]}]'."
+            f"mosaic.{key}={quoted(f'{path}[{found[0]}]')}."
         )
     other = roles[images[0]]
     only = len(images) == 1 and other in ROLES
@@ -193,7 +194,7 @@ def _by_role(
     raise GalgenError(
         f"mosaic.{key}={path}: no extension has a name of the {role} map "
         f"({', '.join(ROLES[role].split()[:3])}, ...): {listed}. {instead} one, "
-        f"mosaic.{key}='{path.name}[{images[0]}]'."
+        f"mosaic.{key}={quoted(f'{path}[{images[0]}]')}."
     )
 
 
@@ -211,7 +212,8 @@ def refuse_twice(planes: list[Plane]) -> None:
             raise GalgenError(
                 f"mosaic.{second.key}={second.path}: this is extension {second.number} "
                 f"({second.name or 'unnamed'}), the same as mosaic.{first.key}. Give another "
-                f"extension, mosaic.{second.key}='{second.path.name}[<name>]', or another file."
+                f"extension, mosaic.{second.key}={quoted(f'{second.path}[<name>]')}, or "
+                "another file."
             )
         if first.shape == second.shape and _same_pixels(first, second):
             raise GalgenError(

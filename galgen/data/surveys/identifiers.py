@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Column
 
+from galgen.config.wording import counted
 from galgen.errors import GalgenError
 
 EXACT = {2: 2**11, 4: 2**24, 8: 2**53}
@@ -31,6 +32,7 @@ def identifiers(
     """
     if column is None:
         return None, None
+    name = Path(path).name
     values = np.ma.asarray(column)
     mask = np.ma.getmaskarray(values)
     if values.ndim > 1:
@@ -48,14 +50,15 @@ def identifiers(
     texts = np.array(["" if out else text for out, text in zip(mask, texts, strict=True)], str)
     if mask.any():
         notes.append(
-            f"{mask.sum()} rows of {Path(path).name} have no {column.name} (id): all are numbered, "
-            "catalogue_id holds the original ones"
+            counted(mask.sum(), f"row of {name} has", f"rows of {name} have")
+            + f" no {column.name} (id): all are numbered, catalogue_id holds the original ones"
         )
     repeated = len(texts[~mask]) - len(np.unique(texts[~mask]))
     if repeated:
         notes.append(
-            f"{repeated} rows of {Path(path).name} repeat the {column.name} of another row: both "
-            "are kept and numbered, catalogue_id holds the original ones"
+            counted(repeated, f"row of {name} repeats", f"rows of {name} repeat")
+            + f" the {column.name} of another row: both are kept and numbered, catalogue_id holds "
+            "the original ones"
         )
     elif not mask.any() and all(re.fullmatch(r"0|-?[1-9]\d*", text) for text in texts):
         integers = [int(text) for text in texts]

@@ -1,6 +1,7 @@
 """What every source of stamps has in common."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import numpy as np
 
@@ -41,6 +42,14 @@ class Source(ABC):
         Raises:
             GalgenError: if that cannot be done.
         """
+
+    def inputs(self) -> list[Path]:
+        """Return the user's files that the stamps are made of, once it is open."""
+        return []
+
+    def given(self) -> str | None:
+        """Return the key and value that name these files, `<key>=<value>`; None without one."""
+        return None
 
     @abstractmethod
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from astropy.io import fits, votable
 from astropy.io.ascii import InconsistentTableError
 from astropy.table import Column, MaskedColumn, Table
 
+from galgen.config.wording import quoted
 from galgen.data.surveys.fits_files import file_and_part
 from galgen.errors import GalgenError
 from galgen.files import check_file, reading
@@ -77,6 +78,8 @@ def _read(file: Path, part: str | None, wanted: Callable, key: str) -> Table:
     if module is not None:
         with module.open(file) as opened:
             start = opened.read(6)
+    if not start:
+        raise GalgenError(f"{key}={file}: the file is empty. Give another.")
     if start[:2] == b"PK":
         raise ValueError("it is a spreadsheet or an archive")
     if start == b"SIMPLE":
@@ -93,7 +96,11 @@ def _read(file: Path, part: str | None, wanted: Callable, key: str) -> Table:
         return _read_votable(file, content, part, wanted, key)
     if part is not None:
         raise GalgenError(f"{key}={file}[{part}]: {file} has no tables to choose from.")
-    return _read_text(_decode(content), suffixes)
+    text = _decode(content)
+    if not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
+        what = "holds remarks alone" if text.strip() else "is empty"
+        raise GalgenError(f"{key}={file}: the file {what}. Give another.")
+    return _read_text(text, suffixes)
 
 
 def _decode(content: bytes) -> str:
@@ -222,7 +229,7 @@ def _pick(
     if len(found) != 1:
         raise GalgenError(
             f"{key}={file}: there are several tables: {listed}. Give one of them, "
-            f"{key}='{file.name}[{next(iter(names))}]'."
+            f"{key}={quoted(f'{file}[{next(iter(names))}]')}."
         )
     return found[0]
 

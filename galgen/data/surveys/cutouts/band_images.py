@@ -41,6 +41,10 @@ class BandImages:
         """Tell which of the sources have a galaxy."""
         return [name in source.places for source in self.sources.values()]
 
+    def inputs(self) -> list[Path]:
+        """Return the files."""
+        return [path for source in self.sources.values() for path in source.inputs()]
+
     def names(self) -> set[str]:
         """Return the names of all galaxies."""
         return set().union(*(source.places for source in self.sources.values()))

@@ -161,7 +161,7 @@ def common_unit(bands: list[str], native: list[Calibration], notes: list[str]) -
     if any(calibration.zero_point is None for calibration in native):
         raise GalgenError(
             f"cutouts.unit: the units differ between the bands: {listed}. Give all zero "
-            "points, cutouts.zero_point={<band>: <AB magnitude of one unit>, ...}, and galgen "
+            "points, cutouts.zero_point='{<band>: <AB magnitude of one unit>, ...}', and galgen "
             "brings the bands to nJy; or cutouts.unit=<unit>, if the headers are wrong."
         )
     notes.append(f"the units differ between the bands, {listed}: all are brought to nJy")

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from galgen.config.wording import quoted
 from galgen.data.surveys.cutouts.calibration import KEYWORDS
-from galgen.data.surveys.cutouts.cutout_files import FITS, Unusable
+from galgen.data.surveys.cutouts.cutout_files import FITS, Unusable, gone
 from galgen.data.surveys.fits_files import is_gzip
 from galgen.errors import GalgenError
 from galgen.files import reading
@@ -43,6 +44,8 @@ class CutoutArray:
                 "(galaxies, height, width) or (galaxies, bands, height, width)"
                 + (", or a folder of files." if len(self.shape) == 2 else ".")
             )
+        if not self.shape[0]:
+            raise GalgenError(f"{key}={path}: its array has no rows. Give one with galaxies.")
         if len(self.shape) == 3 and self.shape[0] == self.shape[1] != self.shape[2]:
             raise GalgenError(
                 f"{key}={path}: by its shape, {self.shape}, the galaxies seem to be the last axis. "
@@ -63,13 +66,19 @@ class CutoutArray:
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_array": None}
 
+    def inputs(self) -> list[Path]:
+        """Return the file."""
+        return [self.path]
+
     def read(self, row: int) -> tuple[np.ndarray, tuple[str, ...]]:
         """Read a cutout, and the cards of the header that say how it is calibrated.
 
         Raises:
             Unusable: if it does not hold numbers, or is damaged.
-            Unreadable: if the system does not give the file.
+            Unreadable: if the file has gone, or the system does not give it.
         """
+        if not self.path.exists():  # Zarr would take what has gone for its fill value
+            raise gone(self.key, self.pattern, self.path)
         try:
             with reading(self.path):
                 pixels = np.asarray(self._opened()[row])
@@ -129,7 +138,7 @@ def open_array(key: str, path: Path, part: str | None):
         raise
     except Exception as error:  # each format has its own
         why = f"the file cannot be read ({error}). Fetch it again"
-        if "allow_pickle" in str(error):
+        if any(sign in str(error) for sign in ("allow_pickle", "Python objects")):
             why = "it holds Python objects, which galgen does not load. Save plain numbers"
         raise GalgenError(f"{key}={path}: {why}.") from error
 
@@ -181,11 +190,13 @@ def _chosen(key: str, path: Path, part: str | None, found: dict):
         return found[part]
     fitting = [name for name, item in found.items() if len(item.shape) in (3, 4)]
     fitting = fitting or list(found)
+    if not found:
+        raise GalgenError(f"{key}={path}: the file has no array. Give one that has.")
     if len(fitting) != 1:
         listed = ", ".join(f"{name} {tuple(item.shape)}" for name, item in found.items())
         raise GalgenError(
-            f"{key}={path}: there are several arrays or none: {listed or 'none'}. Name one, "
-            f"{key}='{path.name}[{fitting[0] if fitting else 'name'}]'."
+            f"{key}={path}: there are several arrays: {listed}. Name one, "
+            f"{key}={quoted(f'{path}[{fitting[0]}]')}."
         )
     return found[fitting[0]]
 
@@ -208,10 +219,13 @@ def _open_cube(key: str, path: Path, part: str | None) -> tuple[object, tuple[st
             f"{key}={path}: this is no whole FITS file, or lacks the extension ({error}). Give "
             "another."
         ) from error
-    if len(images) != 1:
+    if not images:
+        raise GalgenError(f"{key}={path}: the file has no image. Give one that has.")
+    if len(images) > 1:
+        first = images[0].name or hdus.index(images[0])
         raise GalgenError(
             f"{key}={path}: it has {len(images)} images that could be meant. Name one, "
-            f"{key}='{path.name}[<name or number>]', or save a file a galaxy."
+            f"{key}={quoted(f'{path}[{first}]')}, or save a file a galaxy."
         )
     headers = (images[0].header, hdus[0].header)
     cards = tuple(c.image for header in headers for c in header.cards if c.keyword in KEYWORDS)

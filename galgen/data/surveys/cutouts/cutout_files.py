@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from galgen.config.wording import counted, quoted
 from galgen.data.surveys.cutouts.calibration import KEYWORDS
 from galgen.data.surveys.fits_files import role_of
-from galgen.errors import GalgenError
+from galgen.errors import GalgenError, Unreadable
 from galgen.files import reading
 
 GALAXY = "{id}"
@@ -27,6 +28,33 @@ DAMAGED = "the file is damaged, or not what its name says"
 
 class Unusable(Exception):
     """A cutout that cannot be used, with the reason, in words that are alike for all such ones."""
+
+
+class Several(Unusable):
+    """A file of several images, none of which is named.
+
+    Args:
+        what: the images are called, in the plural.
+        names: of the images, or their numbers.
+    """
+
+    def __init__(self, what: str, names: list[str]):
+        super().__init__(f"several {what} could be meant, {', '.join(names)}")
+        self.first = names[0]
+
+
+def gone(key: str, given: str | Path, path: str | Path) -> Unreadable:
+    """Return the error of a file that was there when the preparation began.
+
+    Args:
+        key: under which the user gives it.
+        given: the user's pattern or path.
+        path: of the file.
+    """
+    return Unreadable(
+        f"{key}={given}: there is no file {path} any more. Bring it back, and give the same "
+        "command again."
+    )
 
 
 class CutoutFiles:
@@ -49,16 +77,20 @@ class CutoutFiles:
         self.key, self.pattern, self.part = key, pattern, part
         found = _in_folder(Path(pattern)) if Path(pattern).is_dir() else _matching(key, pattern)
         if not found:
-            raise GalgenError(f"{key}={pattern}: no file matches. {_around(pattern)}")
+            raise GalgenError(f"{key}={pattern}: {_around(pattern)}")
         twice = {name: paths for name, paths in found.items() if len(paths) > 1}
         if twice:
             name, paths = next(iter(twice.items()))
             raise GalgenError(
-                f"{key}={pattern}: {len(twice)} ids have several files, such as {name}: {paths[0]} "
-                f"and {paths[1]}. Write {GALAXY} where the galaxy's name stands, so that each file "
-                "has its own."
+                f"{key}={pattern}: {counted(len(twice), 'id has', 'ids have')} several files, "
+                f"such as {name}: {paths[0]} and {paths[1]}. Write {GALAXY} "
+                "where the galaxy's name stands, so that each file has its own."
             )
         self.places = {name: paths[0] for name, paths in found.items()}
+
+    def inputs(self) -> list[Path]:
+        """Return the files."""
+        return [Path(path) for path in self.places.values()]
 
     def read(self, path: str) -> tuple[np.ndarray, tuple[str, ...]]:
         """Read a cutout.
@@ -72,9 +104,18 @@ class CutoutFiles:
 
         Raises:
             Unusable: if there are none.
-            Unreadable: if the system does not give the file.
+            Unreadable: if the file has gone, or the system does not give it.
         """
-        return read_file(Path(path), self.part)
+        try:
+            return read_file(Path(path), self.part)
+        except FileNotFoundError as error:  # one of all: it is not this galaxy that is at fault
+            raise gone(self.key, self.pattern, path) from error
+        except Several as error:
+            pattern = self.pattern
+            if Path(pattern).is_dir():
+                pattern = f"{pattern}/{GALAXY}{path[len(stem(path)) :]}"
+            named = quoted(f"{pattern}[{error.first}]")
+            raise Unusable(f"{error}. Name one, {self.key}={named}") from error
 
     def identity(self) -> str:
         """Return a hash of the names, sizes and times of the files; their content is not read."""
@@ -100,7 +141,7 @@ def read_file(path: Path, part: str | None) -> tuple[np.ndarray, tuple[str, ...]
                 pixels, cards = _read_numpy(path, part), ()
             else:
                 pixels, cards = _read_fits(path.read_bytes(), part)
-    except (Unusable, GalgenError):
+    except (Unusable, GalgenError, FileNotFoundError):
         raise
     except Exception as error:  # damage shows in many ways
         raise Unusable(DAMAGED) from error
@@ -153,13 +194,21 @@ def _regular_expression(pattern: str) -> re.Pattern:
 
 
 def _around(pattern: str) -> str:
-    """Say what there is where a pattern looks."""
+    """Say what there is where a pattern looks, and what to give."""
     path = Path(pattern)
     while not path.is_dir() and path != path.parent:
         path = path.parent
     names = sorted(entry.name for entry in os.scandir(path) if not entry.name.startswith("."))
     listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    return f"The folder {path} holds {listed or 'nothing'}: give a pattern such as {path}/*.fits."
+    if not names:
+        which = "the folder" if path == Path(pattern) else f"no file matches, the folder {path}"
+        return f"{which} is empty. Give one that holds FITS or NumPy files."
+    if path == Path(pattern):
+        return (
+            f"the folder holds no FITS or NumPy files, but {listed}. Give another folder, or a "
+            f"pattern such as {path}/**/*.fits."
+        )
+    return f"no file matches. The folder {path} holds {listed}: give a pattern of some of them."
 
 
 def _read_numpy(path: Path, part: str | None) -> np.ndarray:
@@ -170,10 +219,7 @@ def _read_numpy(path: Path, part: str | None) -> np.ndarray:
         with loaded:
             names = loaded.files
             if part is None and len(names) > 1:
-                raise GalgenError(
-                    f"{path}: it holds several arrays, {', '.join(names)}. Name one after the "
-                    f"pattern: [{names[0]}]."
-                )
+                raise Several("arrays", names)
             name = part or names[0]
             if name not in names:
                 raise Unusable(f"the file has no array {name}")
@@ -212,10 +258,7 @@ def _extension(hdus: fits.HDUList, part: str | None) -> fits.ImageHDU:
         return found[0]
     if not found:
         raise Unusable("the file has no image")
-    raise Unusable(
-        f"several extensions could be meant, {', '.join(hdu.name or 'unnamed' for hdu in found)}; "
-        f"name one after the pattern, such as [{found[0].name or 1}]"
-    )
+    raise Several("extensions", [hdu.name or str(hdus.index(hdu)) for hdu in found])
 
 
 def _cards(content: bytes) -> tuple[str, ...]:

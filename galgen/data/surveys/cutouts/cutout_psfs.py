@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from astropy.nddata import overlap_slices
 
+from galgen.config.wording import quoted
 from galgen.data.surveys.cutouts.band_images import BandImages, has_signs, split_bands
 from galgen.data.surveys.cutouts.cutout_array import HDF5, open_array
-from galgen.data.surveys.cutouts.cutout_files import Unusable, read_file
+from galgen.data.surveys.cutouts.cutout_files import Several, Unusable, read_file
 from galgen.data.surveys.fits_files import file_and_part
 from galgen.errors import GalgenError
 from galgen.files import check_file
@@ -41,6 +42,7 @@ class CutoutPsfs:
     ):
         self.bands, self.shared, self.each = len(bands), None, None
         patterns = list(given.values()) if isinstance(given, dict) else [given]
+        self.patterns = patterns
         alone = None if any(map(has_signs, patterns)) else [_read(pattern) for pattern in patterns]
         if alone is None or alone[0].ndim == 4:
             self.each = BandImages("cutouts.psf", given, ids)
@@ -67,6 +69,12 @@ class CutoutPsfs:
             return hashlib.sha256(self.shared.tobytes()).hexdigest()
         lines = "".join(source.identity() for source in self.each.sources.values())
         return hashlib.sha256(lines.encode()).hexdigest()
+
+    def inputs(self) -> list[Path]:
+        """Return the files."""
+        if self.each is not None:
+            return self.each.inputs()
+        return [file_and_part(pattern)[0] for pattern in self.patterns]
 
     def of(self, name: str) -> np.ndarray | None:
         """Return the PSFs of a galaxy, (B, h, w), or None where it lacks one."""
@@ -101,6 +109,11 @@ def _read(given: str) -> np.ndarray:
         return open_array("cutouts.psf", Path(path), part)
     try:
         return read_file(path, part)[0]
+    except Several as error:
+        named = quoted(f"{path}[{error.first}]")
+        raise GalgenError(
+            f"cutouts.psf={given}: {error}. Name one, cutouts.psf={named}."
+        ) from error
     except Unusable as error:
         raise GalgenError(f"cutouts.psf={given}: {error}. Give another file.") from error
 

@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table
 
+from galgen.config.wording import counted, quoted
 from galgen.data.stamp_file import known_redshifts
 from galgen.data.surveys.columns import NAMES, choose, degrees, listed, numbers, redshifts
 from galgen.data.surveys.identifiers import identifiers
@@ -109,7 +110,7 @@ def _by_row(path: str | Path, table: Table, names: list[str]) -> np.ndarray:
         raise GalgenError(
             f"cutouts.table={path}: it has {len(table)} rows, and there are {len(names)} cutouts "
             "in the array, so that galgen cannot join them row by row. Give the id of each cutout, "
-            "cutouts.ids='<file>[<array>]', or a table with a row for each."
+            f"cutouts.ids={quoted('<file>[<array>]')}, or a table with a row for each."
         )
     return np.arange(len(names))
 
@@ -132,8 +133,9 @@ def _by_name(
         row_of.setdefault(name, row)
     if twice:
         raise GalgenError(
-            f"cutouts.table={path}: {len(twice)} rows repeat the {column} of another row, such as "
-            f"{twice[0]}, and galgen cannot tell which is the cutout's. Keep one of each."
+            f"cutouts.table={path}: {counted(len(twice), 'row repeats', 'rows repeat')} the "
+            f"{column} of another row, such as {twice[0]}, and galgen cannot tell which is the "
+            "cutout's. Keep one of each."
         )
     rows = np.array([row_of.get(name, -1) for name in plain_names(names)])
     if (rows < 0).all():
@@ -141,18 +143,21 @@ def _by_name(
             f"cutouts.table={path}: none of the {len(names)} galaxies, such as {names[0]}, is in "
             f"its column {column}, which has values such as {ids[0]}. Write {{id}} in the pattern "
             "where the name stands, or give another column, cutouts.columns.id=<name>"
-            f"{_offer(table, names)}."
+            f"{_offer(table, names, column)}."
         )
     others = len(table) - int((rows >= 0).sum())
     if others:
-        notes.append(f"{others} rows of {Path(path).name} have no cutout")
+        of_table = f"of {Path(path).name}"
+        words = f"row {of_table} has no cutout", f"rows {of_table} have no cutout"
+        notes.append(counted(others, *words))
     return rows
 
 
-def _offer(table: Table, names: list[str]) -> str:
+def _offer(table: Table, names: list[str], tried: str | None = None) -> str:
     """Name the columns that hold names of galaxies, else those that are called alike, else all."""
+    left = [name for name in table.colnames if name != tried]
     wanted, holding = set(plain_names(names)), {}
-    for name in table.colnames:
+    for name in left:
         column = plain(table[name])
         if column.ndim == 1 and column.dtype.kind in "iuSU":
             texts = plain_names([str(value).strip() for value in np.ma.getdata(column)])
@@ -162,8 +167,10 @@ def _offer(table: Table, names: list[str]) -> str:
     if holding:
         best = max(holding, key=holding.get)
         return f", such as {best}, which has {holding[best]} of the {len(names)} names"
-    alike = [n for n in table.colnames if re.search(r"id|name|num|obj|src|source", n.lower())]
-    return f", such as {', '.join(alike)}" if alike else f", one of {', '.join(table.colnames)}"
+    alike = [n for n in left if re.search(r"id|name|num|obj|src|source", n.lower())]
+    if alike:
+        return f", such as {', '.join(alike)}"
+    return f", one of {', '.join(left)}" if left else ""
 
 
 def _texts(column: Column, path: str | Path) -> np.ndarray:

@@ -13,14 +13,23 @@ from galgen.data.bands import UNKNOWN_BAND
 from galgen.data.surveys.cutouts.band_images import BandImages, check_together
 from galgen.data.surveys.cutouts.calibration import Calibration, Given, calibrate, common_unit
 from galgen.data.surveys.cutouts.cutout_array import CutoutArray, open_array
-from galgen.data.surveys.cutouts.cutout_files import Unusable
-from galgen.data.surveys.cutouts.cutout_table import WANTED, plain_names, read_columns
+from galgen.data.surveys.cutouts.cutout_files import Several, Unusable
+from galgen.data.surveys.cutouts.cutout_table import plain_names, read_columns
+from galgen.data.surveys.cutouts.options import (
+    PLACES,
+    SKIES,
+    check_calibration,
+    check_files,
+    check_noise,
+    checked_bands,
+    checked_columns,
+    given_values,
+)
 from galgen.data.surveys.fits_files import file_and_part
 from galgen.data.surveys.identifiers import identifiers
 from galgen.errors import GalgenError
 from galgen.files import sha256
 
-SKIES = ("edges", "none")
 SAMPLE = 128
 """Galaxies that are looked at before the stamps are made."""
 
@@ -79,7 +88,7 @@ class Cutouts:
     def __init__(
         self,
         images: str | dict[str, str],
-        bands: list[str] | None = None,
+        bands: str | list[str] | None = None,
         rms: str | float | dict[str, str | float] | None = None,
         weight: str | dict[str, str] | None = None,
         psf: str | dict[str, str] | None = None,
@@ -94,22 +103,13 @@ class Cutouts:
     ):
         if sky not in SKIES:
             raise ValueError(f"cutouts.sky={sky}: it can be {', '.join(SKIES)}.")
-        if rms is not None and weight is not None:
-            raise ValueError(f"cutouts.rms={rms}: cutouts.weight is given too. Give one of them.")
-        texts = {isinstance(value, str) for value in _values(rms)}
-        if len(texts) > 1:
-            raise ValueError(f"cutouts.rms={rms}: give files for all bands, or numbers for all.")
-        if texts == {False} and any(value is not None and not value > 0 for value in _values(rms)):
-            raise ValueError(f"cutouts.rms={rms}: it must be positive.")
-        if pixel_scale is not None and not pixel_scale > 0:
-            raise ValueError(f"cutouts.pixel_scale={pixel_scale}: it must be positive.")
-        for name in columns or {}:
-            if name not in WANTED:
-                raise ValueError(f"cutouts.columns.{name}: it is not one of {', '.join(WANTED)}.")
-        if isinstance(images, dict) and not images:
-            raise ValueError("cutouts.images={}: give a pattern for at least one band.")
+        check_files("images", images, PLACES)
+        check_noise(rms, weight)
+        check_files("psf", psf, PLACES)
+        check_calibration(unit, zero_point, pixel_scale)
+        bands = checked_bands(bands)
         self.images, self.bands, self.rms, self.weight = images, bands, rms, weight
-        self.psf, self.ids, self.table, self.columns = psf, ids, table, columns or {}
+        self.psf, self.ids, self.table, self.columns = psf, ids, table, checked_columns(columns)
         self.unit, self.pixel_scale, self.zero_point = unit, pixel_scale, zero_point
         self.sky, self.recentre = sky, recentre
         self.wide = len(images) if isinstance(images, dict) else len(bands or [""])
@@ -127,7 +127,7 @@ class Cutouts:
         return {
             role: BandImages(f"cutouts.{role}", what, self.row_names)
             for role, what in given.items()
-            if any(isinstance(value, str) for value in _values(what))
+            if any(isinstance(value, str | Path) for value in given_values(what))
         }
 
     @cached_property
@@ -184,7 +184,7 @@ class Cutouts:
     def constant_noise(self, number: int) -> float | None:
         """Return the noise in a band that is given as a number, in its own unit."""
         value = _of(self.rms, self.facts.bands[number])
-        return None if isinstance(value, str) else value
+        return None if isinstance(value, str | Path) else value
 
     def factor(self, number: int, cards: tuple[str, ...]) -> float:
         """Return the factor that brings a cutout to the common unit of its band.
@@ -236,7 +236,7 @@ class Cutouts:
                 where = self.pixels.key if band is None else f"{self.pixels.key}.{band}"
                 raise GalgenError(
                     f"{where}={self.pixels.sources[band].pattern}: no cutout can be used, such as "
-                    f"{name}: {reason}. {self._remedy(name)}"
+                    f"{name}: {reason}. {self._remedy(name)}".rstrip()
                 )
         return found, sides
 
@@ -244,8 +244,8 @@ class Cutouts:
         source = next(s for s in self.pixels.sources.values() if name in s.places)
         try:
             pixels, _ = source.read(source.places[name])
-        except Unusable:
-            return "Give other files."
+        except Unusable as error:
+            return "" if isinstance(error.__cause__, Several) else "Give other files."
         if pixels.ndim == 3:
             return (
                 f"A cutout has the shape {pixels.shape}. If it has several bands, name them: "
@@ -256,7 +256,7 @@ class Cutouts:
     def _name_bands(self, found: list[tuple[str, ...]], notes: list[str]) -> list[str]:
         if isinstance(self.images, dict):
             bands = [str(band) for band in self.images]
-            if self.bands is not None and list(self.bands) != bands:
+            if self.bands is not None and self.bands != bands:
                 raise GalgenError(
                     f"cutouts.bands=[{','.join(self.bands)}]: cutouts.images gives the bands "
                     f"{', '.join(bands)}. Leave cutouts.bands out."
@@ -267,7 +267,7 @@ class Cutouts:
                 raise GalgenError(
                     f"cutouts.bands=[{','.join(self.bands)}]: two have one name. Name each."
                 )
-            return [str(band) for band in self.bands]
+            return self.bands
         band = calibrate(found[0], Given()).band
         if band is None:
             notes.append("the name of the band is unknown; cutouts.bands=[<name>] gives it")
@@ -301,6 +301,12 @@ class Cutouts:
         encoded = {} if plain == texts else {"catalogue_id": np.char.encode(np.array(texts))}
         return {"galaxy_id": integers, **encoded}
 
+    def inputs(self) -> list[Path]:
+        """Return the files of the cutouts, of what goes with them, and of the table."""
+        images = [self.pixels, *self.companions.values()]
+        others = [file_and_part(item)[0] for item in (self.table, self.ids) if item is not None]
+        return [path for each in images for path in each.inputs()] + others
+
     @cached_property
     def identities(self) -> dict[str, str]:
         """A hash of each input by its pattern.
@@ -324,11 +330,6 @@ class Cutouts:
 def _of(given, band: str):
     """Return what is given for a band, or for all of them."""
     return given.get(band) if isinstance(given, dict) else given
-
-
-def _values(given) -> list:
-    """Return what is given, for all bands or for each."""
-    return list(given.values()) if isinstance(given, dict) else [given]
 
 
 def _natural(name: str) -> tuple:

@@ -4,11 +4,13 @@ import json
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import astropy
 import numpy as np
 from astropy.nddata import overlap_slices
 
+from galgen.config.wording import said
 from galgen.data.bands import UNKNOWN_BAND, band_names
 from galgen.data.surveys.cutouts.cutout_files import Unusable
 from galgen.data.surveys.cutouts.cutout_layer import MANY, Layer, brightest, measured
@@ -52,6 +54,14 @@ class CutoutsSource(Source):
             raise ValueError(f"data.image_size={image_size}: it must be positive.")
         self.cutouts, self.image_size, self.bands = cutouts, image_size, band_names(bands)
         self.psfs: CutoutPsfs | None = None
+
+    def inputs(self) -> list[Path]:
+        """Return the user's files that the stamps are made of."""
+        return self.cutouts.inputs() + ([] if self.psfs is None else self.psfs.inputs())
+
+    def given(self) -> str:
+        """Return the key and value that name the cutouts."""
+        return f"cutouts.images={said(self.cutouts.images)}"
 
     def __len__(self) -> int:
         return len(self.cutouts.facts.names)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from galgen.config.wording import said
 from galgen.data.surveys.fits_files import Plane, file_and_part, refuse_twice
 from galgen.data.surveys.mosaic.band_image import BandImage
-from galgen.data.surveys.mosaic.options import by_band, image_files, said
+from galgen.data.surveys.mosaic.options import by_band, image_files
 from galgen.data.surveys.mosaic.source_table import WANTED
 from galgen.data.surveys.mosaic.tile import Tile
 from galgen.errors import GalgenError
@@ -184,9 +185,9 @@ class Mosaic:
             for role, plane in image.facts.planes.items()
         }
 
-    @cached_property
-    def hashes(self) -> dict[str, tuple[str, str]]:
-        """Name and sha256 of the files of the images, their maps and `catalogue`."""
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The files of the images, their maps and `catalogue`."""
         paths = {
             role + self._suffix(tile, band): path
             for tile, band, image in self._images
@@ -194,6 +195,12 @@ class Mosaic:
         }
         if self.catalogue is not None:
             paths["catalogue"] = file_and_part(self.catalogue)[0]
+        return paths
+
+    @cached_property
+    def hashes(self) -> dict[str, tuple[str, str]]:
+        """Name and sha256 of the files of the images, their maps and `catalogue`."""
+        paths = self.paths
         known: dict[Path, str] = {}
         for path in paths.values():
             known[path] = known.get(path) or sha256(path)

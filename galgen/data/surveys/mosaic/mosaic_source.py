@@ -1,6 +1,7 @@
 """Stamps cut from a FITS mosaic, of the galaxies of a catalogue or of all that are detected."""
 
 import json
+from pathlib import Path
 
 import astropy
 import numpy as np
@@ -51,6 +52,14 @@ class MosaicSource(Source):
         self.mosaic, self.image_size = mosaic, image_size
         self._bands = len(mosaic.bands)
         self._cached: tuple[int, tuple] | None = None
+
+    def inputs(self) -> list[Path]:
+        """Return the user's files that the stamps are made of."""
+        return list(self.mosaic.paths.values())
+
+    def given(self) -> str:
+        """Return the key and value that name the images."""
+        return f"mosaic.{self.mosaic.image_said}"
 
     def __len__(self) -> int:
         return len(self._columns["piece"])

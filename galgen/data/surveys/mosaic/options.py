@@ -1,5 +1,6 @@
 """The options of a mosaic that may have a value for each band, and for each tile."""
 
+from galgen.config.wording import said
 from galgen.errors import GalgenError
 
 
@@ -113,12 +114,3 @@ def _by_tile(key: str, value, tiles: int, common: bool) -> list:
             f"mosaic.{key}={value}: there are {tiles} tiles. Give a list with one for each."
         )
     return [value] * tiles
-
-
-def said(value) -> str:
-    """Return a value as it is written on the command line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {said(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(said, value)) + "]"
-    return "null" if value is None else str(value)
