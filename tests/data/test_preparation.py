@@ -290,6 +290,8 @@ def test_no_stamp_at_all_is_told():
     with pytest.raises(GalgenError, match=NOTHING):
         prepare(Numbers(bad=range(12), processes=1), Path("s.h5"))
     assert not Path("s.h5").exists()
+    assert prepare(Numbers(recipe="mended", processes=1), Path("s.h5"))  # no overwrite=true needed
+    check_complete()
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written():
