@@ -1,15 +1,19 @@
 """Options of several bands that do not fit together end in a sentence."""
 
+import re
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from galgen.data.surveys.mosaic.mosaic import Mosaic
+from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
 from galgen.errors import GalgenError
 from tests.data.band_scene import BLUE, RED, opened, write
-from tests.data.mosaic_scene import HEADER, IMAGE
+from tests.data.mosaic_scene import HEADER, IMAGE, SIZE
 
 TWO = {"red": "r.fits", "blue": "b.fits"}
+LACKING = ["data=mosaic", "data.bands=[red,q]", "data.file=s.h5", "prepare.processes=1"]
 BAD = {
     "no image": ({}, r"mosaic\.image=null: there is no image\. Give mosaic\.image=<FITS file>"),
     "both": ({"image": "m.fits", "images": TWO}, r"mosaic\.image=m\.fits: mosaic\.images is given"),
@@ -71,6 +75,23 @@ def test_options_that_do_not_fit(case):
         Mosaic(**options)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "band", "sentence"),
+    [
+        (["red", "q"], None, "the mosaic has no band q. Give some of [red,blue]."),
+        (["red", "q"], "red", "the mosaic has no band q. Give some of [red]."),
+        (["red", "blue"], "unknown", "the mosaic has no band red. Give some of [unknown]."),
+    ],
+)
+def test_bands_that_the_mosaic_lacks(tmp_path, wanted, band, sentence):
+    paths = write(tmp_path, {"red": RED, "blue": BLUE})
+    images = {"image": paths["red"], "band": band} if band else {"images": paths}
+    with pytest.raises(
+        GalgenError, match=re.escape(f"data.bands=[{','.join(wanted)}]: {sentence}")
+    ):
+        MosaicSource(Mosaic(**images, zero_point=25.0), SIZE, bands=wanted).open()
+
+
 def with_unit(unit: str) -> fits.Header:
     return fits.Header({**HEADER, "BUNIT": unit})
 
@@ -115,3 +136,11 @@ def test_the_command_asks_for_an_image(command):
     assert code == 1
     assert "mosaic.image=null: there is no image. Give mosaic.image=<FITS file>" in printed
     assert "Traceback" not in printed
+
+
+def test_the_command_refuses_bands_that_the_mosaic_lacks(tmp_path, command):
+    paths = write(tmp_path, {"red": RED, "blue": BLUE})
+    images = ", ".join(f"{band}: {path}" for band, path in paths.items())
+    code, printed = command("prepare", f"mosaic.images={{{images}}}", *LACKING)
+    assert code == 1
+    assert "galgen: data.bands=[red,q]: the mosaic has no band q." in printed
