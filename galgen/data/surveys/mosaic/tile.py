@@ -61,10 +61,10 @@ class Tile:
         for image, facts in zip(self.images, bands, strict=True):
             notes += [self.of_band(note, image) for note in facts.notes]
         wcs, scale = self._grid(bands, notes)
-        points = []
+        points, unit = [], self._unit(bands, notes)
         for image, facts in zip(self.images, bands, strict=True):
             self._check_grid(image, facts, master, notes)
-            point, said = image.zero_point_of(facts.pixel_scale or scale)
+            point, said = image.zero_point_of(facts.pixel_scale or scale, unit)
             points.append(point)
             notes += [self.of_band(note, image) for note in said]
         for number, reader in enumerate(self.readers):
@@ -76,7 +76,7 @@ class Tile:
             shape=master.shape,
             wcs=wcs,
             pixel_scale=scale,
-            unit=self._unit(bands, notes),
+            unit=unit,
             bands=[facts.band for facts in bands],
             zero_points=points,
             notes=notes,
