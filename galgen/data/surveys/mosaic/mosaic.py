@@ -94,7 +94,7 @@ class Mosaic:
                 raise ValueError(f"mosaic.{name}={value}: it can be {', '.join(allowed)}.")
         for name in columns or {}:
             if name not in WANTED:
-                raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(WANTED)}")
+                raise ValueError(f"mosaic.columns.{name}: it is not one of {', '.join(WANTED)}.")
         if band is not None and self.bands != [""]:
             raise GalgenError(
                 f"mosaic.band={band}: the bands have their names from mosaic.images. Leave it out."
