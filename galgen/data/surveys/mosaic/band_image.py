@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from galgen.data.bands import UNKNOWN_BAND
+from galgen.data.surveys.filters import filter_of
 from galgen.data.surveys.fits_files import (
     ROLES,
     Plane,
@@ -133,7 +134,7 @@ class BandImage:
             wcs=wcs,
             pixel_scale=scale,
             unit=canonical(str(header.get("BUNIT", ""))),
-            band=self.band or _filter(header),
+            band=self.band or filter_of(header) or UNKNOWN_BAND,
             header=header,
             planes=planes,
             notes=notes,
@@ -277,9 +278,3 @@ def _offset(plane: Plane, wcs: WCS) -> list[str]:
                 "of this image?"
             ]
     return []
-
-
-def _filter(header: fits.Header) -> str:
-    filters = [str(header.get(key, "")).strip() for key in ("FILTER", "FILTER1", "FILTER2")]
-    filters = [name for name in filters if name and not name.upper().startswith("CLEAR")]
-    return filters[0] if filters else UNKNOWN_BAND

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from astropy.wcs import WCS
 
+from galgen.data.surveys.filters import filter_of, swapped_filters
 from galgen.data.surveys.mosaic import detection
 from galgen.data.surveys.mosaic.band_image import SHIFT, BandImage, Facts, Pixels
 from galgen.data.surveys.mosaic.geometry import ALIKE, NoWcs, distance
@@ -60,6 +61,9 @@ class Tile:
         master, notes = bands[self.reference], []
         for image, facts in zip(self.images, bands, strict=True):
             notes += [self.of_band(note, image) for note in facts.notes]
+        if len(bands) > 1:
+            filters = {facts.band: filter_of(facts.header) for facts in bands}
+            notes += swapped_filters(filters, "mosaic.images")
         wcs, scale = self._grid(bands, notes)
         points, unit = [], self._unit(bands, notes)
         for image, facts in zip(self.images, bands, strict=True):
