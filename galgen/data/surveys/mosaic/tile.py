@@ -90,8 +90,9 @@ class Tile:
     def readers(self) -> list[BandImage | Reprojected]:
         """What reads the pixels of each band on the grid: its image, or a reprojection of it."""
         master = self.images[self.reference].facts
+        unit = self._unit([image.facts for image in self.images], [])
         return [
-            Reprojected(image, master) if _off_grid(image.facts, master) else image
+            Reprojected(image, master, unit) if _off_grid(image.facts, master) else image
             for image in self.images
         ]
 
