@@ -26,21 +26,21 @@ def band_names(bands: str | Sequence[str] | None, key: str = "data.bands") -> li
         key: under which the user gives them, for messages.
 
     Raises:
-        GalgenError: if it is neither a name nor a list, or a band is named twice.
+        ValueError: if it is neither a name nor a list, or a band is named twice.
     """
     if bands is None:
         return None
     if isinstance(bands, str):
         return list(BAND_SETS.get(bands, [bands]))
     if not isinstance(bands, Sequence):
-        raise GalgenError(
+        raise ValueError(
             f"{key}={bands}: it is neither the name of a band nor a list of names. Give such as "
             f"{key}=[F814W]."
         )
     names = list(map(str, bands))
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise GalgenError(f"{key}=[{','.join(names)}]: {twice} stands twice. Give each band once.")
+        raise ValueError(f"{key}=[{','.join(names)}]: {twice} stands twice. Give each band once.")
     return names
 
 

@@ -64,7 +64,8 @@ def choose_channels(
         reference: number of the band that is shown where no name is known.
 
     Raises:
-        GalgenError: if the images lack a band that is wanted, or it is named twice.
+        ValueError: if what is wanted are no names, or one stands twice.
+        GalgenError: if the images lack a band that is wanted.
     """
     wanted = [wanted] if isinstance(wanted, str) else band_names(wanted, "bands")
     if wanted == [STRIPS] and len(names) > 1:

@@ -116,9 +116,9 @@ def test_a_band_that_the_file_lacks_is_told(colours):
     ],
 )
 def test_bands_that_are_no_names_or_stand_twice(bands, sentence):
-    with pytest.raises(GalgenError, match=re.escape(sentence)):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
         band_names(bands)
-    with pytest.raises(GalgenError, match=re.escape(sentence)):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
         fill_in_stamps(OmegaConf.create({"data": {"bands": bands, "image_size": 32}}))
 
 
