@@ -118,7 +118,7 @@ def check_file(setting: str, path: Path) -> None:
         return
     if path.is_dir():
         raise GalgenError(f"{setting}: this is a folder. Give a file.")
-    raise GalgenError(f"{setting}: there is no file {path}.")
+    raise GalgenError(f"{setting}: there is no file {path}. Correct the path.")
 
 
 def refuse_to_replace(folder: Path, paths: Iterable[Path]) -> None:

@@ -150,8 +150,9 @@ def test_bands_are_chosen_on_the_command_line(command, colourful, trained):
 def test_pictures_of_a_training_are_in_colour(command, colourful):
     words = [word for word in TRAINING if word != NO_PICTURES]
     words += [f"data.file={colourful.parent / 'colours.h5'}", "run_name=drawn"]
-    code, printed = command("train", *words, "callbacks.pictures.bands=[y]")
-    assert (code, "callbacks.pictures.bands=[y]: the run has no band y" in printed) == (1, True)
+    for bands, reason in (("[y]", "the run has no band y"), ("[g,g]", "g stands twice")):
+        code, printed = command("train", *words, f"callbacks.pictures.bands={bands}")
+        assert (code, f"callbacks.pictures.bands={bands}: {reason}" in printed) == (1, True)
     assert not Path("runs/drawn").exists()
     code, printed = command("train", *words)
     assert code == 0, printed

@@ -33,6 +33,9 @@ EXTRAS = {
 }
 """The extra of galgen's installation that brings a package."""
 
+OWN_KEY = re.compile(r"[a-z_]\w*(\.\w+)+[=:]")
+"""Start of a sentence that names its key."""
+
 
 def explain(error: BaseException) -> str:
     """Turn an error into a sentence for the user."""
@@ -45,9 +48,9 @@ def explain(error: BaseException) -> str:
         first = error.message.splitlines()[0]
         return f"{error.override}: cannot be read as an override, {first}"
     if isinstance(error, InstantiationException) and cause is not None:
-        key = str(error).rsplit("full_key: ", 1)
-        where = f"{key[1].strip()}: " if len(key) == 2 else ""
-        return where + explain(cause)
+        key, said = str(error).rsplit("full_key: ", 1), explain(cause)
+        where = f"{key[1].strip()}: " if len(key) == 2 and not OWN_KEY.match(said) else ""
+        return where + said
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _unknown_key(cause)
     if isinstance(error, MissingMandatoryValue):

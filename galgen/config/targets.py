@@ -5,6 +5,8 @@ Checking and instantiating import the module of each target.
 
 import difflib
 import inspect
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import get_args
@@ -28,6 +30,8 @@ PLAIN = {
 """Types of plain values, in the words of error messages."""
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
+REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+"""A value that another key of the config gives."""
 
 _trusted: set[str] = set()
 
@@ -105,7 +109,7 @@ def check_arguments(config: DictConfig) -> None:
     for key, node in _target_nodes(config):
         known = arguments_of(locate(key, node["_target_"]))
         for name in node:
-            _check_type(f"{key}.{name}", node[name], (known or {}).get(name))
+            _check_type(_typed_key(key, node, name), node[name], (known or {}).get(name))
             if known is not None and name not in known and name not in SPECIAL:
                 owner = node["_target_"].rsplit(".", 1)[1]
                 raise GalgenError(
@@ -147,7 +151,16 @@ def _target_nodes(node, key: str = "") -> Iterator[tuple[str, DictConfig]]:
     for child in children:
         if OmegaConf.is_missing(node, child):
             raise GalgenError(f"{key}.{child}".lstrip(".") + " has no value. Give it one")
-        yield from _target_nodes(node[child], f"{key}.{child}" if key else str(child))
+        yield from _target_nodes(node[child], _typed_key(key, node, child))
+
+
+def _typed_key(key: str, node: DictConfig | ListConfig, child: str | int) -> str:
+    """Return the key under which the user gives a part of a config: `mosaic` of prepare.mosaic."""
+    if OmegaConf.is_interpolation(node, child):
+        given = OmegaConf.to_container(node, resolve=False)[child]
+        if elsewhere := REFERENCE.fullmatch(given):
+            return elsewhere[1]
+    return f"{key}.{child}".lstrip(".")
 
 
 def arguments_of(target: Callable) -> dict[str, object] | None:
@@ -182,7 +195,8 @@ def _check_type(key: str, value, annotation) -> None:
     fits = type(value) in kinds or (type(value) is int and float in kinds)
     if not fits:
         wanted = " or ".join(PLAIN[kind] for kind in kinds)
-        raise GalgenError(f"{key}={value}: it takes {wanted}.")
+        said = value if isinstance(value, str) else json.dumps(value)
+        raise GalgenError(f"{key}={said}: it takes {wanted}.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -18,11 +18,30 @@ BAND_SETS = {
 """Bands that have a name together."""
 
 
-def band_names(bands: str | Sequence[str] | None) -> list[str] | None:
-    """Return the names of bands that may be given by that of a set, or of one alone."""
+def band_names(bands: str | Sequence[str] | None, key: str = "data.bands") -> list[str] | None:
+    """Return the names of bands that may be given by that of a set, or of one alone.
+
+    Args:
+        bands: one name, or several; None gives None.
+        key: under which the user gives them, for messages.
+
+    Raises:
+        ValueError: if it is neither a name nor a list, or a band is named twice.
+    """
+    if bands is None:
+        return None
     if isinstance(bands, str):
         return list(BAND_SETS.get(bands, [bands]))
-    return None if bands is None else list(map(str, bands))
+    if not isinstance(bands, Sequence):
+        raise ValueError(
+            f"{key}={bands}: it is neither the name of a band nor a list of names. Give such as "
+            f"{key}=[F814W]."
+        )
+    names = list(map(str, bands))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{key}=[{','.join(names)}]: {twice} stands twice. Give each band once.")
+    return names
 
 
 @dataclass
@@ -85,13 +104,29 @@ def _places(path: Path, names: list[str], wanted: list[str]) -> list[int]:
     """Return where the wanted bands are among those of the file."""
     if names == [UNKNOWN_BAND] and len(wanted) == 1:
         return [0]
+    check_there(wanted, names, f"{path} has")
+    return [names.index(band) for band in wanted]
+
+
+def check_there(wanted: Sequence[str], names: Sequence[str], owner: str) -> None:
+    """Check that there are the bands that the user wants; one may name a band without a name.
+
+    Args:
+        wanted: names in `data.bands`.
+        names: of the bands that there are.
+        owner: what has them, with its verb: `the cutouts have`.
+
+    Raises:
+        GalgenError: naming the first that is not there.
+    """
+    if list(names) == [UNKNOWN_BAND] and len(wanted) == 1:
+        return
     for band in wanted:
         if band not in names:
             raise GalgenError(
-                f"data.bands=[{','.join(wanted)}]: {path} has no band {band}. Give some of "
+                f"data.bands=[{','.join(wanted)}]: {owner} no band {band}. Give some of "
                 f"[{','.join(names)}]."
             )
-    return [names.index(band) for band in wanted]
 
 
 def _finite(value: float | None) -> float | None:

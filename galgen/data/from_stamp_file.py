@@ -16,6 +16,7 @@ def fill_in_stamps(config: DictConfig) -> None:
         config: a command's, with a survey.
 
     Raises:
+        ValueError: if `data.bands` are no names, or one stands twice.
         GalgenError: if the stamp file is bad, or missing where the config leaves the size to it.
     """
     data = config.data

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from galgen.data.bands import UNKNOWN_BAND
+from galgen.data.bands import UNKNOWN_BAND, band_names
 from galgen.errors import GalgenError
 
 WAVELENGTHS = {
@@ -64,9 +64,10 @@ def choose_channels(
         reference: number of the band that is shown where no name is known.
 
     Raises:
+        ValueError: if what is wanted are no names, or one stands twice.
         GalgenError: if the images lack a band that is wanted.
     """
-    wanted = [wanted] if isinstance(wanted, str) else wanted and list(wanted)
+    wanted = [wanted] if isinstance(wanted, str) else band_names(wanted, "bands")
     if wanted == [STRIPS] and len(names) > 1:
         return Channels(tuple((band,) for band in range(len(names))), False, "")
     if wanted is None or wanted == [STRIPS]:

@@ -87,7 +87,8 @@ class Display:
         flux: what colours are ratios of, for the caption.
 
     Raises:
-        ValueError: if there is no such colour map, stretch or style, or the zoom is below 1.
+        ValueError: if there is no such colour map, stretch or style, or the zoom is below 1, or
+            bands are no names or one stands twice.
         GalgenError: if the images lack a band that is to be shown.
     """
 

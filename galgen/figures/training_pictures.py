@@ -49,11 +49,11 @@ class Pictures(Callback):
         """Check that the survey has the bands, before the run directory is touched.
 
         Raises:
-            GalgenError: if it lacks one.
+            GalgenError: if it lacks one, or they are no names or stand twice.
         """
         try:
             display_of(datamodule, self.bands)
-        except GalgenError as error:
+        except (GalgenError, ValueError) as error:
             raise GalgenError(f"callbacks.pictures.{error}") from error
 
     @rank_zero_only

@@ -175,6 +175,28 @@ def test_all_values_that_must_be_given_are_asked_for_at_once(command, name, argu
     assert printed.count(" (") >= len(missing)
 
 
+@pytest.mark.parametrize(
+    ("survey", "word", "sentence"),
+    [
+        ("mosaic", "mosaic.detect=q", "mosaic.detect=q: it can be sum"),
+        ("mosaic", "mosaic.threshold=x", "mosaic.threshold=x: it takes a number"),
+        ("mosaic", "+mosaic.treshold=3", "mosaic.treshold: Mosaic takes no such argument"),
+        ("mosaic", "data.image_size=null", "data.image_size=null: it takes a whole number"),
+        ("mosaic", "data.image_size=0", "data.image_size=0: it must be positive"),
+        ("mosaic", "mosaic.reproject=null", "mosaic.reproject=null: it takes true or false"),
+        ("mosaic", "+mosaic.columns.x=y", "mosaic.columns.x: it is not one of ra, dec"),
+        ("cutouts", "cutouts.pixel_scale=x", "cutouts.pixel_scale=x: it takes a number or null"),
+        ("cutouts", "cutouts.pixel_scale=true", "cutouts.pixel_scale=true: it takes a number"),
+        ("cutouts", "cutouts.sky=x", "cutouts.sky=x: it can be edges"),
+        ("mosaic", "prepare.shards=0", "prepare.shards=0: it must be positive"),
+    ],
+)
+def test_errors_start_with_the_key_that_the_user_can_type(command, survey, word, sentence):
+    code, printed = command("prepare", f"data={survey}", *IMAGES[survey], word)
+    assert code == 1
+    assert printed.startswith(f"galgen: {sentence}"), printed
+
+
 def test_a_part_of_a_config_that_is_missing_is_described():
     config = OmegaConf.create({"run": "???"})
     with pytest.raises(MissingMandatoryValue) as error:

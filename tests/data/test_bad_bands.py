@@ -1,15 +1,19 @@
 """Options of several bands that do not fit together end in a sentence."""
 
+import re
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from galgen.data.surveys.mosaic.mosaic import Mosaic
+from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
 from galgen.errors import GalgenError
 from tests.data.band_scene import BLUE, RED, opened, write
-from tests.data.mosaic_scene import HEADER, IMAGE
+from tests.data.mosaic_scene import HEADER, IMAGE, SIZE
 
 TWO = {"red": "r.fits", "blue": "b.fits"}
+LACKING = ["data=mosaic", "data.bands=[red,q]", "data.file=s.h5", "prepare.processes=1"]
 BAD = {
     "no image": ({}, r"mosaic\.image=null: there is no image\. Give mosaic\.image=<FITS file>"),
     "both": ({"image": "m.fits", "images": TWO}, r"mosaic\.image=m\.fits: mosaic\.images is given"),
@@ -71,6 +75,23 @@ def test_options_that_do_not_fit(case):
         Mosaic(**options)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "band", "sentence"),
+    [
+        (["red", "q"], None, "the mosaic has no band q. Give some of [red,blue]."),
+        (["red", "q"], "red", "the mosaic has no band q. Give some of [red]."),
+        (["red", "blue"], "unknown", "the mosaic has no band red. Give some of [unknown]."),
+    ],
+)
+def test_bands_that_the_mosaic_lacks(tmp_path, wanted, band, sentence):
+    paths = write(tmp_path, {"red": RED, "blue": BLUE})
+    images = {"image": paths["red"], "band": band} if band else {"images": paths}
+    with pytest.raises(
+        GalgenError, match=re.escape(f"data.bands=[{','.join(wanted)}]: {sentence}")
+    ):
+        MosaicSource(Mosaic(**images, zero_point=25.0), SIZE, bands=wanted).open()
+
+
 def with_unit(unit: str) -> fits.Header:
     return fits.Header({**HEADER, "BUNIT": unit})
 
@@ -83,10 +104,33 @@ def test_units_that_differ_are_refused(tmp_path):
         match=r"mosaic\.images\.blue=.*blue\.fits: its unit is ct / s, that of red nJy\. Convert",
     ):
         opened(paths)
-    paths = write(tmp_path, images, {"red": with_unit("nJy"), "blue": HEADER})
-    source = opened(paths)
-    assert source.attrs()["unit"] == "nJy"
-    assert any("the header of blue has no BUNIT; its unit is taken" in n for n in source.notes)
+
+
+NO_BUNIT = "the header of blue has no BUNIT; its unit is taken to be that of the other bands, "
+
+
+@pytest.mark.parametrize(
+    ("unit", "cards", "given", "point", "sentence"),
+    [
+        ("nJy", {}, None, 31.4, "blue: zero point 31.4000 mag (AB), from the unit nJy"),
+        ("uJy", {}, None, 23.9, "blue: zero point 23.9000 mag (AB), from the unit uJy"),
+        ("adu", {}, None, None, "blue: the zero point is unknown, magnitudes are NaN"),
+        ("nJy", {"ABMAGZP": 25.0}, None, 25.0, "blue: the unit nJy would give 31.4000"),
+        ("nJy", {}, 30.0, 30.0, "blue=30.0 is used, but the unit nJy gives 31.4000"),
+    ],
+)
+def test_a_unit_that_is_taken_over_brings_its_zero_point(
+    tmp_path, unit, cards, given, point, sentence
+):
+    header = fits.Header({**HEADER, "COMMENT": "no unit", **cards})
+    paths = write(tmp_path, {"red": RED, "blue": BLUE}, {"red": with_unit(unit), "blue": header})
+    mosaic = Mosaic(images=paths, zero_point={"red": None, "blue": given})
+    notes = mosaic.check()
+    facts = mosaic.tiles[0].facts
+    assert facts.unit == unit
+    assert facts.zero_points[1] == (None if point is None else pytest.approx(point, abs=1e-3))
+    assert any(note.startswith(NO_BUNIT + unit) for note in notes)
+    assert any(sentence in note for note in notes), notes
 
 
 def test_files_that_cannot_be_used_are_named_by_their_band(tmp_path):
@@ -95,6 +139,11 @@ def test_files_that_cannot_be_used_are_named_by_their_band(tmp_path):
         GalgenError, match=r"mosaic\.images\.blue=.*: it has no data \(blue: 100\.0"
     ):
         opened(paths)
+    detected = r"images\.blue=.* no data, and is the band of detection \("
+    with pytest.raises(GalgenError, match=detected):
+        opened(paths, detect="blue")
+    with pytest.raises(GalgenError, match=r"mosaic\.images\.blue=.*: it has no data \(blue: 100"):
+        opened(paths, detect="red")
     with pytest.raises(GalgenError, match=r"mosaic\.images\.blue=.*none\.fits: there is no file"):
         opened({**paths, "blue": tmp_path / "none.fits"})
     with pytest.raises(
@@ -115,3 +164,11 @@ def test_the_command_asks_for_an_image(command):
     assert code == 1
     assert "mosaic.image=null: there is no image. Give mosaic.image=<FITS file>" in printed
     assert "Traceback" not in printed
+
+
+def test_the_command_refuses_bands_that_the_mosaic_lacks(tmp_path, command):
+    paths = write(tmp_path, {"red": RED, "blue": BLUE})
+    images = ", ".join(f"{band}: {path}" for band, path in paths.items())
+    code, printed = command("prepare", f"mosaic.images={{{images}}}", *LACKING)
+    assert code == 1
+    assert "galgen: data.bands=[red,q]: the mosaic has no band q." in printed

@@ -1,12 +1,16 @@
 """Bands of a survey: chosen by name, in any order, and missing for some galaxies."""
 
+import re
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from galgen.data.bands import band_names
+from galgen.data.from_stamp_file import fill_in_stamps
 from galgen.data.stamp_file import StampFile
 from galgen.data.transforms import Peak, Physical
 from galgen.errors import GalgenError
@@ -100,6 +104,22 @@ def test_a_band_that_the_file_lacks_is_told(colours):
         module(colours, bands=["g", "z"]).setup()
     with pytest.raises(ValueError, match=r"data\.bands=\[\]: give at least one"):
         module(colours, bands=[])
+
+
+@pytest.mark.parametrize(
+    ("bands", "sentence"),
+    [
+        (5, "data.bands=5: it is neither the name of a band nor a list of names. Give such as"),
+        (True, "data.bands=True: it is neither the name"),
+        ({"g": 1}, "data.bands={'g': 1}: it is neither the name"),
+        (["g", "r", "g"], "data.bands=[g,r,g]: g stands twice. Give each band once."),
+    ],
+)
+def test_bands_that_are_no_names_or_stand_twice(bands, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        band_names(bands)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fill_in_stamps(OmegaConf.create({"data": {"bands": bands, "image_size": 32}}))
 
 
 @pytest.mark.parametrize(("given", "named"), [("g", ["g"]), ("lsst", list("ugrizy"))])

@@ -241,6 +241,24 @@ def test_cutouts_of_other_zero_points_are_brought_to_the_first(tmp_path):
     np.testing.assert_allclose(stamps["image"][1, 0] + stamps["sky"][1], galaxy(1), rtol=1e-5)
 
 
+def test_cutouts_of_different_filters_are_counted(tmp_path):
+    patterns = write_bands(tmp_path)
+    assert not any("filters" in note or "contradict" in note for note in opened(patterns).notes)
+    write(tmp_path / "f150w" / "field_3_v2.fits", galaxy(3), FILTER="F444W")
+    write(tmp_path / "f150w" / "field_5_v2.fits", galaxy(5), FILTER=None)
+    told = (
+        "the 8 cutouts that were looked at have different filters in their headers: "
+        "F150W in 6, F444W in 1. Are they of one band?"
+    )
+    assert f"F150W: {told}" in opened(patterns).notes
+    assert told in opened(patterns["F150W"]).notes
+    swapped = {"F150W": patterns["F115W"], "F115W": patterns["F150W"]}
+    assert (
+        "the headers contradict cutouts.images, that of F150W names F115W, that of F115W names "
+        "F150W. Are the files of these bands swapped?"
+    ) in opened(swapped).notes
+
+
 def test_bands_of_different_units_are_brought_to_nanojansky(tmp_path):
     patterns = write_bands(tmp_path, range(3))
     for number in range(3):

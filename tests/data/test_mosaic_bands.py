@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from galgen.data.surveys.mosaic import detection
 from galgen.data.surveys.mosaic.band_photometry import detect_in_bands
+from galgen.data.surveys.mosaic.mosaic import Mosaic
 from tests.data.band_scene import (
     BLUE,
     BLUE_NOISE,
@@ -16,7 +18,7 @@ from tests.data.band_scene import (
     true_magnitudes,
     write,
 )
-from tests.data.mosaic_scene import NOISE, SHAPE, TRUTH, drawn, gaussian
+from tests.data.mosaic_scene import HEADER, NOISE, SHAPE, TRUTH, drawn, gaussian
 
 BOTH = {"red": RED, "blue": BLUE}
 
@@ -178,6 +180,35 @@ def test_maps_of_bands(tmp_path):
     assert said[0].startswith("red: the noise between the sources is 0.5")
     roles = {"image red", "rms red", "mask red", "image blue", "weight blue", "mask blue"}
     assert set(source.mosaic.hashes) == roles
+
+
+@pytest.mark.parametrize(
+    ("filters", "swapped"),
+    [
+        ({"g": "r", "r": "g"}, "that of g names r, that of r names g"),
+        ({"g": "SDSS-R", "r": "HSC_g"}, "that of g names SDSS-R, that of r names HSC_g"),
+        ({"g": "r", "r": "i", "i": "g"}, "that of g names r, that of r names i, that of i names g"),
+        ({"g": "r", "r": "g", "i": "i"}, "that of g names r, that of r names g"),
+        ({"g": "SDSS-g", "r": "R"}, None),
+        ({"g": "r", "r": "r"}, None),
+        ({"g": "r", "r": None}, None),
+        ({"g": "r.MP9601", "r": "red"}, None),
+        ({"r": "R", "R": "r"}, None),
+    ],
+)
+def test_headers_that_show_swapped_bands_are_told(tmp_path, filters, swapped):
+    headers = {
+        f"{number}": fits.Header({**HEADER, **({"FILTER": name} if name else {})})
+        for number, name in enumerate(filters.values())
+    }
+    rng = np.random.default_rng(0)
+    images = {number: rng.normal(size=SHAPE).astype("f4") for number in headers}
+    paths = write(tmp_path, images, headers)
+    mosaic = Mosaic(images=dict(zip(filters, paths.values(), strict=True)), zero_point=25.0)
+    told = [note for note in mosaic.check() if "contradict" in note]
+    wanted = f"the headers contradict mosaic.images, {swapped}. Are the files of these bands swap"
+    assert len(told) == (swapped is not None)
+    assert all(note.startswith(wanted) for note in told), told
 
 
 def test_bands_do_not_depend_on_sections(tmp_path, monkeypatch):

@@ -54,6 +54,7 @@ GRIDS = {
     "finer and turned": (0.06, 20.0, (560, 600), "nJy"),
     "coarser": (0.15, 0.0, (200, 240), "nJy"),
     "surface brightness": (0.15, 5.0, (210, 240), "nJy / arcsec2"),
+    "surface brightness by the other band": (0.15, 5.0, (210, 240), "nJy / arcsec2"),
 }
 
 
@@ -65,7 +66,7 @@ def test_light_is_conserved_when_a_band_is_resampled(tmp_path, case):
     blue = on_grid(wcs, shape, per_area=by_area) / (SCALE**2 if by_area else 1)
     headers = {"red": HEADER.copy(), "blue": wcs.to_header()}
     red = RED / SCALE**2 if by_area else RED
-    for header in headers.values():
+    for header in list(headers.values())[: 1 if "other band" in case else 2]:
         header["BUNIT"] = unit
     noise = {"rms": np.full(shape, 0.05 / (SCALE**2 if by_area else 1))}
     points = {"red": 25.0 - 5 * np.log10(SCALE) * by_area, "blue": 24.0}

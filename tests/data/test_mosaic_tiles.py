@@ -71,6 +71,30 @@ def test_tiles_without_a_wcs_are_counted_each(tmp_path):
     assert any("a galaxy that lies in two of them is taken for two" in n for n in source.notes)
 
 
+@pytest.mark.parametrize(
+    ("filters", "listed"),
+    [
+        (["r", "i", "R"], "r in 2, i in 1"),
+        (["r", None, "i"], "r in 1, i in 1"),
+        (["r", "R", "r"], None),
+        (["r", None, "CLEAR1L"], None),
+    ],
+)
+def test_tiles_of_different_filters_are_told(tmp_path, filters, listed):
+    paths = write_tiles(tmp_path, "red", RED)
+    for path, name in zip(paths, filters, strict=True):
+        if name is not None:
+            fits.setval(path, "FILTER", value=name)
+    blue = write_tiles(tmp_path, "blue", BLUE)
+    alone = Mosaic(paths, zero_point=25.0).check()
+    both = Mosaic(images={"blue": blue, "red": paths}, zero_point=25.0).check()
+    for notes, where in ((alone, ""), (both, "red: ")):
+        told = [note for note in notes if "different filters" in note]
+        wanted = f"{where}the tiles have different filters in their headers: {listed}. Are they"
+        assert len(told) == (listed is not None)
+        assert all(note.startswith(wanted) for note in told), told
+
+
 def test_tiles_that_do_not_fit_are_refused(tmp_path):
     paths = write_tiles(tmp_path, "red", RED)
     fits.setval(paths[2], "BUNIT", value="nJy")

@@ -196,7 +196,7 @@ def test_catalogues_that_cannot_be_used(open_mosaic, tmp_path, case):
     (tmp_path / "c.csv").write_text(text, encoding="latin-1")
     with pytest.raises(GalgenError, match=words):
         open_mosaic(catalogue=tmp_path / "c.csv", columns=columns)
-    with pytest.raises(GalgenError, match="there is no file"):
+    with pytest.raises(GalgenError, match=r"there is no file .*none\.csv\. Correct the path\."):
         open_mosaic(catalogue=tmp_path / "none.csv")
 
 

@@ -79,12 +79,14 @@ def test_bands_of_unknown_wavelengths_are_in_the_file_s_order():
         (["F814W"], ["a", "b", "c"], r"bands=\[a,b,c\]: the run has one band, F814W. Give one"),
         (["F814W"], ["z"], r"no band z. Give some of \[F814W\]"),
         (["g", "r"], ["g", "y"], r"bands=\[g,y\]: the run has no band y. Give some of \[g,r\]"),
-        (["g", "r"], ["g", "r", "g", "r"], "or two or three of which the first is red"),
+        (list("griz"), list("griz"), "or two or three of which the first is red"),
+        (["g", "r"], ["g", "g"], r"^bands=\[g,g\]: g stands twice. Give each band once"),
+        (["g", "r"], 5, "^bands=5: it is neither the name of a band nor a list"),
         (["g", "r"], [], "give one band"),
     ],
 )
 def test_bands_that_cannot_be_shown(names, wanted, sentence):
-    with pytest.raises(GalgenError, match=sentence):
+    with pytest.raises((GalgenError, ValueError), match=sentence):
         Display(names=names, bands=wanted)
 
 

@@ -237,6 +237,7 @@ def test_the_original_projects_losses(command):
         (["figure=samples", "prior=flow"], "prior=flow: it is not fitted to"),
         (["figure=samples", "redshit=1"], "no such key"),
         (["cmap=hottest"], "takes a colour map of matplotlib"),
+        (["bands=5"], "galgen: bands=5: it is neither the name of a band nor a list"),
         (["stretch=sqrt"], "asinh, linear, log"),
         (["zoom=0"], "zoom=0"),
         (["split=all"], "train, val, test"),

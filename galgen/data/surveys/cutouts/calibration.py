@@ -9,6 +9,12 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
+from galgen.data.surveys.filters import (
+    FILTERS,
+    different_filters,
+    filter_of,
+    swapped_filters,
+)
 from galgen.data.surveys.photometry import (
     AGREEMENT,
     EXPOSURES,
@@ -28,7 +34,6 @@ MATRIX = (
 )
 SCALES = ("PIXSCALE", "PIXSCAL1", "PIXELSCL", "PIXSIZE", "SECPIX", "D001SCAL")
 """Keywords of the side of a pixel, arcsec, for headers without a WCS."""
-FILTERS = ("FILTER", "FILTER1", "FILTER2")
 KEYWORDS = frozenset(
     (
         *("BUNIT", "PHOTFLAM", "PHOTPLAM", "PHOTFNU", "FLUXMAG0"),
@@ -105,13 +110,11 @@ def calibrate(cards: tuple[str, ...], given: Given) -> Calibration:
             f"cutouts.zero_point={given.zero_point} is used, but the {found.source} of the header "
             f"gives {value:.4f}"
         )
-    filters = [str(header.get(word, "")).strip() for word in FILTERS]
-    filters = [name for name in filters if name and not name.upper().startswith("CLEAR")]
     return Calibration(
         unit=canonical(str(header.get("BUNIT", ""))),
         zero_point=value if given.zero_point is None else given.zero_point,
         pixel_scale=scale,
-        band=filters[0] if filters else None,
+        band=filter_of(header),
         notes=tuple(notes),
     )
 
@@ -129,6 +132,23 @@ def _pixel_scale(header: fits.Header) -> float | None:
             return float(np.sqrt(scales.prod()))
     found = (number(header, word) for word in SCALES)
     return next((value for value in found if value is not None and value > 0), None)
+
+
+def contradicting_filters(bands: list[str], cards: list[list[tuple[str, ...]]]) -> list[str]:
+    """Say where the filters in headers contradict each other, or the names of the bands.
+
+    Args:
+        bands: names of the bands, (B,).
+        cards: of the headers of the cutouts that were looked at, in each band.
+    """
+    filters = [[calibrate(each, Given()).band for each in found] for found in cards]
+    notes = []
+    for band, found in zip(bands, filters, strict=True):
+        where = f"{band}: " if len(bands) > 1 else ""
+        what = f"{len(found)} cutouts that were looked at"
+        notes += [where + note for note in different_filters(found, what)]
+    first = {band: found[0] for band, found in zip(bands, filters, strict=True)}
+    return notes + swapped_filters(first, "cutouts.images")
 
 
 def common_unit(bands: list[str], native: list[Calibration], notes: list[str]) -> list[Calibration]:

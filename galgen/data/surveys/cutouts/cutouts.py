@@ -11,7 +11,13 @@ from astropy.table import Column
 from galgen.config.targets import did_you_mean
 from galgen.data.bands import UNKNOWN_BAND
 from galgen.data.surveys.cutouts.band_images import BandImages, check_together
-from galgen.data.surveys.cutouts.calibration import Calibration, Given, calibrate, common_unit
+from galgen.data.surveys.cutouts.calibration import (
+    Calibration,
+    Given,
+    calibrate,
+    common_unit,
+    contradicting_filters,
+)
 from galgen.data.surveys.cutouts.cutout_array import CutoutArray, open_array
 from galgen.data.surveys.cutouts.cutout_files import Several, Unusable
 from galgen.data.surveys.cutouts.cutout_table import plain_names, read_columns
@@ -156,11 +162,13 @@ class Cutouts:
         notes = check_together(self.pixels, self.companions, names)
         looked_at = [names[n] for n in np.unique(np.linspace(0, len(names) - 1, SAMPLE, dtype=int))]
         found, sides = self._look(looked_at, names)
-        bands = self._name_bands(found, notes)
+        bands = self._name_bands(found[0][0], notes)
         self._check_keys(bands)
         native = [
-            calibrate(cards, self.given(band)) for cards, band in zip(found, bands, strict=True)
+            calibrate(cards[0], self.given(band)) for cards, band in zip(found, bands, strict=True)
         ]
+        if len(self.pixels.sources) == len(bands):  # else all bands of a file share its header
+            notes += contradicting_filters(bands, found)
         common = common_unit(bands, native, notes)
         side = int(np.percentile(sides, 50, method="lower"))
         if len(set(sides)) > 1:
@@ -209,9 +217,9 @@ class Cutouts:
 
     def _look(
         self, looked_at: list[str], names: list[str]
-    ) -> tuple[list[tuple[str, ...]], list[int]]:
-        """Read some cutouts; return the cards of the first in each band, and their longer sides."""
-        found: list = [None] * self.wide
+    ) -> tuple[list[list[tuple[str, ...]]], list[int]]:
+        """Read some cutouts; return the cards of each by band, and their longer sides."""
+        found: list[list[tuple[str, ...]]] = [[] for _ in range(self.wide)]
         sides, reasons = [], {}
 
         def look(name: str) -> None:
@@ -223,15 +231,15 @@ class Cutouts:
             for number, item in enumerate(each):
                 if item is not None:
                     sides.append(max(item[0].shape))
-                    found[number] = item[1] if found[number] is None else found[number]
+                    found[number].append(item[1])
 
         for name in looked_at:
             look(name)
         for number, band in enumerate(self.pixels.sources):
             rest = (name for name in names if self.pixels.has(name)[number])
-            while found[number] is None and (name := next(rest, None)) is not None:
+            while not found[number] and (name := next(rest, None)) is not None:
                 look(name)
-            if found[number] is None:
+            if not found[number]:
                 reason, name = next(iter(reasons.items()), ("", ""))
                 where = self.pixels.key if band is None else f"{self.pixels.key}.{band}"
                 raise GalgenError(
@@ -253,7 +261,7 @@ class Cutouts:
             )
         return f"A cutout has the shape {pixels.shape}."
 
-    def _name_bands(self, found: list[tuple[str, ...]], notes: list[str]) -> list[str]:
+    def _name_bands(self, cards: tuple[str, ...], notes: list[str]) -> list[str]:
         if isinstance(self.images, dict):
             bands = [str(band) for band in self.images]
             if self.bands is not None and self.bands != bands:
@@ -268,7 +276,7 @@ class Cutouts:
                     f"cutouts.bands=[{','.join(self.bands)}]: two have one name. Name each."
                 )
             return self.bands
-        band = calibrate(found[0], Given()).band
+        band = calibrate(cards, Given()).band
         if band is None:
             notes.append("the name of the band is unknown; cutouts.bands=[<name>] gives it")
         return [band or UNKNOWN_BAND]

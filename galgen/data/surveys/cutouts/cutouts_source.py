@@ -11,14 +11,13 @@ import numpy as np
 from astropy.nddata import overlap_slices
 
 from galgen.config.wording import said
-from galgen.data.bands import UNKNOWN_BAND, band_names
+from galgen.data.bands import band_names, check_there
 from galgen.data.surveys.cutouts.cutout_files import Unusable
 from galgen.data.surveys.cutouts.cutout_layer import MANY, Layer, brightest, measured
 from galgen.data.surveys.cutouts.cutout_psfs import CutoutPsfs
 from galgen.data.surveys.cutouts.cutouts import SAMPLE, Cutouts
 from galgen.data.surveys.photometry import zero_point_attrs
 from galgen.data.surveys.source import Source
-from galgen.errors import GalgenError
 
 RECIPE = 1
 """Counts the changes of the recipe."""
@@ -79,12 +78,7 @@ class CutoutsSource(Source):
     def _open(self) -> None:
         cutouts, facts = self.cutouts, self.cutouts.facts
         self.notes = list(facts.notes)
-        for band in self.bands or []:
-            if band not in facts.bands and facts.bands != [UNKNOWN_BAND]:
-                raise GalgenError(
-                    f"data.bands=[{','.join(self.bands)}]: the cutouts have no band {band}. Give "
-                    f"some of [{','.join(facts.bands)}]."
-                )
+        check_there(self.bands or [], facts.bands, "the cutouts have")
         if self.image_size is None:
             self.image_size = facts.side
             self.notes.append(f"stamps of {facts.side} px, the median size; data.image_size=<px>")

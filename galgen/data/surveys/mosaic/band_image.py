@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from galgen.data.bands import UNKNOWN_BAND
+from galgen.data.surveys.filters import filter_of
 from galgen.data.surveys.fits_files import (
     ROLES,
     Plane,
@@ -21,7 +22,7 @@ from galgen.data.surveys.fits_files import (
 )
 from galgen.data.surveys.mosaic import detection, missing
 from galgen.data.surveys.mosaic.geometry import NoWcs, pixel_scale, read_wcs
-from galgen.data.surveys.photometry import AGREEMENT, canonical, zero_point
+from galgen.data.surveys.photometry import AGREEMENT, ZeroPoint, canonical, zero_point
 from galgen.errors import GalgenError
 
 SHIFT = 0.5
@@ -133,27 +134,47 @@ class BandImage:
             wcs=wcs,
             pixel_scale=scale,
             unit=canonical(str(header.get("BUNIT", ""))),
-            band=self.band or _filter(header),
+            band=self.band or filter_of(header) or UNKNOWN_BAND,
             header=header,
             planes=planes,
             notes=notes,
         )
 
-    def zero_point_of(self, scale: float) -> tuple[float | None, list[str]]:
+    def zero_point_of(self, scale: float, unit: str) -> tuple[float | None, list[str]]:
         """Return the zero point, as given or by the header, and sentences on how it was found.
 
         Args:
             scale: side of a pixel, arcsec.
+            unit: of the image. One that its header does not say gives the zero point where the
+                header gives none.
         """
-        found = zero_point(self.facts.header, scale)
+        found = self._found_zero_point(scale, unit)
         if self.zero_point is None:
             return found.value, found.notes
         if found.value is not None and abs(found.value - self.zero_point) > AGREEMENT:
             return self.zero_point, [
-                f"mosaic.{self.key('zero_point')}={self.zero_point} is used, but the header's "
-                f"{found.source} gives {found.value:.4f}"
+                f"mosaic.{self.key('zero_point')}={self.zero_point} is used, but {found.source} "
+                f"gives {found.value:.4f}"
             ]
         return self.zero_point, []
+
+    def _found_zero_point(self, scale: float, unit: str) -> ZeroPoint:
+        """Return the zero point by the header, or by a unit that is taken to be its own."""
+        header = self.facts.header.copy()
+        found = zero_point(header, scale)
+        source = f"the header's {found.source}"
+        if unit == self.facts.unit:
+            return ZeroPoint(found.value, source, found.notes)
+        header["BUNIT"] = unit
+        by_unit = zero_point(header, scale)
+        if found.value is None:
+            by_header = by_unit.source != "BUNIT"
+            source = f"the header's {by_unit.source}" if by_header else f"the unit {unit}"
+            notes = [n.replace("the header's BUNIT", source) for n in by_unit.notes]
+            return ZeroPoint(by_unit.value, source, notes)
+        if by_unit.value is not None and abs(found.value - by_unit.value) > AGREEMENT:
+            found.notes.append(f"the unit {unit} would give {by_unit.value:.4f}")
+        return ZeroPoint(found.value, source, found.notes)
 
     @cached_property
     def border(self) -> missing.Border | None:
@@ -257,9 +278,3 @@ def _offset(plane: Plane, wcs: WCS) -> list[str]:
                 "of this image?"
             ]
     return []
-
-
-def _filter(header: fits.Header) -> str:
-    filters = [str(header.get(key, "")).strip() for key in ("FILTER", "FILTER1", "FILTER2")]
-    filters = [name for name in filters if name and not name.upper().startswith("CLEAR")]
-    return filters[0] if filters else UNKNOWN_BAND

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from galgen.config.wording import said
+from galgen.data.surveys.filters import different_filters, filter_of
 from galgen.data.surveys.fits_files import Plane, file_and_part, refuse_twice
 from galgen.data.surveys.mosaic.band_image import BandImage
 from galgen.data.surveys.mosaic.options import by_band, image_files
@@ -95,7 +96,7 @@ class Mosaic:
                 raise ValueError(f"mosaic.{name}={value}: it can be {', '.join(allowed)}.")
         for name in columns or {}:
             if name not in WANTED:
-                raise ValueError(f"mosaic.columns.{name} is not one of {', '.join(WANTED)}")
+                raise ValueError(f"mosaic.columns.{name}: it is not one of {', '.join(WANTED)}.")
         if band is not None and self.bands != [""]:
             raise GalgenError(
                 f"mosaic.band={band}: the bands have their names from mosaic.images. Leave it out."
@@ -148,12 +149,23 @@ class Mosaic:
             facts = tile.facts
             notes += [tile.named(note, len(self.tiles)) for note in facts.notes]
             self._check_tile(number, first, facts)
+        notes += self._different_filters()
         if len(self.tiles) > 1 and any(tile.facts.wcs is None for tile in self.tiles):
             notes.append(
                 "not all tiles have a WCS: a galaxy that lies in two of them is taken for two"
             )
         planes = [image.facts.planes["image"] for tile in self.tiles for image in tile.images]
         refuse_twice(planes)
+        return notes
+
+    def _different_filters(self) -> list[str]:
+        """Say in which bands the tiles have different filters in their headers."""
+        notes = []
+        for number in range(len(self.bands)):
+            images = [tile.images[number] for tile in self.tiles]
+            filters = [filter_of(image.facts.header) for image in images]
+            found = different_filters(filters, "tiles")
+            notes += [self.tiles[0].of_band(note, images[0]) for note in found]
         return notes
 
     def _check_tile(self, number: int, first, facts) -> None:

@@ -1,12 +1,14 @@
 """Stamps cut from a FITS mosaic, of the galaxies of a catalogue or of all that are detected."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import astropy
 import numpy as np
 import photutils
 
+from galgen.data.bands import band_names, check_there
 from galgen.data.noise_correlation import correlation_of_filter
 from galgen.data.surveys.mosaic import detection
 from galgen.data.surveys.mosaic.cutting import GROW, Cutter
@@ -39,17 +41,24 @@ class MosaicSource(Source):
     Args:
         mosaic: the mosaic.
         image_size: side of the stamps, px.
+        bands: names of bands that the user wants; the mosaic must have them.
         **arguments: of `Source`.
 
     Raises:
         ValueError: if an argument is out of range.
     """
 
-    def __init__(self, mosaic: Mosaic, image_size: int, **arguments):
+    def __init__(
+        self,
+        mosaic: Mosaic,
+        image_size: int,
+        bands: str | Sequence[str] | None = None,
+        **arguments,
+    ):
         super().__init__(**arguments)
         if image_size < 1:
-            raise ValueError(f"prepare.image_size={image_size}: it must be positive.")
-        self.mosaic, self.image_size = mosaic, image_size
+            raise ValueError(f"data.image_size={image_size}: it must be positive.")
+        self.mosaic, self.image_size, self.bands = mosaic, image_size, band_names(bands)
         self._bands = len(mosaic.bands)
         self._cached: tuple[int, tuple] | None = None
 
@@ -80,6 +89,7 @@ class MosaicSource(Source):
         """
         mosaic = self.mosaic
         self.notes = mosaic.check()
+        check_there(self.bands or [], self._names, "the mosaic has")
         self._check_size()
         tiles = [tile.facts for tile in mosaic.tiles]
         placed = all(facts.wcs is not None for facts in tiles)

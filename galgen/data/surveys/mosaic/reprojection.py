@@ -26,6 +26,7 @@ class Reprojected:
     Args:
         image: of the band.
         target: the facts of an image on the new grid.
+        unit: of the image, which its header may not say.
 
     Attributes:
         border: None; the image's own says what is empty.
@@ -33,13 +34,13 @@ class Reprojected:
         note: a sentence for the user.
     """
 
-    def __init__(self, image: BandImage, target: Facts):
+    def __init__(self, image: BandImage, target: Facts, unit: str):
         import reproject  # noqa: F401  if it is missing, the user learns it before the detection
 
         self.image, self.target, self.border = image, target, None
         facts = image.facts
         self._ratio = target.pixel_scale / facts.pixel_scale
-        self._by_pixel = not is_surface_brightness(facts.unit)
+        self._by_pixel = not is_surface_brightness(unit)
         self.zero_point_shift = 0.0 if self._by_pixel else float(-5 * np.log10(self._ratio))
         blur = BLUR * max(1.0, 1 / self._ratio)
         kept = "flux" if self._by_pixel else "surface brightness"

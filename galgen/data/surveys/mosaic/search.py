@@ -173,15 +173,8 @@ def _judge(
     """Raise if nothing is found or a band has no data; note a noise map that does not fit."""
     missing = [note for note in notes if " of the image has no data" in note]
     said = "; ".join(missing) or "all pixels have data"
-    for band, (image, measured) in enumerate(zip(mosaic.tiles[0].images, scales, strict=True)):
-        path = image.facts.planes["image"].path
-        if not np.isfinite(measured).any():
-            some = any(row[band].counts[0] for row in tallies)
-            reason = "too few different pixels to measure the noise" if some else "no data"
-            raise GalgenError(
-                f"mosaic.{image.key('image')}={path}: it has {reason} ({said}). Check the image "
-                "and its maps."
-            )
+    _check_measured(mosaic, scales, tallies, said)
+    for image, measured in zip(mosaic.tiles[0].images, scales, strict=True):
         scale = float(np.nanmedian(measured))
         if {"rms", "weight"} & set(image.files) and abs(scale - 1) > 0.2:
             notes.append(mosaic.tiles[0].of_band(_about_scale(scale), image))
@@ -190,6 +183,27 @@ def _judge(
             f"mosaic.{mosaic.image_said}: no source has {mosaic.min_pixels} pixels above "
             f"{mosaic.threshold} times the noise ({said}). Lower mosaic.threshold or "
             "mosaic.min_pixels, or check the maps."
+        )
+
+
+def _check_measured(
+    mosaic: Mosaic, scales: list[list[float]], tallies: list[list[Tally]], said: str
+) -> None:
+    """Refuse a band without noise; that of detection first, without which no band is measured."""
+    bands = sorted(range(len(scales)), key=lambda band: band != mosaic.detection_band)
+    for band in bands:
+        if np.isfinite(scales[band]).any():
+            continue
+        image = mosaic.tiles[0].images[band]
+        some = any(row[band].counts[0] for row in tallies)
+        reason = "too few different pixels to measure the noise" if some else "no data"
+        remedy = "Check the image and its maps"
+        if len(bands) > 1 and band == mosaic.detection_band:
+            reason += ", and is the band of detection"
+            remedy += ", or give another band as mosaic.detect"
+        path = image.facts.planes["image"].path
+        raise GalgenError(
+            f"mosaic.{image.key('image')}={path}: it has {reason} ({said}). {remedy}."
         )
 
 

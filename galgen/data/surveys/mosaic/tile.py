@@ -5,6 +5,7 @@ from functools import cached_property
 
 from astropy.wcs import WCS
 
+from galgen.data.surveys.filters import filter_of, swapped_filters
 from galgen.data.surveys.mosaic import detection
 from galgen.data.surveys.mosaic.band_image import SHIFT, BandImage, Facts, Pixels
 from galgen.data.surveys.mosaic.geometry import ALIKE, NoWcs, distance
@@ -60,11 +61,14 @@ class Tile:
         master, notes = bands[self.reference], []
         for image, facts in zip(self.images, bands, strict=True):
             notes += [self.of_band(note, image) for note in facts.notes]
+        if len(bands) > 1:
+            filters = {facts.band: filter_of(facts.header) for facts in bands}
+            notes += swapped_filters(filters, "mosaic.images")
         wcs, scale = self._grid(bands, notes)
-        points = []
+        points, unit = [], self._unit(bands, notes)
         for image, facts in zip(self.images, bands, strict=True):
             self._check_grid(image, facts, master, notes)
-            point, said = image.zero_point_of(facts.pixel_scale or scale)
+            point, said = image.zero_point_of(facts.pixel_scale or scale, unit)
             points.append(point)
             notes += [self.of_band(note, image) for note in said]
         for number, reader in enumerate(self.readers):
@@ -76,7 +80,7 @@ class Tile:
             shape=master.shape,
             wcs=wcs,
             pixel_scale=scale,
-            unit=self._unit(bands, notes),
+            unit=unit,
             bands=[facts.band for facts in bands],
             zero_points=points,
             notes=notes,
@@ -86,8 +90,9 @@ class Tile:
     def readers(self) -> list[BandImage | Reprojected]:
         """What reads the pixels of each band on the grid: its image, or a reprojection of it."""
         master = self.images[self.reference].facts
+        unit = self._unit([image.facts for image in self.images], [])
         return [
-            Reprojected(image, master) if _off_grid(image.facts, master) else image
+            Reprojected(image, master, unit) if _off_grid(image.facts, master) else image
             for image in self.images
         ]
 
