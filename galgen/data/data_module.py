@@ -14,11 +14,10 @@ from galgen.data.augmentation import Augmentation, crop, dihedral
 from galgen.data.bands import band_names
 from galgen.data.batch import Batch
 from galgen.data.identity import redshift_statistics, split_facts
-from galgen.data.noise_correlation import symmetric
 from galgen.data.noise_level import noise_level
 from galgen.data.order import EpochBatches
 from galgen.data.part import READ_BLOCK, Part, gigabytes, read_into_memory
-from galgen.data.requirements import check_noise, with_redshift
+from galgen.data.requirements import check_correlation, check_noise, with_redshift
 from galgen.data.split import PARTS, check_shares, split_stamps
 from galgen.data.stamp_file import StampFile
 from galgen.errors import GalgenError
@@ -157,11 +156,8 @@ class SurveyDataModule(LightningDataModule):
             self.transform.fit(noise)
         psf = self.psf or "psf" in self.needs
         usable, size = self._usable(psf), self.image_size + 2 * self.augmentation.margin
-        correlation = self.stamps.noise_correlation
-        if correlation is not None:
-            correlation = torch.from_numpy(symmetric(correlation) if self.augment else correlation)
         self.parts = {
-            part: Part(self.stamps, rows[part][usable[rows[part]]], size, psf, correlation)
+            part: Part(self.stamps, rows[part][usable[rows[part]]], size, psf, self.augment)
             for part in PARTS
         }
         self._check_parts()
@@ -292,11 +288,8 @@ class SurveyDataModule(LightningDataModule):
             )
         if not len(self.parts["val"]):
             raise GalgenError(f"{self.file}: too few galaxies for a validation part.")
-        if "noise_correlation" in self.needs and self.stamps.noise_correlation is None:
-            raise GalgenError(
-                f"likelihood=correlated_noise: {self.file} does not say how its noise is "
-                "correlated. Use likelihood=noise_aware, or prepare the survey again."
-            )
+        if "noise_correlation" in self.needs:
+            check_correlation(self.stamps)
         if "noise_variance" in self.needs:
             rows = np.concatenate([self.parts[part].rows for part in PARTS[:2]])
             check_noise(self.stamps, rows, self.transform, self.first("train", 1))

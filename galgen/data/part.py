@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from galgen.data.batch import Batch, Share
 from galgen.data.cache import Cache
+from galgen.data.noise_correlation import symmetric
 from galgen.data.psfs import Psfs
 from galgen.data.stamp_file import StampFile
 
@@ -25,7 +26,8 @@ class Part(Dataset):
         rows: the part's rows in it, ascending.
         size: side of the crop, px.
         psf: whether batches have the PSFs.
-        correlation: of the noise in the batches, (B, h, w); None where unknown.
+        turned: whether its stamps are flipped and turned at random, so that their noise has the
+            mean correlation of all directions.
 
     Attributes:
         cache: the stamps in memory; None where they are read from disk.
@@ -40,7 +42,7 @@ class Part(Dataset):
         rows: np.ndarray,
         size: int,
         psf: bool = False,
-        correlation: Tensor | None = None,
+        turned: bool = False,
     ):
         self.stamps, self.rows, self.size = stamps, rows, size
         self.stacks = [name for name in ("image", "weight") if name in stamps.stacks]
@@ -56,7 +58,10 @@ class Part(Dataset):
             variance = np.where(stamps.has_band[rows], variance, 1.0)
             noise = np.sqrt(np.where(variance >= 0, variance, np.nan))
             self.columns["noise"] = torch.from_numpy(noise.astype(np.float32))
-        self.noise_correlation = correlation
+        self.noise_correlation: Tensor | None = None
+        if stamps.noise_correlation is not None:
+            table = stamps.noise_correlation
+            self.noise_correlation = torch.from_numpy(symmetric(table) if turned else table)
         self.psfs = Psfs(stamps, rows) if psf else None
         self.cache: Cache | None = None
 

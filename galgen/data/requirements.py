@@ -49,7 +49,7 @@ def check_noise(
     """
     if finished.noise_variance is None:
         raise GalgenError(
-            f"likelihood=noise_aware needs the noise variance of every stamp, and {stamps.path} "
+            f"the likelihood needs the noise variance of every stamp, and {stamps.path} "
             f"has none after the transform '{type(transform).__name__.lower()}'. Choose "
             "a survey with noise_variance, and transform=none or peak."
         )
@@ -59,6 +59,19 @@ def check_noise(
     if len(bad):
         raise GalgenError(
             f"{stamps.path}: {len(bad)} of {len(rows)} noise variances are not positive "
-            f"numbers, the first in row {bad[0]} (counted from 0), and likelihood=noise_aware "
+            f"numbers, the first in row {bad[0]} (counted from 0), and the likelihood "
             "needs them all. Remove these galaxies, or choose another likelihood."
+        )
+
+
+def check_correlation(stamps: StampFile) -> None:
+    """Check that the correlation of a survey's noise is known.
+
+    Raises:
+        GalgenError: if it is not.
+    """
+    if stamps.noise_correlation is None:
+        raise GalgenError(
+            f"likelihood=correlated_noise: {stamps.path} does not say how its noise is correlated. "
+            "Use likelihood=noise_aware, or prepare the survey again."
         )
