@@ -141,8 +141,7 @@ def _claim(path: Path, recipe: str, overwrite: bool) -> None:
             )
         others = found != recipe
         with reading(note):
-            begun = any(_folder(path).glob("*.h5"))
-            others |= begun and note.exists() and note.read_text() != recipe
+            others |= note.exists() and note.read_text() not in ("", recipe)
         if others and not overwrite:
             raise GalgenError(
                 f"data.file={path}: the file holds another survey, or another recipe of this one "
@@ -289,8 +288,7 @@ def _join(source: Source, path: Path, shards: list[Path]) -> None:
         source.notes.append(f"they are listed in {report}")
     filled = [shard for shard in shards if _identity(shard)[2]]
     if not filled:
-        for shard in shards:
-            shard.unlink()  # they would keep other galaxies from the file
+        write_text(_folder(path) / "recipe.txt", "")  # shards of any survey may replace these
         raise _nothing_left(source, path, left_out)
     join_stamps(path, filled, source.attrs(), source.tables())
     source.review(StampFile(path).columns)
