@@ -234,9 +234,6 @@ class Original:
     code_kernel: int = 4
     residual_blocks = 0
 
-    def latent_shape(self, latent_dim: int) -> None:
-        """Return the shape of a latent that is a map; here it is a vector."""
-
     def encoder(self, image_size: int, latent_dim: int, width: int, norm: str, **inputs) -> Encoder:
         """Make the encoder.
 

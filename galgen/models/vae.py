@@ -82,7 +82,9 @@ class VAE(LightningModule):
         if latent_dim < 1:
             raise ValueError(f"latent_dim={latent_dim}: it must be positive.")
         network = network or Original()
-        self.latent_dim, self.latent_shape = latent_dim, network.latent_shape(latent_dim)
+        self.latent_dim, self.latent_shape = latent_dim, None
+        if hasattr(network, "latent_shape"):  # of a map: channels, height, width
+            self.latent_shape = network.latent_shape(latent_dim)
         if flux_scale is not None and not flux_scale > 0:
             raise ValueError(f"flux_scale={flux_scale}: it must be positive.")
         self.bands = 1 if bands is None else len(bands)
