@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galgen.data.noise_correlation import draw_correlated, without_correlation
+from galgen.data.noise_correlation import draw_survey_noise
 from galgen.data.psfs import read_psfs
 from galgen.data.surveys.cutouts.calibration import Given, calibrate
 from galgen.data.surveys.cutouts.cutout_files import Unusable, read_file
@@ -65,7 +65,8 @@ class Telescope:
                 f"noise=survey: {run.survey.file} has no noise_variance. Leave noise out."
             )
         if psf not in (None, NONE, SURVEY):
-            self._kernel, self.sha256 = self._read(psf)
+            kernel, self.sha256 = self._read(psf)
+            self._kernel = kernel[None]
 
     def observe(self, images: np.ndarray, seed: int, start: int) -> np.ndarray:
         """Return galaxies as they are seen.
@@ -77,9 +78,10 @@ class Telescope:
         """
         if self.psf == SURVEY or self.noise == SURVEY:
             rows = self._galaxies(seed, start, len(images))
-        if self.psf == SURVEY or self._kernel is not None:
-            stamps, kernel = self.run.survey.stamps if self.psf == SURVEY else None, self._kernel
-            psfs = kernel[None] if stamps is None else read_psfs(stamps, rows)
+        psfs = self._kernel
+        if self.psf == SURVEY:
+            psfs = read_psfs(self.run.survey.stamps, rows)
+        if psfs is not None:
             images = convolve(torch.from_numpy(images), torch.from_numpy(psfs)).numpy()
         if self.noise == SURVEY:
             images = images + self._noise(rows, seed, start, images.shape[-1])
@@ -94,12 +96,9 @@ class Telescope:
     def _noise(self, rows: np.ndarray, seed: int, start: int, size: int) -> np.ndarray:
         """Draw the noise of galaxies, (n, B, size, size), each by its number."""
         stamps = self.run.survey.stamps
-        correlation = stamps.noise_correlation
-        if correlation is None:
-            correlation = without_correlation(len(stamps.bands))
         variance = np.where(stamps.has_band[rows], stamps.columns["noise_variance"][rows], 0)
         drawn = [
-            draw_correlated(correlation, 1, size, np.random.default_rng([TELESCOPE, seed, number]))
+            draw_survey_noise(stamps, 1, size, np.random.default_rng([TELESCOPE, seed, number]))
             for number in range(start, start + len(rows))
         ]
         return np.concatenate(drawn) * np.sqrt(variance)[..., None, None].astype(np.float32)

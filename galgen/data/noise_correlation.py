@@ -1,12 +1,16 @@
 """The correlation of a survey's noise between the pixels of a stamp."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import fft, signal
 
 from galgen.data.bands import Bands
 from galgen.errors import GalgenError
+
+if TYPE_CHECKING:
+    from galgen.data.stamp_file import StampFile
 
 ATTRIBUTE = "noise_correlation"
 """Of a stamp file: (B, h, w), the correlation by offset, 1 in the middle."""
@@ -94,3 +98,23 @@ def draw_correlated(
     white = rng.standard_normal((images, bands, *shape), np.float32)
     drawn = fft.irfft2(fft.rfft2(white) * np.sqrt(power), shape)
     return np.ascontiguousarray(drawn[..., :size, :size], np.float32)
+
+
+def draw_survey_noise(
+    stamps: "StampFile", images: int, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw noise of variance 1 with a survey's correlation; white noise if that is unknown.
+
+    Args:
+        stamps: the survey's stamp file.
+        images: number of images in each band, N.
+        size: side of the images, px.
+        rng: generator; it moves on.
+
+    Returns:
+        (N, B, size, size), float32.
+    """
+    correlation = stamps.noise_correlation
+    if correlation is None:
+        correlation = without_correlation(len(stamps.bands))
+    return draw_correlated(correlation, images, size, rng)

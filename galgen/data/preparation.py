@@ -106,7 +106,7 @@ def _spare_inputs(source: Source, path: Path) -> None:
 
 
 def _number(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from all others, whatever its paths; None where there is none."""
+    """Return the device and the inode of a file; None if it does not exist."""
     with suppress(OSError):
         found = os.stat(path)
         return found.st_dev, found.st_ino

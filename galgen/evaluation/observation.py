@@ -5,7 +5,7 @@ import torch
 
 from galgen.data.augmentation import crop
 from galgen.data.edges import edge_variance
-from galgen.data.noise_correlation import draw_correlated, without_correlation
+from galgen.data.noise_correlation import draw_survey_noise
 from galgen.data.psfs import read_psfs
 from galgen.models.telescope import convolve
 from galgen.runs.image_facts import PEAK
@@ -157,10 +157,8 @@ class Observation:
 
     def noise(self, sigma: np.ndarray, seed: int) -> np.ndarray:
         """Draw noise of standard deviations (n, B) like the survey's, (n, B, H, W) float32."""
-        correlation, size = self.survey.stamps.noise_correlation, self.run.model.image_size
-        if correlation is None:
-            correlation = without_correlation(sigma.shape[1])
-        noise = draw_correlated(correlation, len(sigma), size, np.random.default_rng(seed))
+        size, rng = self.run.model.image_size, np.random.default_rng(seed)
+        noise = draw_survey_noise(self.survey.stamps, len(sigma), size, rng)
         return noise * sigma[..., None, None].astype(np.float32)
 
     def normalised(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:

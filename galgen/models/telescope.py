@@ -1,6 +1,7 @@
 """What a telescope does to the light of a galaxy."""
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,20 +24,8 @@ def convolve(light: Tensor, psf: Tensor) -> Tensor:
         light.float(), (w - 1 - w // 2, w // 2, h - 1 - h // 2, h // 2), "replicate"
     )
     # In a transform of this size nothing wraps around to the part that is returned.
-    shape = [_fast(side) for side in padded.shape[2:]]
+    shape = [next_fast_len(side, real=True) for side in padded.shape[2:]]
     with torch.autocast(light.device.type, enabled=False):
         product = torch.fft.rfft2(padded, shape) * torch.fft.rfft2(psf.float(), shape)
         whole = torch.fft.irfft2(product, shape)
     return whole[:, :, h - 1 : h - 1 + height, w - 1 : w - 1 + width]
-
-
-def _fast(size: int) -> int:
-    """Return the smallest product of powers of 2, 3 and 5 from a size, and even."""
-    while True:
-        rest = size
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1 and size % 2 == 0:
-            return size
-        size += 1

@@ -89,7 +89,7 @@ class Velocity(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each of which what is known of the galaxy scales and shifts.
+    """Attention and a perceptron; time and conditions scale and shift the input of each.
 
     Args:
         width: numbers of a token.

@@ -115,7 +115,7 @@ def test_bands_may_have_psfs_of_their_own(free, tmp_path):
     with pytest.raises(GalgenError, match=r"its image is 2 x 21 x 21. Give one PSF, or one for"):
         Telescope(run, str(tmp_path / "cube.fits"))
     fits.writeto(tmp_path / "one.fits", cube[:1])
-    assert Telescope(run, str(tmp_path / "one.fits"))._kernel.shape == (1, 21, 21)
+    assert Telescope(run, str(tmp_path / "one.fits"))._kernel.shape == (1, 1, 21, 21)
 
 
 @pytest.mark.parametrize("values", [np.zeros((5, 5)), np.full((5, 5), np.nan), -gaussian(1.0)])

@@ -31,7 +31,7 @@ class Unusable(Exception):
 
 
 class Several(Unusable):
-    """A file of several images, none of which is named.
+    """A file has several images, and the user names none.
 
     Args:
         what: the images are called, in the plural.

@@ -22,13 +22,13 @@ def is_number(value) -> bool:
 
 
 def checked_bands(bands) -> list[str] | None:
-    """Return the names of the bands, of which one may be given as a word.
+    """Return the names of the bands; one band may be given as a word.
 
     Args:
         bands: names; None where they are not given.
 
     Raises:
-        ValueError: if they are not names, or there is none.
+        ValueError: if they are not names, or the list is empty.
     """
     if bands is None or isinstance(bands, str):
         return band_names(bands)
@@ -46,7 +46,7 @@ def check_files(key: str, given, words: str) -> None:
 
     Args:
         key: under which they are given.
-        given: the value; None where there is none.
+        given: the value; None if it is not given.
         words: for what it can be.
 
     Raises:
