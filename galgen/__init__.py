@@ -46,12 +46,15 @@ def galsim_objects(run, n, redshift=None, seed=0, start=0, prior=None, edge="kee
         prior: what latents are drawn from: `"normal"`, or one that was fitted, such as `"flow"`;
             the best of them where None.
         edge: `"keep"`, or `"subtract"` the level on which each galaxy stands.
-        **conditions: `magnitude` (AB) and `flux_radius` (arcsec), in the forms of `redshift`; of
+        **conditions: `magnitude` (AB) and `size` (arcsec), in the forms of `redshift`; of
             priors that know them.
 
     Returns:
         Iterator of `galsim.InterpolatedImage`; the flux is the sum of the stamp in the run's unit,
         counts/s or the galaxy's peak, and `redshift` the galaxy's, if one was requested.
+        `smallest_scale` is the wavelength (arcsec) of the finest structure that its pixels hold,
+        two pixels; light in front of the telescope has been learned through the survey's PSF, so
+        what is finer than that PSF is a guess.
 
     Raises:
         GalgenError: if the directory is not a run, its pixel scale is not known, a condition is not

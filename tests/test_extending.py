@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
+from galgen.evaluation.compared import Compared
 from galgen.evaluation.sample import Sample
-from galgen.evaluation.scores import METRICS, Compared, score
+from galgen.evaluation.scores import METRICS, score
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()

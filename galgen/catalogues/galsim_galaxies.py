@@ -5,9 +5,10 @@ A configuration names this module, and then has galaxies of a run by their numbe
     modules: [galgen.catalogues.galsim_galaxies]
     gal: {type: GalgenGalaxy, run: runs/<name>, redshift: 0.7, flux: 1000}
 
-Stamps show galaxies as the survey saw them, through its PSF and its pixels. Drawn with
-`method="no_pixel"` at the run's pixel scale they are the stamps again; convolved with the PSF of
-another telescope they are seen through both.
+Drawn with `method="no_pixel"` at the run's pixel scale, galaxies are the model's images again. A
+PSF-free model's are light in front of the telescope: convolve them with any PSF. Other models' are
+galaxies as the survey saw them, through its PSF and its pixels; convolved with the PSF of another
+telescope they are seen through both.
 """
 
 import functools
@@ -113,6 +114,7 @@ class Making:
             # GalSim's default interpolants and accuracy: other interpolants and a finer one change
             # the image under a PSF of 0.7" by less than 1e-5 of its peak.
             galaxy = galsim.InterpolatedImage(galsim.Image(image, scale=pixel_scale(self.run)))
+            galaxy.smallest_scale = 2 * pixel_scale(self.run)
             if redshift is not None:
                 galaxy.redshift = float(redshift[number - start])
             yield galaxy
@@ -153,7 +155,7 @@ def build_galaxy(
 
     Args:
         config: of the galaxy. `run` is a run directory; `redshift` (or that of `sed`) is needed by
-            conditional models; `magnitude` (AB) and `flux_radius` (arcsec) are known to some
+            conditional models; `magnitude` (AB) and `size` (arcsec) are known to some
             priors; `index`, the number of the galaxy, counts objects where it is not given; `seed`
             is 0, `prior` the run's default and `edge` keep where they are not; a run of several
             bands needs `band`.
@@ -172,7 +174,7 @@ def build_galaxy(
     SetDefaultIndex(config, NUMBERS)
     keys = {"run": str, "index": int}
     optional = {"seed": int, "prior": str, "edge": str, "band": str}
-    optional |= {"magnitude": float, "flux_radius": float}
+    optional |= {"magnitude": float, "size": float}
     others = [*ignore, "flux", "redshift"]
     values, safe = GetAllParams(config, base, req=keys, opt=optional, ignore=others)
     try:

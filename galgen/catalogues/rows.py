@@ -223,7 +223,7 @@ class Catalogue:
 
     def _columns(self) -> dict[str, Column]:
         size = "arcsec" if self.run.pixel_scale else "pix"
-        units = {"magnitude": "mag", "flux_radius": "arcsec"}
+        units = {"magnitude": "mag", "size": "arcsec"}
         columns = {
             "galaxy_id": Column(
                 "i8", "", "number of the galaxy; with seed and conditions it follows"
@@ -254,7 +254,7 @@ class Catalogue:
 DESCRIPTIONS = {
     "redshift": "redshift",
     "magnitude": "AB magnitude",
-    "flux_radius": "half-light radius, as the survey's catalogue has it,",
+    "size": "half-light radius, as the survey's catalogue has it,",
 }
 """What conditions are, in the descriptions of columns."""
 

@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
 from galgen.evaluation.band_statistics import all_names, colour_names, measure_bands
+from galgen.evaluation.compared import Compared
 from galgen.evaluation.controls import draw_sersic_profiles
 from galgen.evaluation.description import describe
 from galgen.evaluation.features import FeatureEncoder
@@ -18,7 +19,7 @@ from galgen.evaluation.observation import Observation
 from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.redshifts import RedshiftRegressor
 from galgen.evaluation.sample import Sample, measured
-from galgen.evaluation.scores import Compared, score
+from galgen.evaluation.scores import score
 from galgen.evaluation.two_samples import FEWEST, Score, standardised
 from galgen.priors.random_numbers import CHOICE, uniform
 from galgen.runs.encoded_survey import encode_part
@@ -272,10 +273,12 @@ class Evaluation:
             self.training_features,
             None if learned else self.regressor,
             bands=self.bands,
+            structure=self.observation.structure,
             **given,
         )
         if name not in self.distances:
             self.distances[name] = compared.distances | compared.band_distances
+            self.distances[name] |= compared.structure_distances
             if compared.redshift_colours:
                 self.by_redshift[name] = compared.colours_by_redshift
         return score(compared)

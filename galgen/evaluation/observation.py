@@ -13,8 +13,11 @@ from galgen.runs.trained_run import TrainedRun
 
 CORE = ("log_flux", "sigma", "ellipticity", "rho4", "concentration")
 """Statistics whose mean distance is the headline."""
-STATISTICS = (*CORE, "half_light_radius", "gini", "m20", "asymmetry")
+RESIDUAL = ("residual_flux", "residual_power", "clumps")
+STATISTICS = (*CORE, "half_light_radius", "gini", "m20", "asymmetry", *RESIDUAL)
 """Statistics that are compared."""
+STRUCTURE = ("gini", "m20", "asymmetry", "smoothness", *RESIDUAL)
+"""Statistics of structure, which have a score of their own."""
 SURVIVING = ("sigma", "ellipticity", "rho4", "half_light_radius")
 """Statistics that noise hardly changes; noisy galaxies are compared with noiseless ones by them."""
 READ_BLOCK = 256
@@ -34,6 +37,7 @@ class Observation:
     Attributes:
         statistics: names of those that are compared.
         core: those of them that the headline is of.
+        structure: names of the statistics of structure, where they can be compared.
         bands: names of the bands whose colours are compared; none where there is one band.
         what: a sentence that describes the comparison.
         alike: whether both are free of noise, or both have it, so that any feature of the images
@@ -46,6 +50,7 @@ class Observation:
         self.peak = run.unit == PEAK
         self.noiseless = self.peak and "noiseless" in self.survey.stamps.stacks
         self.statistics, self.core, self.notes = STATISTICS, CORE, []
+        self.structure = STRUCTURE
         self.alike = self.noiseless or not self.peak
         noise = "white noise"
         if self.survey.stamps.noise_correlation is not None:
@@ -58,6 +63,7 @@ class Observation:
             )
         elif self.peak:
             self.statistics = self.core = SURVIVING
+            self.structure = None
             self.what = (
                 "stamps of the survey with noise, generated galaxies without it, by the statistics "
                 "that noise hardly changes"

@@ -29,7 +29,7 @@ class Samples(RunFigure):
         redshift: a number, a range, a list, or `survey`; the values of a range or a list are put
             side by side, for the same latents.
         magnitude: AB, a number for all; of priors that know it.
-        flux_radius: half-light radius, arcsec, likewise.
+        size: half-light radius, arcsec, likewise.
         steps: columns of a range.
         priors: name of the prior that latents are drawn from; by default the run's own.
         **arguments: as `RunFigure`.
@@ -44,7 +44,7 @@ class Samples(RunFigure):
         galaxies: Sequence[int] | None = None,
         redshift: float | str | Sequence[float] | None = None,
         magnitude: float | None = None,
-        flux_radius: float | None = None,
+        size: float | None = None,
         steps: int = 6,
         priors: Sequence[str] = (),
         **arguments,
@@ -52,7 +52,7 @@ class Samples(RunFigure):
         super().__init__(**arguments)
         check_positive(n=n, steps=steps)
         self.n, self.galaxies, self.redshift, self.steps = n, galaxies, redshift, steps
-        self.others = {"magnitude": magnitude, "flux_radius": flux_radius}
+        self.others = {"magnitude": magnitude, "size": size}
         self.prior = the_one_prior(priors)
 
     def draw(self, run: "TrainedRun") -> dict[str, Figure]:
@@ -84,9 +84,7 @@ class Samples(RunFigure):
             images = self._make(run, prior, conditions, numbers, redshifts)
             redshifts = None if redshifts is None else redshifts.reshape(-1, columns)
             images = images.reshape(-1, columns, *images.shape[1:])
-        others = [
-            f", {name.replace('_', ' ')} {c.text}" for name, c in conditions.requested.items()
-        ]
+        others = [f", {name} {c.text}" for name, c in conditions.requested.items()]
         shown = draw_samples(
             images,
             redshifts,

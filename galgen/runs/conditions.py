@@ -10,12 +10,14 @@ from galgen.priors.random_numbers import MAGNITUDE, REDSHIFT, SIZE, uniform
 
 SURVEY = "survey"
 FORMS = "give a number (0.5), a range (0.1:2), a list ([0.1,0.5]) or 'survey'"
-STREAMS = {"redshift": REDSHIFT, "magnitude": MAGNITUDE, "flux_radius": SIZE}
+STREAMS = {"redshift": REDSHIFT, "magnitude": MAGNITUDE, "size": SIZE}
 """Streams of random numbers by the name of the condition."""
+COLUMNS = {"redshift": "redshift", "magnitude": "magnitude", "size": "flux_radius"}
+"""Columns of a stamp file by the name of the condition."""
 LIMITS = {
     "redshift": (0, LARGEST_REDSHIFT),
     "magnitude": (-50, 50),
-    "flux_radius": (0, 3600),
+    "size": (0, 3600),
 }
 """Smallest and largest values: redshifts as in catalogues, AB magnitudes, half-light radii in
 arcsec."""
@@ -25,7 +27,7 @@ class Condition:
     """What a condition's key asks for.
 
     Args:
-        name: of the condition: `redshift`, `magnitude` or `flux_radius`.
+        name: of the condition: `redshift`, `magnitude` or `size`.
         request: a number; a range `low:high`; a list of numbers; or `survey`, the values of the
             training part.
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
 from galgen.priors.fitted import CONDITIONS, path_of, read
-from galgen.runs.conditions import Condition, Conditions, read_conditions
+from galgen.runs.conditions import COLUMNS, Condition, Conditions, read_conditions
 from galgen.runs.run_priors import NORMAL
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ def _training_columns(run: "TrainedRun", names: list[str]) -> dict[str, np.ndarr
         raise GalgenError(f"{error} Or give numbers: {names[0]}=...") from error
     rows, table = survey.parts["train"].rows, survey.stamps.columns
     columns = {
-        name: survey.stamps.by_galaxy(name)[rows].astype(float) for name in names if name in table
+        name: survey.stamps.by_galaxy(COLUMNS[name])[rows].astype(float)
+        for name in names
+        if COLUMNS[name] in table
     }
     if "redshift" in columns:
         columns["redshift"] = known_redshifts(columns["redshift"])

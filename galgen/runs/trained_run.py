@@ -137,7 +137,7 @@ class TrainedRun(ImageFacts):
             seed: whole number from 0.
             start: number of the first galaxy.
             **conditions: what else the prior may know, one number for all or (n,), NaN where
-                unknown: `magnitude` (AB), `flux_radius` (arcsec).
+                unknown: `magnitude` (AB), `size` (half-light radius, arcsec).
 
         Returns:
             Images (n, B, H, W) in `unit`, float32.

@@ -19,14 +19,13 @@ from galgen.priors import fitted
 from galgen.priors.base import Posteriors
 from galgen.priors.conditions import SurveyConditions
 from galgen.priors.normal import StandardNormal
+from galgen.runs.conditions import COLUMNS
 from galgen.runs.encoded_survey import Latents, encode_part
 from galgen.runs.prior_records import forget_prior, remember_prior
 from galgen.runs.trained_run import TrainedRun
 from galgen.training.clusters import cluster
 from galgen.training.progress import FittingProgress
 
-COLUMNS = ("redshift", "magnitude", "flux_radius")
-"""Of a survey, those that galaxies are conditional on."""
 PARTS = ("train", "val")
 
 
@@ -191,9 +190,9 @@ class Fit:
         """Return the survey's columns of a part's galaxies, (N,) each, NaN where unknown."""
         stamps, rows = self.run.survey.stamps, self.part[part].row
         columns = {
-            name: stamps.by_galaxy(name)[rows].astype(float)
-            for name in COLUMNS
-            if name in stamps.columns
+            name: stamps.by_galaxy(column)[rows].astype(float)
+            for name, column in COLUMNS.items()
+            if column in stamps.columns
         }
         if "redshift" in columns:
             columns["redshift"] = known_redshifts(columns["redshift"]).astype(float)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from galgen.evaluation.band_statistics import all_names, colour_names
+from galgen.evaluation.compared import Compared
+from galgen.evaluation.observation import STRUCTURE
 from galgen.evaluation.redshifts import RedshiftRegressor
 from galgen.evaluation.sample import Sample
-from galgen.evaluation.scores import METRICS, Compared, score
+from galgen.evaluation.scores import METRICS, score
 from galgen.figures.evaluation_colours import redshift_edges, running_percentiles, select_colours
 from tests.conftest import discs, run_command, train_once
 
@@ -149,7 +151,8 @@ def test_every_sample_of_several_bands_has_scores_of_colours(evaluated):
         assert found["scores"][sample_name].keys() >= names, sample_name
         assert found["wasserstein"][sample_name].keys() >= {*colour_names(BANDS)}, sample_name
     real = found["wasserstein"]["real_half"]
-    assert real.keys() == {*found["statistics"], *all_names(BANDS)}
+    clear = {f"{name} of clear galaxies" for name in STRUCTURE}
+    assert real.keys() == {*found["statistics"], *all_names(BANDS), *clear}
     assert 0 < found["scores"]["shuffled"]["c2st_colours"] < 1
     assert found["scores"]["real_half"]["c2st_colours"] == pytest.approx(0.5, abs=0.2)
     assert found["scores"]["real_half"]["redshift_slope"] > 0.9

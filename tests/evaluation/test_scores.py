@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.evaluation.compared import Compared
 from galgen.evaluation.features import FeatureEncoder
 from galgen.evaluation.morphology.measure import Flag
 from galgen.evaluation.redshifts import RedshiftRegressor
 from galgen.evaluation.sample import Sample, measured
-from galgen.evaluation.scores import METRICS, Compared, Metric, ideal_of, score
+from galgen.evaluation.scores import METRICS, Metric, ideal_of, score
 from tests.conftest import discs
 
 NAMES = ("log_flux", "sigma")

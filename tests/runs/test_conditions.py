@@ -1,4 +1,4 @@
-"""What redshift=, magnitude= and flux_radius= ask for."""
+"""What redshift=, magnitude= and size= ask for."""
 
 import numpy as np
 import pytest
@@ -57,8 +57,8 @@ def test_what_is_no_redshift(bad):
 
 @pytest.mark.parametrize(
     ("name", "bad"),
-    [("magnitude", "bright"), ("magnitude", 99), ("magnitude", float("nan")), ("flux_radius", -1),
-     ("flux_radius", "0.5:0.1"), ("magnitude", [])],
+    [("magnitude", "bright"), ("magnitude", 99), ("magnitude", float("nan")), ("size", -1),
+     ("size", "0.5:0.1"), ("magnitude", [])],
 )  # fmt: skip
 def test_what_is_no_magnitude_or_size(name, bad):
     with pytest.raises(GalgenError, match=f"{name}="):
@@ -66,9 +66,9 @@ def test_what_is_no_magnitude_or_size(name, bad):
 
 
 def test_conditions_are_drawn_apart_from_each_other():
-    found = read_conditions({"redshift": "0:1", "magnitude": "0:1", "flux_radius": "0:1", "n": 3})
+    found = read_conditions({"redshift": "0:1", "magnitude": "0:1", "size": "0:1", "n": 3})
     columns = np.array([condition.draw(0, 0, 4000) for condition in found.values()])
-    assert list(found) == ["redshift", "magnitude", "flux_radius"]
+    assert list(found) == ["redshift", "magnitude", "size"]
     np.testing.assert_allclose(np.corrcoef(columns), np.eye(3), atol=0.06)
     assert read_conditions({"magnitude": None, "redshift": 0.0}).keys() == {"redshift"}
 

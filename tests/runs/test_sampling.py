@@ -17,7 +17,7 @@ from galgen.priors.two_stage import TwoStage
 from galgen.runs.trained_run import TrainedRun
 from tests.conftest import untrained_run
 
-NAMES = ("redshift", "magnitude", "flux_radius")
+NAMES = ("redshift", "magnitude", "size")
 KINDS = ("flow", "gmm", "two_stage")
 N = LATENT_BLOCK + 60
 
@@ -107,7 +107,7 @@ def test_latents_follow_what_is_known_of_a_galaxy(cvae2, kind):
     assert (some[1::2] != unknown[1::2]).all()
     assert torch.equal(some[1::2], given[1::2])  # one number stands for all
     assert torch.equal(some, draw(np.full(4, 0.7), magnitude=half.astype(">f8")))
-    assert not torch.equal(given, draw(magnitude=0.5, flux_radius=1.0))
+    assert not torch.equal(given, draw(magnitude=0.5, size=1.0))
     assert not torch.equal(unknown, draw(1.7))
 
 

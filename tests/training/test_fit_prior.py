@@ -29,7 +29,7 @@ def test_the_command_fits_all_and_the_same_each_time(command, fitted, full, tmp_
     assert re.search(r"tiny: 64 galaxies, \d of 3 dimensions active", printed)
     for kind in PRIORS:
         assert f"{kind}.ckpt: held-out latents cost" in printed
-    assert "conditions.ckpt: redshift, magnitude, flux_radius of 6" in printed
+    assert "conditions.ckpt: redshift, magnitude, size of 6" in printed
     assert files_of(run) == files_of(fitted)
     assert set(files_of(run)) == set(KINDS)
     assert not list(run.rglob("*.part"))
@@ -44,7 +44,7 @@ def test_a_file_says_what_it_is_of(fitted):
     for kind in PRIORS:
         module, about = fitted_priors.read(fitted, kind)
         assert about["weights_sha256"] == run.weights_sha256
-        known = ["redshift"] if kind == "gmm" else ["redshift", "magnitude", "flux_radius"]
+        known = ["redshift"] if kind == "gmm" else ["redshift", "magnitude", "size"]
         assert module.conditions == known
         assert (module.latent_dim, module.required) == (3, 1)
         assert np.isfinite([about["val_nll"], about["val_nll_normal"]]).all()

@@ -41,7 +41,7 @@ def test_learned_conditions_are_columns_that_the_images_follow_from(command, fit
     code, printed = command("generate", *arguments, "n=40", f"out=m{ending}")
     assert code == 0, printed
     found = read(Path(f"m{ending}"))
-    drawn = {name: found[f"requested_{name}"] for name in ("magnitude", "flux_radius")}
+    drawn = {name: found[f"requested_{name}"] for name in ("magnitude", "size")}
     images = galgen.load(fitted).sample(40, found["redshift"], "flow", **drawn)
     np.testing.assert_array_equal(found["image"], images)
     assert len(set(found["redshift"])) == 40
@@ -76,7 +76,7 @@ def test_bad_conditions_of_a_catalogue(command, fitted, full):
         (["magnitude=22", "prior=gmm"], "Use prior=flow"),
         (["magnitude=bright", "prior=flow"], "magnitude=bright: give a number"),
         (["magnitude=99", "prior=flow"], "99 is not a magnitude. It takes -50 to 50"),
-        (["flux_radius=-1", "prior=flow"], "-1 is not a flux radius"),
+        (["size=-1", "prior=flow"], "-1 is not a size"),
         (["magnitude=22", "conditions=learned"], "Leave magnitude=22 out"),
         (["edge=cut"], "edge=cut: it can be keep or subtract"),
     ],
@@ -93,7 +93,7 @@ def test_galaxies_are_asked_for_by_magnitude_and_size(command, fitted, ending):
     from tests.catalogues.conftest import digest, read
 
     arguments = [f"run={fitted}", "prior=flow", "redshift=0.5:2", "magnitude=21:24"]
-    arguments += ["flux_radius=[0.2,0.3]", "n=21"]
+    arguments += ["size=[0.2,0.3]", "n=21"]
     for size in (1, 64):
         code, printed = command(
             "generate", *arguments, f"out=m{size}{ending}", f"batch_size={size}"
@@ -103,8 +103,8 @@ def test_galaxies_are_asked_for_by_magnitude_and_size(command, fitted, ending):
     found = read(Path(f"m1{ending}"))
     assert (found["requested_magnitude"] > 21).all()
     assert (found["requested_magnitude"] < 24).all()
-    assert found["requested_flux_radius"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
-    asked = {name: found[f"requested_{name}"] for name in ("magnitude", "flux_radius")}
+    assert found["requested_size"].tolist()[:3] == pytest.approx([0.2, 0.3, 0.2])
+    asked = {name: found[f"requested_{name}"] for name in ("magnitude", "size")}
     images = galgen.load(fitted).sample(21, found["redshift"], "flow", **asked)
     np.testing.assert_array_equal(found["image"], images)
     code, printed = command("generate", *arguments[:-1], "n=4", "start=9", f"out=piece{ending}")
@@ -165,7 +165,7 @@ def test_a_prior_knows_the_redshift_for_a_model_that_does_not(command, full, tmp
     code, printed = fit(command, run, kinds=["flow"])
     assert code == 0, printed
     loaded = galgen.load(run)
-    assert loaded.priors["flow"].conditions == ["redshift", "magnitude", "flux_radius"]
+    assert loaded.priors["flow"].conditions == ["redshift", "magnitude", "size"]
     near, far = (loaded.sample(4, redshift, "flow") for redshift in (0.2, 2.9))
     assert not np.array_equal(near, far)
     np.testing.assert_array_equal(loaded.sample(4, np.nan, "flow"), loaded.sample(4, None, "flow"))

@@ -6,6 +6,7 @@ import numpy as np
 
 from galgen.evaluation.morphology.apertures import Apertures, CurveOfGrowth, Cutout
 from galgen.evaluation.morphology.compiled import compiled
+from galgen.evaluation.morphology.residual import residual_statistics
 from galgen.evaluation.morphology.segmentation import petrosian_segment
 from galgen.evaluation.morphology.structure import (
     BOXCAR,
@@ -76,7 +77,7 @@ class Galaxy:
             measured["sky_smoothness"] = sky = _mean(fine, pairs)
             measured["smoothness"] = smoothness(cutout, fine, circles, radius, sky)
         measured["centroid_y"], measured["centroid_x"] = self.centroid
-        return measured | self._distribution(circles, radius) | {"complete": self.complete}
+        return measured | self._distribution(circles, radius, pairs) | {"complete": self.complete}
 
     def _first_radius(self, image: np.ndarray, middle: np.ndarray, half: int) -> float:
         """Return the Petrosian radius around the centroid; NaN where the stamp is too small.
@@ -122,12 +123,15 @@ class Galaxy:
             "concentration": 5 * np.log10(r80 / r20),
         }
 
-    def _distribution(self, circles: Apertures, radius: float) -> dict[str, float]:
-        """Measure the pixels of the Petrosian segmentation.
+    def _distribution(
+        self, circles: Apertures, radius: float, pairs: np.ndarray
+    ) -> dict[str, float]:
+        """Measure the pixels of the Petrosian segmentation, and what no smooth profile explains.
 
         Args:
             circles: around the centre of symmetry.
             radius: Petrosian radius in circles, px, that stands in for one in ellipses.
+            pairs: where the cutout has sky, (h, h).
         """
         image, centre = self.cutout.image, (circles.y, circles.x)
         shift = self.centroid - self.cutout.corner - centre
@@ -145,6 +149,7 @@ class Galaxy:
             "moment_size": np.sqrt(np.trace(covariance) / 2),
             "moment_ellipticity": (1 - ratio) / (1 + ratio),
             "brightness": _mean(light, light >= 0),
+            **residual_statistics(self.cutout, ellipses, radius, pairs),
         }
 
 

@@ -48,6 +48,7 @@ PIXELS = ("petrosian_radius", "half_light_radius", "moment_size", "sigma")
 STATISTICS = (
     *("flux", "centroid_x", "centroid_y", "petrosian_radius", "half_light_radius"),
     *("concentration", "asymmetry", "smoothness", "gini", "m20"),
+    *("residual_flux", "residual_power", "clumps"),
     *("moment_size", "moment_ellipticity", "snr"),
 )
 DEFINED = [name for name in STATISTICS if name not in ("smoothness", "snr")]
@@ -90,6 +91,8 @@ def measure(
         - `gini`, `m20`, `moment_size` (arcsec), `moment_ellipticity` (`|g|`) and `snr` (mean
           signal-to-noise of a pixel, where the noise variance is given), over the Petrosian
           segmentation;
+        - `residual_flux`, `residual_power` and `clumps`: what no smooth profile explains within the
+          elliptical Petrosian radius (`galgen.evaluation.morphology.residual`);
         - `sigma` (arcsec), `ellipticity` (`|g|`) and `rho4`, by adaptive moments.
 
     Raises:
