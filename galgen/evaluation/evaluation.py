@@ -20,6 +20,7 @@ from galgen.evaluation.power import power_spectrum
 from galgen.evaluation.redshifts import RedshiftRegressor
 from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import score
+from galgen.evaluation.shear import SHEARED, shear_facts
 from galgen.evaluation.two_samples import FEWEST, Score, standardised
 from galgen.priors.random_numbers import CHOICE, uniform
 from galgen.runs.encoded_survey import encode_part
@@ -98,6 +99,7 @@ class Evaluation:
         self.images: dict[str, np.ndarray] = {}
         self.spectra: dict[str, np.ndarray] = {}
         self.edges: dict[str, dict[str, float]] = {}
+        self.light: dict[str, np.ndarray] = {}
         self.encoder, self.regressor, self.training_features = None, None, None
         self.scores, self.scatter, self.distances, self.by_redshift = {}, {}, {}, {}
 
@@ -117,6 +119,7 @@ class Evaluation:
         self._score_controls()
         self.notes += note_pedestals(self.edges)
         facts = describe(self) | self._scored() | self._likelihoods()
+        facts |= shear_facts(self.observation, self.positions, self.light)
         wavenumber = power_spectrum(self.images["real"][:1, 0])[0]
         neighbours = {prior: self._neighbours(prior) for prior in self.priors if self.encoder}
         return Result(
@@ -260,6 +263,7 @@ class Evaluation:
         images = self.run.make(self.n, {"redshift": requested}, prior, seed, 0)
         if seed == 0:
             self.edges[prior] = spread(edge_share(images))
+            self.light[prior] = images[:SHEARED, self.run.reference].copy()
         return self.observation.generated(images, self.places, seed)
 
     def _score(self, name: str, real: Sample, generated: Sample, **given) -> dict[str, float]:

@@ -181,6 +181,17 @@ class Observation:
         light = self.survey.stamps.read(rows, size, "noiseless")
         return self.normalised(light, part, positions)
 
+    def light(self, positions: np.ndarray) -> np.ndarray | None:
+        """Return the true light of test galaxies (n,) in the reference band, (n, H, W).
+
+        None where the survey does not have it, or the model's galaxies do not compare with it.
+        """
+        if not self.run.model.psf_free or "psf_free" not in self.survey.stamps.stacks:
+            return None
+        rows = self.survey.parts["test"].rows[positions]
+        light = self.survey.stamps.read(rows, self.run.model.image_size, "psf_free")
+        return light[:, self.run.reference]
+
     def psfs(self, positions: np.ndarray) -> np.ndarray:
         """Return the PSFs of test galaxies at positions (n,), (n, B, h, w)."""
         return read_psfs(self.survey.stamps, self.survey.parts["test"].rows[positions])

@@ -25,8 +25,24 @@ def print_table(facts: dict) -> None:
     if any(name in scores for name in of_colours for scores in facts["scores"].values()):
         title = f"Colours: differences between neighbours among {', '.join(facts['bands'])}"
         console.print(_table(of_colours, facts["scores"], title=title))
+    if any(facts.get("shear", {}).values()):
+        console.print(_shear_table(facts["shear"]))
     for note in facts["left_out"]:
         console.print(f"- {note}", highlight=False)
+
+
+def _shear_table(shear: dict[str, dict[str, dict]]):
+    """Make a table of the responses to shear, a row for each prior and instrument."""
+    from rich.table import Table
+
+    table = Table(title="Response of ellipticities to shear, generated against true light")
+    numbers = ("real", "generated", "difference", "error", "floor")
+    for heading in ("prior", "seen from", *numbers):
+        table.add_column(heading, justify="right" if heading in numbers else "left")
+    for prior, found in shear.items():
+        for instrument, row in found.items():
+            table.add_row(prior, instrument, *(f"{row[name]:.4f}" for name in numbers))
+    return table
 
 
 def _table(metrics: dict, scores: dict[str, dict], **words: str):

@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import galgen
+from galgen.runs.conditions import COLUMNS
 from tests.conftest import train_once
 from tests.training.conftest import PRIORS, REDSHIFT, fit
 
@@ -47,7 +48,7 @@ def test_learned_conditions_are_columns_that_the_images_follow_from(command, fit
     assert len(set(found["redshift"])) == 40
     with h5py.File(OmegaConf.load(fitted / "config.yaml").data.file) as survey:
         for name, values in {"redshift": found["redshift"], **drawn}.items():
-            known = survey[name][:].ravel()[np.isfinite(survey["magnitude"][:].ravel())]
+            known = survey[COLUMNS[name]][:].ravel()[np.isfinite(survey["magnitude"][:].ravel())]
             assert known.min() <= values.min() < values.max() <= known.max()
     assert {"flux", "magnitude", "flux_radius"} <= set(found)  # what is measured
     code, printed = command("generate", *arguments, "n=9", "start=21", f"out=piece{ending}")
