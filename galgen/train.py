@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from galgen.config.command import command
 from galgen.config.rules import check_rules
 from galgen.data.from_stamp_file import fill_in_stamps
+from galgen.data.unknown_telescope import do_without_unknown
 from galgen.runs.directory import Run
 from galgen.sweeps.jobs import do_job
 from galgen.sweeps.table import watched
@@ -22,6 +23,7 @@ def main(config: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return do_job(config)
     fill_in_stamps(config)
+    do_without_unknown(config)
     check_rules(config)
     run = Run(config)
     if not config.overwrite:

@@ -68,6 +68,7 @@ def small_training(survey: Path) -> list[str]:
     """Give the overrides of a training that takes a second."""
     return [
         "data=cosmos",
+        "model=cvae2",
         f"data.file={survey}",
         f"data.image_size={SIZE}",
         "data.batch_size=16",
@@ -111,7 +112,13 @@ def train_once(folder: Path, *overrides: str) -> Path:
     """Train a tiny run in a folder; return its directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        arguments = ["run_name=tiny", "model.width=4", "model.latent_dim=3", "callbacks=[default]"]
+        arguments = [
+            "run_name=tiny",
+            "model=cvae2",
+            "model.width=4",
+            "model.latent_dim=3",
+            "callbacks=[default]",
+        ]
         arguments += ["data.batch_size=16", f"data.image_size={SIZE}", "trainer.max_epochs=2"]
         arguments += ["trainer.accelerator=cpu", "callbacks.progress=null", NO_PICTURES, *overrides]
         run_command("train", *arguments)
@@ -126,9 +133,11 @@ def untrained_run(folder: Path, *overrides: str) -> Path:
     from galgen.models.checkpoints import write_checkpoint
     from galgen.runs.directory import Run
 
-    words = ["run_name=untrained", f"run_root={folder}", f"data.image_size={SIZE}", "model.width=4"]
+    words = ["run_name=untrained", f"run_root={folder}", f"data.image_size={SIZE}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", [*words, "model.latent_dim=3", *overrides])
+        config = compose(
+            "train", [*words, "model=cvae2", "model.width=4", "model.latent_dim=3", *overrides]
+        )
     run = Run(config)
     torch.manual_seed(0)
     state = instantiate(config.model).state_dict()

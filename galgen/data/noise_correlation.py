@@ -1,5 +1,6 @@
 """The correlation of a survey's noise between the pixels of a stamp."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ ATTRIBUTE = "noise_correlation"
 """Of a stamp file: (B, h, w), the correlation by offset, 1 in the middle."""
 REACH = 6
 """Largest offset that is kept, px."""
+GRID = 32
+"""Frequencies, beside twice the table's, at which its power spectrum is looked at."""
+MOST_NEGATIVE = 0.001
+"""Share of the power that may be negative: a table that ends early has a little."""
 
 
 def read_noise_correlation(path: Path, attrs: dict, bands: Bands) -> np.ndarray | None:
@@ -46,6 +51,12 @@ def read_noise_correlation(path: Path, attrs: dict, bands: Bands) -> np.ndarray 
         raise GalgenError(
             f"{path}: its attribute '{ATTRIBUTE}' is no correlation. Write 1 in the middle of each "
             "image, and -1 to 1 elsewhere."
+        )
+    power = _power(found, (2 * found.shape[1] + GRID, 2 * found.shape[2] + GRID))
+    if (np.minimum(power, 0).sum(axis=(1, 2)) < -MOST_NEGATIVE * power.sum(axis=(1, 2))).any():
+        raise GalgenError(
+            f"{path}: no noise has its '{ATTRIBUTE}', whose power spectrum is negative in places. "
+            "Measure it again, or write smaller correlations."
         )
     return found if bands.chosen is None else found[bands.chosen]
 
@@ -91,13 +102,19 @@ def draw_correlated(
     bands, height, width = correlation.shape
     # On a torus larger than the stamp by the reach of the correlation, whose edges are far apart.
     shape = [fft.next_fast_len(size + side, real=True) for side in (height, width)]
-    torus = np.zeros((bands, *shape), np.float32)
-    torus[:, :height, :width] = correlation
-    power = fft.rfft2(np.roll(torus, (-(height // 2), -(width // 2)), (1, 2))).real.clip(0)
+    power = _power(correlation, shape).clip(0)
     power *= 1 / (fft.irfft2(power, shape)[:, :1, :1])  # where clipping changed the variance
     white = rng.standard_normal((images, bands, *shape), np.float32)
     drawn = fft.irfft2(fft.rfft2(white) * np.sqrt(power), shape)
     return np.ascontiguousarray(drawn[..., :size, :size], np.float32)
+
+
+def _power(correlation: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Return the power spectrum of a correlation (B, h, w) on a torus, (B, H, W // 2 + 1)."""
+    bands, height, width = correlation.shape
+    torus = np.zeros((bands, *shape), np.float32)
+    torus[:, :height, :width] = correlation
+    return fft.rfft2(np.roll(torus, (-(height // 2), -(width // 2)), (1, 2))).real
 
 
 def draw_survey_noise(

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.rules import check_rules
 from galgen.data.from_stamp_file import fill_in_stamps
+from galgen.data.unknown_telescope import do_without_unknown
 from galgen.errors import GalgenError, InUse
 from galgen.runs.directory import Run
 from galgen.sweeps.gpus import hold_gpus, jobs_at_once
@@ -59,6 +60,7 @@ def do_job(config: DictConfig) -> float:
     record.save(folder)
     try:
         fill_in_stamps(config)
+        do_without_unknown(config)
         check_rules(config)
         run = Run(config)
         # A job that works in a folder of its own makes its run below that.

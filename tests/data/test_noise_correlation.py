@@ -109,7 +109,7 @@ def test_batches_have_that_of_the_survey(tmp_path, augment):
 
 def test_those_of_the_chosen_bands_are_read(tmp_path):
     tables = np.concatenate([SLANTED, SLANTED.transpose(0, 2, 1)])
-    tables[1, 0, 1] = tables[1, 2, 1] = 0.7
+    tables[1, 0, 1] = tables[1, 2, 1] = 0.05
     path = write(tmp_path / "a.h5", tables, ["a", "b"])
     np.testing.assert_array_equal(StampFile(path, ["b"]).noise_correlation, tables[1:])
     np.testing.assert_array_equal(StampFile(path, ["b", "a"]).noise_correlation, tables[::-1])
@@ -122,6 +122,7 @@ def test_those_of_the_chosen_bands_are_read(tmp_path):
         (np.ones((2, 3, 3)), r"Write it as \(1, h, w\)"),
         (2 * SLANTED, "is no correlation"),
         (np.full((1, 3, 3), np.nan), "is no correlation"),
+        (np.array([[[0, 0.3, 0], [0.3, 1, 0.3], [0, 0.3, 0]]]), "power spectrum is negative"),
     ],
 )
 def test_what_is_none_is_refused(tmp_path, table, said):
