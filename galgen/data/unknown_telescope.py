@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 from galgen.config.paths import CONF
 from galgen.files import cache_folder, expand
 
+PSF_FREE = "model.psf_free"
 INSTEAD = {
     "galgen.models.correlated_noise.CorrelatedNoise": (
         "does not say how its noise is correlated",
@@ -39,18 +40,16 @@ def do_without_unknown(config: DictConfig) -> None:
     from galgen.data.stamp_file import StampFile  # h5py, for those who read
 
     stamps = StampFile(path, data.bands)
-    if config.model.get("psf_free") and "psf" not in stamps.stacks:
-        if not any(word.startswith("model.psf_free=") for word in chosen):
-            config.model.psf_free = False
-            print(
-                f"{path} has no PSFs: {config.model.name} makes galaxies as the survey saw them "
-                "(model.psf_free=false)"
-            )
+    keys = {word.partition("=")[0] for word in chosen}
+    if config.model.get("psf_free") and "psf" not in stamps.stacks and PSF_FREE not in keys:
+        config.model.psf_free = False
+        print(
+            f"{path} has no PSFs: {config.model.name} makes galaxies as the survey saw them "
+            f"({PSF_FREE}=false)"
+        )
     known = (stamps.noise_correlation is not None, "noise_variance" in stamps.columns)
     for (target, (lacks, option, does)), is_known in zip(INSTEAD.items(), known, strict=True):
-        if config.likelihood.get("_target_") != target or is_known:
-            continue
-        if any(word.startswith("likelihood=") for word in chosen):
+        if config.likelihood.get("_target_") != target or is_known or "likelihood" in keys:
             continue
         config.likelihood = OmegaConf.load(CONF / "likelihood" / f"{option}.yaml")
         print(f"{path} {lacks}: the training {does} (likelihood={option})")

@@ -1,6 +1,6 @@
 """How a survey's redshifts, magnitudes and sizes are distributed, together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class SurveyConditions(nn.Module):
         super().__init__()
         self.names = list(names)
         self.register_buffer("quantiles", torch.zeros(len(names), QUANTILES, dtype=torch.float64))
+        self.register_buffer("correlation", torch.eye(len(names), dtype=torch.float64))
         self.flow = None
         if len(names) > 1:
             self.flow = LatentFlow(len(names), transforms=transforms, width=width)
@@ -53,6 +54,8 @@ class SurveyConditions(nn.Module):
             ValueError: if the held-out likelihood was never finite.
         """
         self.tabulate(train)
+        scores = self.scores(train).astype(float)
+        self.correlation.copy_(torch.from_numpy(scores.T @ scores / len(scores)))
         if self.flow is not None:
             scores = [torch.from_numpy(self.scores(rows)) for rows in (train, val)]
             data = [
@@ -82,6 +85,23 @@ class SurveyConditions(nn.Module):
             ranks.append(lowest + share * (highest - lowest))
         edge = 0.5 / QUANTILES
         return ndtri(np.clip(np.stack(ranks, axis=1), edge, 1 - edge)).astype(np.float32)
+
+    def distance(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return how far galaxies are from the survey's, in standard deviations, (n,).
+
+        It is the Mahalanobis distance of their normal scores.
+
+        Args:
+            values: some of the columns by name, (n,) each.
+        """
+        chosen = [number for number, name in enumerate(self.names) if name in values]
+        full = np.full((len(next(iter(values.values()))), len(self.names)), 0.0)
+        for number in chosen:
+            full[:, number] = values[self.names[number]]
+        scores = self.scores(full)[:, chosen].astype(float)
+        correlation = self.correlation.cpu().numpy()[np.ix_(chosen, chosen)]
+        inverse = np.linalg.inv(correlation + 1e-3 * np.eye(len(chosen)))
+        return np.sqrt(np.einsum("ni,ij,nj->n", scores, inverse, scores))
 
     @torch.no_grad()
     def draw(self, seed: int, start: int, n: int) -> dict[str, np.ndarray]:

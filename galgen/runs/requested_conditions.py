@@ -24,6 +24,10 @@ MAGNITUDE_OF_PEAKS = (
     "a magnitude chooses shapes alone, since the images have no flux. Scale them yourself"
 )
 """Warning."""
+UNUSUAL = 4.0
+"""Standard deviations from the survey's galaxies that conditions are called unusual at."""
+TRIED = 500
+"""Galaxies whose conditions are looked at."""
 
 
 def requested_conditions(run: "TrainedRun", keys: Mapping, prior: str) -> Conditions:
@@ -57,6 +61,7 @@ def requested_conditions(run: "TrainedRun", keys: Mapping, prior: str) -> Condit
     if "magnitude" in requested and run.unit == "peak":
         run.warn_once(MAGNITUDE_OF_PEAKS)
     of_survey = [name for name, condition in requested.items() if condition.values is None]
+    run.warn_once(_contradiction(run, requested))
     return Conditions(requested, _training_columns(run, of_survey) if of_survey else None)
 
 
@@ -142,6 +147,27 @@ def ignored(run: "TrainedRun", name: str, wish: str, prior: str) -> str:
     return (
         f"{wish}: neither {run.name} nor prior={prior} knows it. If the survey has such a "
         f"column, fit a prior that does: python -m galgen.fit_prior run={run.directory}"
+    )
+
+
+def _contradiction(run: "TrainedRun", requested: Mapping[str, Condition]) -> str | None:
+    """Say so if conditions are each like the survey's, and are not together."""
+    numbers = {name: c for name, c in requested.items() if c.values is not None}
+    if len(numbers) < 2 or not path_of(run.directory, CONDITIONS).is_file():
+        return None
+    survey, _ = read(run.directory, CONDITIONS)
+    drawn = {
+        name: condition.draw(0, 0, TRIED)
+        for name, condition in numbers.items()
+        if name in survey.names
+    }
+    far = survey.distance(drawn) if len(drawn) > 1 else np.zeros(1)
+    if far.max() < UNUSUAL:
+        return None
+    share = "" if far.min() >= UNUSUAL else f"{np.mean(far >= UNUSUAL):.0%} of "
+    return (
+        f"{', '.join(f'{name}={numbers[name].text}' for name in drawn)}: {share}such galaxies are "
+        f"{far.max():.1f} standard deviations from the survey's, where the prior extrapolates"
     )
 
 

@@ -120,6 +120,18 @@ def test_conditions_beyond_the_training_are_a_warning(command, fitted):
     assert "magnitude=30 goes beyond the" in printed
 
 
+def test_conditions_that_contradict_each_other_are_a_warning(command, fitted):
+    arguments = [f"run={fitted}", "prior=flow", "redshift=1", "n=3", "overwrite=true", "out=m.h5"]
+    code, printed = command("generate", *arguments, "magnitude=23", "size=0.3")
+    assert (code, "standard deviations" in printed) == (0, False)
+    code, printed = command("generate", *arguments, "magnitude=23", "size=0.45")
+    assert code == 0
+    assert "redshift=1, magnitude=23, size=0.45: such galaxies are" in printed
+    assert "standard deviations from the survey's" in printed
+    code, printed = command("generate", *arguments, "magnitude=[23,21.5]", "size=0.45")
+    assert "50% of such galaxies are" in printed
+
+
 def test_conditions_of_the_survey_are_those_of_its_galaxies(command, fitted):
     arguments = [f"run={fitted}", "n=30", "out=m.h5", "prior=flow"]
     code, printed = command("generate", *arguments, "redshift=survey", "magnitude=survey")
