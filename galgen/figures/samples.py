@@ -1,4 +1,4 @@
-"""Generated galaxies: at one redshift, side by side at several, or at the survey's."""
+"""Generated galaxies, side by side at several redshifts, magnitudes or sizes if so asked."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,17 +18,24 @@ if TYPE_CHECKING:
 
 COLUMNS = 8
 """Of generated galaxies, at most."""
+TITLES = {
+    "redshift": redshift_title,
+    "magnitude": lambda value, _: f"{value:.4g} mag",
+    "size": lambda value, _: f"{value:.3g} arcsec",
+}
+"""Of a galaxy or a column, by the condition whose value it shows."""
 
 
 class Samples(RunFigure):
-    """Generated galaxies: at one redshift, side by side at several, or at the survey's.
+    """Generated galaxies, side by side at several redshifts, magnitudes or sizes if so asked.
 
     Args:
         n: number of pictures.
         galaxies: numbers of generated galaxies instead of the first.
         redshift: a number, a range, a list, or `survey`; the values of a range or a list are put
-            side by side, for the same latents.
-        magnitude: AB, a number for all; of priors that know it.
+            side by side, for the same random numbers.
+        magnitude: AB, likewise; of priors that know it. If several conditions have ranges or
+            lists, the first is put side by side.
         size: half-light radius, arcsec, likewise.
         steps: columns of a range.
         priors: name of the prior that latents are drawn from; by default the run's own.
@@ -43,8 +50,8 @@ class Samples(RunFigure):
         n: int = 24,
         galaxies: Sequence[int] | None = None,
         redshift: float | str | Sequence[float] | None = None,
-        magnitude: float | None = None,
-        size: float | None = None,
+        magnitude: float | str | Sequence[float] | None = None,
+        size: float | str | Sequence[float] | None = None,
         steps: int = 6,
         priors: Sequence[str] = (),
         **arguments,
@@ -64,37 +71,41 @@ class Samples(RunFigure):
         by_default = SURVEY if run.model.conditional else None
         wanted = by_default if self.redshift is None else self.redshift
         conditions = requested_conditions(run, {**self.others, "redshift": wanted}, prior)
-        redshift = conditions.requested.pop("redshift", None)
-        several = (
-            redshift is not None and redshift.values is not None and np.size(redshift.values) > 1
-        )
+        several = [
+            name
+            for name, condition in conditions.requested.items()
+            if condition.values is not None and np.size(condition.values) > 1
+        ]
+        shown = next(iter(several), "redshift")  # by the titles of galaxies or columns
+        condition = conditions.requested.pop(shown, None)
         if several:
-            redshifts = redshift.steps(self.steps)
-            numbers = self._numbers(max(1, self.n // len(redshifts)))
-            columns = [np.full(len(numbers), redshift) for redshift in redshifts]
+            values = condition.steps(self.steps)
+            numbers = self._numbers(max(1, self.n // len(values)))
+            columns = [{shown: np.full(len(numbers), value)} for value in values]
             made = [self._make(run, prior, conditions, numbers, column) for column in columns]
             images = np.stack(made, axis=1)
         else:
-            numbers, redshifts = self._numbers(self.n), None
+            numbers, values, given = self._numbers(self.n), None, {}
             columns = max(width for width in range(1, COLUMNS + 1) if len(numbers) % width == 0)
-            if redshift is not None:
-                survey = conditions.survey.get("redshift")
-                chosen = [redshift.draw(self.seed, k, 1, survey)[0] for k in numbers.tolist()]
-                redshifts = np.array(chosen)
-            images = self._make(run, prior, conditions, numbers, redshifts)
-            redshifts = None if redshifts is None else redshifts.reshape(-1, columns)
+            if condition is not None:
+                survey = conditions.survey.get(shown)
+                chosen = [condition.draw(self.seed, k, 1, survey)[0] for k in numbers.tolist()]
+                given = {shown: np.array(chosen)}
+                values = given[shown].reshape(-1, columns)
+            images = self._make(run, prior, conditions, numbers, given)
             images = images.reshape(-1, columns, *images.shape[1:])
         others = [f", {name} {c.text}" for name, c in conditions.requested.items()]
-        shown = draw_samples(
+        figure = draw_samples(
             images,
-            redshifts,
+            values,
             1.0 if run.unit == PEAK else None,
             self.display(run),
             run.priors[prior].label,
             numbers if several else None,
             "".join(others),
+            shown,
         )
-        return {"samples": shown}
+        return {"samples": figure}
 
     def _numbers(self, n: int) -> np.ndarray:
         """Return the numbers of the galaxies that are generated; n in whole rows, if not chosen.
@@ -115,44 +126,55 @@ class Samples(RunFigure):
         prior: str,
         conditions: Conditions,
         numbers: np.ndarray,
-        redshift: np.ndarray | None,
+        given: dict[str, np.ndarray],
     ) -> np.ndarray:
-        """Generate galaxies of some numbers and redshifts (n,), as any other command makes them."""
+        """Generate galaxies of some numbers (n,), as any other command makes them.
+
+        Args:
+            run: the trained run.
+            prior: that latents are drawn from.
+            conditions: that are drawn by the galaxies' numbers.
+            numbers: of the galaxies, (n,).
+            given: the other conditions, (n,) by name.
+        """
         places = np.arange(len(numbers))
         made = []
         for piece in [places] if self.galaxies is None else places[:, None]:
             first, n = int(numbers[piece[0]]), len(piece)
-            own = None if redshift is None else redshift[piece]
             values = conditions.draw(self.seed, first, n)
-            made.append(run.sample(n, own, prior, self.seed, first, **values))
+            values |= {name: column[piece] for name, column in given.items()}
+            redshift = values.pop("redshift", None)
+            made.append(run.sample(n, redshift, prior, self.seed, first, **values))
         return np.concatenate(made)
 
 
 def draw_samples(
     images: np.ndarray,
-    redshifts: Sequence[float] | np.ndarray | None = None,
+    values: Sequence[float] | np.ndarray | None = None,
     peak: float | None = None,
     display: Display | None = None,
     prior: str = "N(0, 1)",
     numbers: Sequence[int] | None = None,
     others: str = "",
+    condition: str = "redshift",
 ) -> Figure:
     """Draw a grid of generated galaxies.
 
     Args:
         images: (rows, columns, B, H, W).
-        redshifts: of the columns, (columns,), where a row is one latent; of each galaxy,
-            (rows, columns); None where the model knows none.
+        values: of a condition; of the columns, (columns,), where a row is one galaxy; of each
+            galaxy, (rows, columns); None where none is asked for.
         peak: brightest pixel of the colour scale; each image's own where None.
         display: how galaxies are shown.
         prior: label of the prior that the latents were drawn from.
         numbers: of the galaxies, (rows,) where a row is one latent.
         others: the other requested conditions, as text for the title.
+        condition: whose values they are.
     """
     display = display or Display()
     rows, columns = images.shape[:2]
     numbers = range(rows) if numbers is None else numbers
-    shape = np.shape(redshifts) if redshifts is not None else None
+    shape = np.shape(values) if values is not None else None
     by_column, by_galaxy = shape == (columns,), shape == (rows, columns)
     left, gap = (0.6 if by_column else 0.05), (0.22 if by_galaxy else 0.04)
     top = 0.38 if shape else 0.24
@@ -163,13 +185,13 @@ def draw_samples(
         scales.append(display.scale(image, peak))
         display.show(axis, image, scales[-1])
         if by_galaxy or (by_column and row == 0):
-            value = redshifts[row][column] if by_galaxy else redshifts[column]
-            axis.set_title(redshift_title(value, axis), fontsize=7, pad=2)
+            value = values[row][column] if by_galaxy else values[column]
+            axis.set_title(TITLES[condition](value, axis), fontsize=7, pad=2)
         if by_column and column == 0:
             label_row(axis, f"galaxy {numbers[row]}")
     figure.suptitle(f"generated galaxies, prior: {prior}{others}", fontsize=8, y=0.995, va="top")
     display.annotate(axes[0, 0], images[0, 0])
     brightest = f"{peak:g} (the peak of a galaxy)" if peak else "each galaxy's peak"
-    note = redshift_note(axes[0, 0]) if shape else ""
+    note = redshift_note(axes[0, 0]) if shape and condition == "redshift" else ""
     add_caption(figure, display.caption(images[0, 0], brightest, scales) + note)
     return figure

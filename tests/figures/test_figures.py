@@ -38,7 +38,7 @@ def test_reconstruction_shows_originals_reconstructions_and_residuals():
 
 
 def test_samples_label_their_redshifts():
-    figure = draw_samples(discs(6).reshape(2, 3, 1, 32, 32), redshifts=[0.1, 0.5, 2.25], peak=1.0)
+    figure = draw_samples(discs(6).reshape(2, 3, 1, 32, 32), values=[0.1, 0.5, 2.25], peak=1.0)
     axes = panels(figure)
     assert [axis.get_title() for axis in axes] == [
         *("redshift 0.10", "redshift 0.50", "redshift 2.25"),

@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import galgen
+from galgen.figures.samples import Samples
 from galgen.runs.conditions import COLUMNS
 from tests.conftest import train_once
 from tests.training.conftest import PRIORS, REDSHIFT, fit
@@ -190,3 +191,14 @@ def test_a_prior_knows_the_redshift_for_a_model_that_does_not(command, full, tmp
         assert made["redshift"][:] == pytest.approx(0.2)
     with pytest.raises(ValueError, match="redshift: prior=normal does not know it"):
         loaded.sample(4, 0.2, "normal")
+
+
+def test_magnitudes_are_put_side_by_side(fitted):
+    run = galgen.load(fitted)
+    asked = {"redshift": 1.0, "magnitude": "21:24", "size": 0.3}
+    figure = Samples(galaxies=[5, 2], steps=3, stretch="linear", priors=["flow"], **asked)
+    axes = [axis for axis in figure.draw(run)["samples"].axes if axis.images]
+    assert [axis.get_title() for axis in axes[:3]] == ["21 mag", "22.5 mag", "24 mag"]
+    shown = axes[4].images[0].get_array()
+    [expected] = run.sample(1, 1.0, "flow", start=2, magnitude=22.5, size=0.3)
+    np.testing.assert_allclose(shown / shown.max(), expected[0] / expected.max(), atol=1e-5)
