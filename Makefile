@@ -14,8 +14,12 @@ setup: .venv/installed  ## install galgen and what it needs into .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup  ## train a small conditional VAE on simulated galaxies (three minutes)
-	$(BIN)/python -m galgen.train experiment=demo
+demo: setup  ## train a small model on simulated galaxies and draw its own (six minutes)
+	$(BIN)/python -m galgen.train experiment=demo run_name=demo
+	$(BIN)/python -m galgen.plot runs/demo split=test
+	$(BIN)/python -m galgen.plot runs/demo figure=samples magnitude=21:25 redshift=0.7
+	$(BIN)/python -m galgen.plot runs/demo figure=samples redshift=0.2:2 magnitude=22
+	$(BIN)/python -m galgen.plot runs/demo figure=samples size=0.1:0.6 magnitude=22
 
 test: setup  ## run the tests, in two processes of one thread
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -56,9 +56,10 @@ def _small_line(line: str) -> str:
         words = words.replace(EPOCHS, "")
     if name in ("prepare", "describe", "train") and not re.search(r"\bdata=(?!simulated)", line):
         words += f" {GALAXIES}"
-    if "model=galaxy" in line:
+    recommended = name == "train" and not re.search(r"\b(model|experiment)=(?!galaxy|demo)", line)
+    if recommended:
         words = words.replace("latent_dim=4", "latent_dim=64")  # a map of one channel
-    if "prior=flow_matching" in line:
+    if "prior=flow_matching" in line or (recommended and "prior=" not in line):
         words += f" {FLOW_MATCHING}"
     if "search.objective=" in line:
         words += f" {OBJECTIVE}"
