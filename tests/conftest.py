@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -108,17 +109,18 @@ def run_command(name: str, *arguments: str) -> None:
         os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
+def cvae2_unless_chosen(overrides: Sequence[str]) -> list[str]:
+    """Choose a small model of a latent vector, where overrides choose none."""
+    chosen = any(word.startswith(("model=", "experiment=")) for word in overrides)
+    return [] if chosen else ["model=cvae2"]
+
+
 def train_once(folder: Path, *overrides: str) -> Path:
     """Train a tiny run in a folder; return its directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        arguments = [
-            "run_name=tiny",
-            "model=cvae2",
-            "model.width=4",
-            "model.latent_dim=3",
-            "callbacks=[default]",
-        ]
+        arguments = ["run_name=tiny", "model.width=4", "model.latent_dim=3", "callbacks=[default]"]
+        arguments += cvae2_unless_chosen(overrides)
         arguments += ["data.batch_size=16", f"data.image_size={SIZE}", "trainer.max_epochs=2"]
         arguments += ["trainer.accelerator=cpu", "callbacks.progress=null", NO_PICTURES, *overrides]
         run_command("train", *arguments)
@@ -135,9 +137,8 @@ def untrained_run(folder: Path, *overrides: str) -> Path:
 
     words = ["run_name=untrained", f"run_root={folder}", f"data.image_size={SIZE}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(
-            "train", [*words, "model=cvae2", "model.width=4", "model.latent_dim=3", *overrides]
-        )
+        words += ["model.width=4", "model.latent_dim=3", *cvae2_unless_chosen(overrides)]
+        config = compose("train", [*words, *overrides])
     run = Run(config)
     torch.manual_seed(0)
     state = instantiate(config.model).state_dict()

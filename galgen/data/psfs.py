@@ -7,6 +7,9 @@ from torch import Tensor
 from galgen.data.stamp_file import StampFile
 from galgen.errors import GalgenError
 
+LEAK = 0.1
+"""How far the sum of a PSF may be from 1: a small stamp cuts its wings off."""
+
 
 class Psfs:
     """The PSFs of some galaxies, which may share them; read from the file, or kept in memory.
@@ -46,8 +49,7 @@ class Psfs:
         self.table, self.index = self.table.to(device), self.index.to(device)
 
     def _read(self, rows: Tensor) -> Tensor:
-        size = self.stamps.stacks["psf"][-1]
-        return torch.from_numpy(self.stamps.read(rows.numpy(), size, "psf"))
+        return torch.from_numpy(_read(self.stamps, rows.numpy()))
 
 
 def read_psfs(stamps: StampFile, rows: np.ndarray) -> np.ndarray:
@@ -62,4 +64,25 @@ def read_psfs(stamps: StampFile, rows: np.ndarray) -> np.ndarray:
     """
     index = stamps.columns.get("psf_index", np.arange(len(stamps)))[rows].astype(int)
     used, place = np.unique(index, return_inverse=True)
-    return stamps.read(used, stamps.stacks["psf"][-1], "psf")[place]
+    return _read(stamps, used)[place]
+
+
+def _read(stamps: StampFile, rows: np.ndarray) -> np.ndarray:
+    """Read PSFs by their rows (n,), (n, B, h, w).
+
+    Raises:
+        GalgenError: if one does not keep the light: its sum is not 1.
+    """
+    psfs = stamps.read(rows, stamps.stacks["psf"][-1], "psf")
+    total = psfs.sum(axis=(2, 3), dtype=float)
+    keeps = np.abs(total - 1) < LEAK
+    if len(stamps.bands) > 1:
+        keeps |= total == 0  # of a band that a galaxy lacks
+    if not keeps.all():
+        bad, band = np.argwhere(~keeps)[0]
+        raise GalgenError(
+            f"{stamps.path}: {np.count_nonzero(~keeps.all(axis=1))} of {len(rows)} PSFs do not sum "
+            f"to 1; that in row {rows[bad]} sums to {total[bad, band]:.4g}. Divide each PSF by its "
+            "sum."
+        )
+    return psfs

@@ -67,7 +67,8 @@ def galaxies(tmp_path):
     weight[:, :5] = 0
     write_stamps(path, [{"image": discs(40, 40), "weight": weight, **columns}], {"survey": "own"})
     with h5py.File(path, "a") as file:
-        file["psf"] = rng.random((3, 1, 5, 5)).astype("f4")
+        psf = rng.random((3, 1, 5, 5))
+        file["psf"] = (psf / psf.sum(axis=(2, 3), keepdims=True)).astype("f4")
     return path
 
 

@@ -140,7 +140,7 @@ def test_a_missing_file_says_what_it_must_hold(composed):
 
 
 def test_galaxies_whose_psf_is_unknown_are_left_out_where_it_is_needed(tmp_path):
-    psf = np.ones((40, 5, 5), "f4")
+    psf = np.full((40, 5, 5), 0.04, "f4")
     psf[::5] = np.nan
     block = {"image": discs(40), "psf": psf, "has_psf": np.isfinite(psf[:, 0, 0])}
     write_stamps(tmp_path / "s.h5", [block], {})
@@ -148,6 +148,24 @@ def test_galaxies_whose_psf_is_unknown_are_left_out_where_it_is_needed(tmp_path)
     datamodule.setup()
     rows = np.concatenate([part.rows for part in datamodule.parts.values()])
     assert sorted(rows) == [row for row in range(40) if row % 5]
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+@pytest.mark.parametrize(("total", "said"), [(3.0, "sums to 3"), (0.0, "sums to 0"), (1.05, None)])
+def test_psfs_that_do_not_keep_the_light_are_refused(tmp_path, cache, total, said):
+    psf = np.full((40, 5, 5), total / 25, "f4")
+    write_stamps(tmp_path / "s.h5", [{"image": discs(40), "psf": psf}], {})
+    datamodule = module(tmp_path / "s.h5", psf=True, cache=cache)
+
+    def first_batch():
+        datamodule.setup()
+        return datamodule.first("train", 1)
+
+    if said is None:
+        assert first_batch().psf.sum() == pytest.approx(total, rel=1e-5)
+        return
+    with pytest.raises(GalgenError, match=rf"{said}\. Divide each PSF by its sum"):
+        first_batch()
 
 
 def test_psfs_that_are_not_there_are_a_sentence(augmented):
