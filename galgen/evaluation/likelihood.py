@@ -28,8 +28,8 @@ def reconstruction(run: TrainedRun, positions: np.ndarray) -> dict[str, float | 
 
     Returns:
         Squared error per pixel on the model's scale, that of an all-zero prediction, and the
-        correlation of residuals with the next pixel; where the noise is known, `reduced_chi2`,
-        and that by magnitude.
+        correlation of residuals with the next pixel, of all galaxies and the median of each; beside
+        it that of the survey's noise, and `reduced_chi2`, also by magnitude, where these are known.
     """
     rows = [
         _residuals(run, positions[start : start + BLOCK])
@@ -42,7 +42,14 @@ def reconstruction(run: TrainedRun, positions: np.ndarray) -> dict[str, float | 
         "squared_error_per_pixel": float(error.mean()),
         "squared_error_of_zero_per_pixel": float(zero.mean()),
         "residual_correlation": float(product.sum() / square.sum()),
+        "residual_correlation_median": float(np.median(product / square)),
     }
+    table = run.survey.stamps.noise_correlation
+    if table is not None:
+        padded = np.pad(table, [(0, 0), (0, 0), (0, 1)])
+        found["noise_correlation"] = float(
+            padded[:, table.shape[1] // 2, table.shape[2] // 2 + 1].mean()
+        )
     if np.isfinite(chi2).all():
         found["reduced_chi2"] = float(chi2.mean())
         found["reduced_chi2_median"] = float(np.median(chi2))

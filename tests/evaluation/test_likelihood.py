@@ -61,7 +61,8 @@ def linear_run(likelihood, beta=1.0, noise_variance=None):
 
     part = SimpleNamespace(rows=np.arange(N))
     columns = {"magnitude": np.linspace(21, 25, N)}
-    stamps = SimpleNamespace(columns=columns, by_galaxy=columns.get)
+    correlation = np.array([[[0.0, 0.1, 0.0], [0.2, 1.0, 0.2], [0.0, 0.1, 0.0]]])
+    stamps = SimpleNamespace(columns=columns, by_galaxy=columns.get, noise_correlation=correlation)
     survey = SimpleNamespace(batch=batch, parts={"test": part}, stamps=stamps)
     run = SimpleNamespace(model=Linear(likelihood, beta), survey=survey, unit="counts/s")
     run.priors = {"normal": StandardNormal(2)}
@@ -108,6 +109,8 @@ def test_residuals_of_the_right_model_are_the_noise():
     assert found["squared_error_per_pixel"] == pytest.approx(found["reduced_chi2"] * SIGMA**2)
     assert found["squared_error_of_zero_per_pixel"] == pytest.approx((pixels**2).mean(), rel=1e-5)
     assert abs(found["residual_correlation"]) < 0.15
+    assert abs(found["residual_correlation_median"]) < 0.3
+    assert found["noise_correlation"] == 0.2  # with the next pixel of the row
     bins = [name for name in found if name.startswith("reduced_chi2_mag")]
     assert len(bins) == 4
 
