@@ -96,6 +96,25 @@ def test_an_untrained_one_is_the_normal_distribution():
     torch.testing.assert_close(prior.log_prob(noise), expected)
 
 
+class Growth(torch.nn.Module):
+    """A velocity whose paths have a closed form: they grow by exp(1.5)."""
+
+    def forward(self, latent, time, context):
+        return latent * (1 + time[:, None])
+
+
+def test_the_solver_is_of_second_order():
+    errors = []
+    for steps in (10, 20, 40):
+        prior = FlowMatching(2, steps=steps)
+        prior.velocity = Growth()
+        made = prior.make(torch.ones(1, 2), torch.zeros(1, 0))
+        errors.append(float(made[0, 0] / np.exp(1.5) - 1))
+    assert abs(errors[0]) < 0.03
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.15)
+    assert errors[1] / errors[2] == pytest.approx(4, rel=0.15)
+
+
 def test_patches_of_a_map_come_back_where_they_were():
     network = Velocity((3, 4, 6), context=0, patch=2, width=16, depth=1, heads=2)
     latent = torch.arange(2 * 72.0).reshape(2, 72)
