@@ -321,9 +321,8 @@ class Evaluation:
         latents, run = self.latents, self.run
         priors = [prior for prior in self.priors if run.priors[prior].has_density]
         bound = evidence(run, self.positions[:FEW], priors)
-        collapsed = np.flatnonzero(~latents.active).tolist()
-        if collapsed:
-            self.notes.append(f"collapsed latent dimensions (counted from 0): {collapsed}")
+        if latents.collapsed:
+            self.notes.append(f"collapsed latent dimensions: {latents.collapsed}")
         if not bound:
             self.notes.append("no evidence: the likelihood is a squared error with beta 0")
         return {

@@ -132,7 +132,6 @@ class SpatialDecoder(nn.Module):
             layers += [ResidualBlock(channels[level], norm) for _ in range(residual_blocks)]
             fewer = channels[level - 1] if level else max(8, width // 2)
             layers += [Enlarge(sizes[level], channels[level], fewer)]
-        layers += [ResidualBlock(fewer, norm) for _ in range(residual_blocks)]
         layers += [nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(fewer, image_channels, 3, padding=1)]
         self.layers = nn.Sequential(*layers)
 

@@ -16,6 +16,8 @@ from galgen.runs.trained_run import TrainedRun
 
 BLOCK = 64
 """Galaxies encoded at a time."""
+MOST_NAMED = 10
+"""Collapsed dimensions that are named one by one."""
 ACTIVE = 0.01
 """Least variance of the posterior mean over galaxies in an active dimension."""
 
@@ -51,6 +53,16 @@ class Latents:
         Source: Burda, Grosse & Salakhutdinov 2016, section 5.1.
         """
         return self.mean.var(axis=0) > ACTIVE
+
+    @property
+    def collapsed(self) -> str | None:
+        """The dimensions that are not active, in words; of many, their number. None without any."""
+        numbers = np.flatnonzero(~self.active)
+        if not len(numbers):
+            return None
+        if len(numbers) > MOST_NAMED:
+            return f"{len(numbers)} of {len(self.active)}"
+        return f"{', '.join(map(str, numbers))} (counted from 0)"
 
     def save(self, path: Path, attributes: dict) -> None:
         """Write the latents to an HDF5 file, each under its name, with some attributes."""

@@ -57,10 +57,7 @@ class Fit:
         """Say how many latents there are, and how many dimensions vary."""
         latents, n = self.part["train"], len(self.part["train"].row)
         text = f"{n} galaxies, {latents.active.sum()} of {latents.mean.shape[1]} dimensions active"
-        collapsed = np.flatnonzero(~latents.active)
-        if len(collapsed):
-            text += f"; collapsed to the prior: {', '.join(map(str, collapsed))} (counted from 0)"
-        return text
+        return f"{text}; collapsed to the prior: {latents.collapsed}" if latents.collapsed else text
 
     def prior(self, name: str, node: DictConfig) -> str:
         """Fit a prior, save it in the run, and return how good it is.

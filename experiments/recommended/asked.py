@@ -1,0 +1,88 @@
+"""Do galaxies have the magnitude and the size that one asks for, and which would one tell apart?
+
+`python -m experiments.recommended.asked runs/<name>` writes asked.json and matched.png: galaxies of
+the test part beside generated ones of the same redshift, magnitude and size, with the same PSF and
+fresh noise. The survey needs `prepare.noiseless=true`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import galgen
+from galgen.evaluation.morphology.whole_stamps import half_light_radius
+from galgen.evaluation.observation import Observation
+
+HERE = Path(__file__).parent
+N = 2000
+SHOWN, EDGES = 8, (20, 21, 22, 23, 24)
+"""Pairs in a row of the picture, and the magnitudes that its rows begin at."""
+
+
+def main() -> None:
+    """Measure and draw."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m experiments.recommended.asked runs/<name>")
+    run = galgen.load(sys.argv[1])
+    stamps, rows = run.survey.stamps, run.survey.parts["test"].rows[:N]
+    asked = {
+        "redshift": stamps.by_galaxy("redshift")[rows],
+        "magnitude": stamps.by_galaxy("magnitude")[rows],
+        "size": stamps.by_galaxy("flux_radius")[rows],
+    }
+    made = run.sample(len(rows), **asked, seed=1)
+    true = stamps.read(rows, run.model.image_size, "psf_free")
+    order = np.random.default_rng(0).permutation(len(rows))
+    found = {
+        "survey": differences(run, true, asked),
+        "generated": differences(run, made, asked),
+        "shuffled": differences(run, made[order], asked),
+    }
+    (HERE / "asked.json").write_text(json.dumps({"galaxies": len(rows)} | found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+    draw(run, made, asked["magnitude"])
+
+
+def differences(run, light: np.ndarray, asked: dict[str, np.ndarray]) -> dict[str, float]:
+    """Compare the magnitude and the half-light radius of light (N, 1, H, W) with what was asked."""
+    magnitude = run.zero_points[0] - 2.5 * np.log10(light.sum(axis=(1, 2, 3)))
+    size = half_light_radius(light[:, 0]) * run.pixel_scale / asked["size"]
+    difference = magnitude - asked["magnitude"]
+    return {
+        "magnitude_median": float(np.median(difference)),
+        "magnitude_scatter": float(np.subtract(*np.percentile(difference, [84, 16])) / 2),
+        "size_ratio_median": float(np.median(size)),
+        "size_ratio_scatter": float(np.subtract(*np.percentile(size, [84, 16])) / 2),
+    }
+
+
+def draw(run, made: np.ndarray, magnitude: np.ndarray) -> None:
+    """Draw test galaxies above generated ones, the same grey for the same brightness."""
+    positions = np.arange(len(made))
+    observation = Observation(run)
+    seen = observation.generated(made, positions, seed=3)[:, 0]
+    real = observation.real("test", positions)[:, 0]
+    figure, axes = plt.subplots(2 * len(EDGES), SHOWN, figsize=(SHOWN, 2 * len(EDGES) + 0.4))
+    for row, edge in enumerate(EDGES):
+        chosen = np.flatnonzero((magnitude >= edge) & (magnitude < edge + 1))[:SHOWN]
+        for column, number in enumerate(chosen):
+            noise = np.sqrt(observation.variance("test", np.array([number]))[0, 0])
+            top = np.arcsinh(real[number].max() / (2 * noise))
+            for below, images in enumerate((real, seen)):
+                axis = axes[2 * row + below, column]
+                shown = np.arcsinh(images[number] / (2 * noise))
+                axis.imshow(shown, cmap="gray_r", vmin=-1, vmax=top, origin="lower")
+        for below, label in enumerate(("survey", "generated")):
+            axes[2 * row + below, 0].set_ylabel(f"{label}\n{edge}-{edge + 1} mag", fontsize=6)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    figure.suptitle("simulated galaxies, and generated ones of the same magnitude", fontsize=8)
+    figure.tight_layout(pad=0.2)
+    figure.savefig(HERE / "matched.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()
