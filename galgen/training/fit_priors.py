@@ -130,7 +130,11 @@ class Fit:
             {"_target_": target, "names": names},
             {"weights_sha256": self.run.weights_sha256},
         )
-        return f"{path}: {', '.join(names)} of {len(rows['train'])} galaxies"
+        found = f"{path}: {', '.join(names)} of {len(rows['train'])} galaxies"
+        unknown = [name for name in COLUMNS if name not in names]
+        if unknown:
+            found += f"; no galaxy can be asked for by {' or '.join(unknown)}, which the survey lacks"
+        return found
 
     @contextlib.contextmanager
     def _trainers(self, name: str) -> Iterator:

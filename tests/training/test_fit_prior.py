@@ -199,6 +199,7 @@ def test_a_survey_of_redshifts_alone(command, trained, tmp_path):
     code, printed = fit(command, run, kinds=["flow"])
     assert code == 0, printed
     assert "conditions.ckpt: redshift of 64 galaxies" in printed
+    assert "can be asked for by magnitude or size, which the survey lacks" in printed
     code, printed = command("generate", f"run={run}", "n=20", "out=m.h5", "conditions=learned",
                             "prior=flow")  # fmt: skip
     assert code == 0, printed
