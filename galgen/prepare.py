@@ -6,7 +6,6 @@ from omegaconf import DictConfig
 from galgen.config.command import command
 from galgen.config.targets import check_arguments, check_targets, instantiate
 from galgen.config.wording import quoted
-from galgen.errors import GalgenError
 
 
 @command("prepare")
@@ -38,19 +37,12 @@ def training_command(survey) -> str:
     Args:
         survey: data module of the prepared stamp file.
     """
-    from galgen.data.requirements import with_redshift
     from galgen.data.split import parents_of, split_by_parent
     from galgen.data.stamp_file import StampFile
 
     stamps = StampFile(survey.file)
     rows = split_by_parent(parents_of(stamps), survey.split, survey.split_seed)
-    try:
-        known = with_redshift(stamps)
-    except GalgenError:
-        known = np.zeros(len(stamps), bool)
-    left = {part: rows[part][known[rows[part]]] for part in rows}
-    conditional = len(left["train"]) > 1 and len(left["val"])
-    train, val = (len((left if conditional else rows)[part]) for part in ("train", "val"))
+    train, val = len(rows["train"]), len(rows["val"])
     if train < 2 or not val:
         return f"(its {len(stamps)} stamps are too few for a training: it takes about 20 galaxies)"
     words = [f"data={survey.name}", f"data.file={quoted(str(survey.file))}"]
@@ -58,8 +50,6 @@ def training_command(survey) -> str:
     words.append(f"data.image_size={size}")
     if train < survey.batch_size:
         words.append(f"data.batch_size={2 ** int(np.log2(train))}")
-    if not conditional:
-        words.append("model=vae")
     return " ".join(["python -m galgen.train", *words])
 
 

@@ -219,11 +219,12 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture
 def composed():
-    """Return a function that composes a config from overrides."""
+    """Return a function that composes a config from overrides; of cvae2 where they choose none."""
 
     def make(*overrides: str, name: str = "train"):
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(name, list(overrides))
+            model = cvae2_unless_chosen(overrides) if name == "train" else []
+            return compose(name, [*model, *overrides])
 
     return make
 

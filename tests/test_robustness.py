@@ -33,6 +33,7 @@ from tests.conftest import assert_same_training, only_run, small_training, write
 from tests.sweeps.test_sweeps import records_of
 
 EPOCHS = 12
+LAST = Path("checkpoints") / "last.ckpt"
 
 
 def note_moments() -> None:
@@ -184,7 +185,7 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
     command, small, monkeypatch
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    sweep_words = ["-m", "seed=0,1", *small, "trainer.max_epochs=40"]
+    sweep_words = ["-m", "seed=0,1", *small, "trainer.max_epochs=60"]
     words = [sys.executable, "-m", "galgen.train", *sweep_words, "launcher=joblib"]
 
     def begin_sweep() -> tuple[subprocess.Popen, list[int]]:
@@ -216,22 +217,34 @@ def test_a_killed_worker_and_ctrl_c_leave_no_process_and_a_sweep_that_goes_on(
     code, printed = command("train", *sweep_words)
     assert code == 0, printed
     assert "sweep: 2 done" in printed
-    assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [40, 40]
+    assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [60, 60]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere jobs outlive what started them")
 @pytest.mark.usefixtures("forked_jobs")
 def test_trainings_end_with_a_sweep_that_is_killed(command, small, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    sweep_words = ["-m", "seed=0,1", *small, "trainer.max_epochs=40"]
+    sweep_words = ["-m", "seed=0,1", *small, "trainer.max_epochs=60"]
     words = [sys.executable, "-m", "galgen.train", *sweep_words, "launcher=joblib"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     sweep = subprocess.Popen(words, **streams)
-    wait_for(sweep, lambda: len(list(Path("runs").rglob("last.ckpt"))) == 2)
-    trainings = [job["pid"] for job in records_of(sweep.pid)]
+    paused = set()
+
+    def pause_at_the_first_checkpoint() -> bool:
+        """Keep one training from its end while the other starts."""
+        for job in records_of(sweep.pid):
+            if job["pid"] not in paused and (Path(job["run"]) / LAST).is_file():
+                os.kill(job["pid"], signal.SIGSTOP)
+                paused.add(job["pid"])
+        return len(paused) == 2
+
+    wait_for(sweep, pause_at_the_first_checkpoint)
+    trainings = sorted(paused)
     workers = [parent_and_state(pid)[0] for pid in trainings]
     sweep.kill()
     sweep.wait()
+    for pid in trainings:
+        os.kill(pid, signal.SIGCONT)
     while any(parent_and_state(pid)[1] != "Z" for pid in trainings + workers):
         pass
     assert [job["state"] for job in records_of(sweep.pid)] == ["cut", "cut"]
@@ -239,7 +252,7 @@ def test_trainings_end_with_a_sweep_that_is_killed(command, small, monkeypatch):
         assert "stopped by a signal. The same command continues from here." in log.read_text()
     code, printed = command("train", *sweep_words)
     assert code == 0, printed
-    assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [40, 40]
+    assert [len(read_metrics(path)) for path in find_runs([Path("runs")])] == [60, 60]
 
 
 class Evil:

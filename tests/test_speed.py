@@ -128,11 +128,11 @@ def test_losses_and_light_are_float32_under_autocast():
 @pytest.mark.parametrize("name", MODELS)
 def test_the_benchmark_has_the_models_of_the_configs(composed, name):
     architecture, arguments = MODELS[name]
-    demo = name.startswith("demo")
-    wanted = ["experiment=demo"] if demo else [f"model={name}"]
+    small = name.startswith("small")
+    wanted = ["experiment=small_cvae2"] if small else [f"model={name}"]
     if "bands" in arguments:
         wanted.append(f"data.bands=[{','.join(arguments['bands'])}]")
-    if not demo:
+    if not small:
         size = arguments["image_size"]
         wanted += [f"data.image_size={size}", f"model.image_size={size}"]
     configured = instantiate(composed(*wanted).model)
@@ -146,7 +146,7 @@ def test_the_benchmark_has_the_models_of_the_configs(composed, name):
 
 def test_the_benchmark_has_all_models():
     configs = {path.stem for path in (CONF / "model").glob("[!_]*.yaml")}
-    full = {name for name in MODELS if not name.startswith("demo")}
+    full = {name for name in MODELS if not name.startswith("small")}
     assert full == configs - {"vae"}  # whose size and width are the user's
 
 

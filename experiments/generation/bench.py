@@ -22,9 +22,9 @@ from galgen.runs.requested_conditions import requested_conditions
 from galgen.runs.trained_run import TrainedRun
 
 RESULTS = Path(__file__).parent / "results.json"
-DEMO = ("experiment=demo",)
+SMALL = ("experiment=small_cvae2",)
 FULL = ("data=cosmos", "model=cvae2")
-GALAXIES = {"demo": 10_000, "full": 256}
+GALAXIES = {"small_cvae2": 10_000, "full": 256}
 MEMORY = (2_000, 20_000)
 """Numbers of galaxies whose catalogues' peak memory is compared."""
 
@@ -33,15 +33,23 @@ def main() -> None:
     """Measure, write results.json, print the table."""
     results = {"machine": machine(), "rate": {}, "decoder_share": {}, "memory_gb": {}}
     with tempfile.TemporaryDirectory() as folder:
-        runs = {"demo": untrained(DEMO, Path(folder)), "full": untrained(FULL, Path(folder))}
+        runs = {
+            "small_cvae2": untrained(SMALL, Path(folder)),
+            "full": untrained(FULL, Path(folder)),
+        }
         for name, run in runs.items():
             n = GALAXIES[name]
-            for ending in (".h5", ".fits", ".zarr") if name == "demo" else (".h5",):
+            for ending in (".h5", ".fits", ".zarr") if name == "small_cvae2" else (".h5",):
                 seconds, decoding = generate(run, n, Path(folder) / f"{name}{ending}")
                 results["rate"][f"{name}, {ending}"] = n / seconds
                 results["decoder_share"][f"{name}, {ending}"] = decoding / seconds
         for n in MEMORY:
-            arguments = (f"run={runs['demo']}", f"n={n}", "redshift=1", f"out={folder}/{n}.h5")
+            arguments = (
+                f"run={runs['small_cvae2']}",
+                f"n={n}",
+                "redshift=1",
+                f"out={folder}/{n}.h5",
+            )
             results["memory_gb"][str(n)] = peak_memory("galgen.generate", *arguments)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     show(results)

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50 if GPU else 2, help="timed, at full size")
     asked = parser.parse_args()
     logging.getLogger("galgen").setLevel(logging.ERROR)
-    short = [name for name in MODELS if name.startswith("demo")]
+    short = [name for name in MODELS if name.startswith("small")]
     names = [name for name in MODELS if name not in short] if asked.all else ["cvae2", *short]
     results = {**machine(), "matrix_gflops": matrix_rates(), "training": [], "generation": {}}
     with tempfile.TemporaryDirectory() as folder:

@@ -13,8 +13,8 @@ from experiments.machine import machine
 from experiments.throughput.measure import MODELS, random_batch
 
 RESULTS = Path(__file__).with_name("cpu.csv")
-IMAGES = {"demo": 64, "cvae2": 16}
-NORMS = {"demo": ("batch", "group"), "cvae2": ("batch",)}
+IMAGES = {"small_cvae2": 64, "cvae2": 16}
+NORMS = {"small_cvae2": ("batch", "group"), "cvae2": ("batch",)}
 FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
 STEPS = 5
 

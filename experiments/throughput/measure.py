@@ -54,7 +54,7 @@ GALAXY = {
 }
 """Without the convolution with the PSF, which random stamps do not have."""
 WIDE = Original(code_channels=8)
-DEMO = {"image_size": 64, "width": 16, "latent_dim": 16, "network": WIDE}
+SMALL = {"image_size": 64, "width": 16, "latent_dim": 16, "network": WIDE}
 MODELS = {
     "vae128": (VAE, {"image_size": 128, "network": Original(code_kernel=5)}),
     "vae158": (VAE, {"image_size": 158}),
@@ -64,10 +64,10 @@ MODELS = {
     "residual_vae": (VAE, RESIDUAL),
     "residual_cvae": (CVAE2, RESIDUAL),
     "galaxy_vae": (VAE, GALAXY),
-    "demo": (CVAE2, DEMO),
-    "demo, 5 bands": (CVAE2, {**DEMO, "bands": list("grizy")}),
+    "small_cvae2": (CVAE2, SMALL),
+    "small_cvae2, 5 bands": (CVAE2, {**SMALL, "bands": list("grizy")}),
 }
-"""The models of conf/model, and the demo's, with the arguments that their configs give."""
+"""The models of conf/model, and a small one's, with the arguments that their configs give."""
 WAYS = {
     "original": {},
     "default": {"precision": "32-true"},

@@ -73,9 +73,10 @@ def do_job(config: DictConfig) -> float:
         record.skipped = _is_done(config, run) and not config.overwrite
         if not record.skipped:
             write_job(record, folder, config, job)
-            with _signals(job):
+        with _signals(job):
+            if not record.skipped:
                 _do_once(record, folder, config, run, job)
-        record.save(folder, state="done", best=objective(config, run))
+            record.save(folder, state="done", best=objective(config, run))
     except Preempted as error:
         record.save(folder, state="cut", reason=str(error))
         if in_worker and os.getppid() != parent:

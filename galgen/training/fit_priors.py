@@ -133,7 +133,9 @@ class Fit:
         found = f"{path}: {', '.join(names)} of {len(rows['train'])} galaxies"
         unknown = [name for name in COLUMNS if name not in names]
         if unknown:
-            found += f"; no galaxy can be asked for by {' or '.join(unknown)}, which the survey lacks"
+            found += (
+                f"; no galaxy can be asked for by {' or '.join(unknown)}, which the survey lacks"
+            )
         return found
 
     @contextlib.contextmanager

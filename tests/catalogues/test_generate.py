@@ -108,7 +108,8 @@ def test_an_hdf5_catalogue_is_a_stamp_file_that_can_be_trained_on(generate, comm
     assert (len(stamps), stamps.size, stamps.attrs["unit"]) == (64, 32, "relative brightness")
     assert stamps.attrs["run"] == "tiny"
     code, printed = command(
-        "train", "data=mosaic", "data.file=mock.h5", "data.image_size=32", "data.batch_size=16",
+        "train", "model=vae", "data=mosaic", "data.file=mock.h5",
+        "data.image_size=32", "data.batch_size=16",
         "model.width=4", "trainer.max_epochs=1", "callbacks.progress=null",
     )  # fmt: skip
     assert code == 0, printed

@@ -234,7 +234,8 @@ def test_a_step_never_waits_for_the_device(composed, name, likelihood):
         "model.width=4",
     )  # fmt: skip
     model, batch = instantiate(config.model), batch_of(4, 32)
-    optimizer = model.configure_optimizers()
+    made = model.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
     for training in (True, False):
         model.train(training)
         with Questions() as questions, torch.set_grad_enabled(training):
