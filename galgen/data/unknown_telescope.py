@@ -33,15 +33,16 @@ def do_without_unknown(config: DictConfig) -> None:
     Raises:
         GalgenError: if the stamp file is bad.
     """
-    data, path = config.data, expand(config.data.file or cache_folder() / f"{config.data.name}.h5")
-    chosen = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    if not path.is_file() or "likelihood" not in config:
+    data, psf_free = config.data, config.model.get("psf_free")
+    path = expand(data.file or cache_folder() / f"{data.name}.h5")
+    if not path.is_file() or not (psf_free or config.likelihood.get("_target_") in INSTEAD):
         return
     from galgen.data.stamp_file import StampFile  # h5py, for those who read
 
     stamps = StampFile(path, data.bands)
+    chosen = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     keys = {word.partition("=")[0] for word in chosen}
-    if config.model.get("psf_free") and "psf" not in stamps.stacks and PSF_FREE not in keys:
+    if psf_free and "psf" not in stamps.stacks and PSF_FREE not in keys:
         config.model.psf_free = False
         print(
             f"{path} has no PSFs: {config.model.name} makes galaxies as the survey saw them "
