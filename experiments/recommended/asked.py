@@ -79,8 +79,13 @@ def draw(run, made: np.ndarray, magnitude: np.ndarray) -> None:
             axes[2 * row + below, 0].set_ylabel(f"{label}\n{edge}-{edge + 1} mag", fontsize=6)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
-    figure.suptitle("simulated galaxies, and generated ones of the same magnitude", fontsize=8)
-    figure.tight_layout(pad=0.2)
+    figure.suptitle(
+        "simulated galaxies of the test part, and generated ones of the same magnitude and size",
+        fontsize=8,
+        y=0.997,
+        va="top",
+    )
+    figure.tight_layout(pad=0.2, rect=(0, 0, 1, 0.985))
     figure.savefig(HERE / "matched.png", dpi=150)
 
 

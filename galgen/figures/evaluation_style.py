@@ -20,6 +20,9 @@ LABELS = {
     "gini": "Gini",
     "m20": "M₂₀",
     "asymmetry": "asymmetry",
+    "residual_flux": "residual flux",
+    "residual_power": "residual power",
+    "clumps": "clumps",
     "magnitude": "magnitude",
 }
 RANGE = (0.5, 99.5)

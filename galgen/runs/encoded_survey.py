@@ -56,7 +56,10 @@ class Latents:
 
     @property
     def collapsed(self) -> str | None:
-        """The dimensions that are not active, in words; of many, their number. None without any."""
+        """The dimensions that are not active, in words; their number where they are many.
+
+        None where all are active.
+        """
         numbers = np.flatnonzero(~self.active)
         if not len(numbers):
             return None
