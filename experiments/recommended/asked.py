@@ -86,7 +86,7 @@ def draw(run, made: np.ndarray, magnitude: np.ndarray) -> None:
         va="top",
     )
     figure.tight_layout(pad=0.2, rect=(0, 0, 1, 0.985))
-    figure.savefig(HERE / "matched.png", dpi=150)
+    figure.savefig(HERE / "matched.png", dpi=90)
 
 
 if __name__ == "__main__":
