@@ -91,7 +91,11 @@ class StampFile:
 
         Raises:
             GalgenError: if a pixel is not finite, or the file is damaged.
+            ValueError: if the crop is larger than the images.
         """
+        side = min(self.stacks[name][2:])
+        if size > side:
+            raise ValueError(f"size={size}: '{name}' of {self.path} is {side} px wide")
         crop = tuple(middle(side, size) for side in self.stacks[name][2:])
         try:
             with reading(self.path):

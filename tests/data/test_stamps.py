@@ -256,3 +256,11 @@ def test_a_column_of_one_and_ids_beside_it_are_read(tmp_path):
     columns = StampFile(path).columns
     assert columns["redshift"].tolist() == [0.1, 0.2, 0.3]
     assert columns["galaxy_id"].tolist() == [7, 7, 8]
+
+
+def test_a_crop_larger_than_the_stamps_is_refused(tmp_path):
+    write_stamps(tmp_path / "s.h5", [{"image": np.zeros((3, 32, 32), "f4")}], {})
+    stamps = StampFile(tmp_path / "s.h5")
+    assert stamps.read(slice(2), 32).shape == (2, 1, 32, 32)
+    with pytest.raises(ValueError, match=r"size=64: 'image' of .*s\.h5 is 32 px wide"):
+        stamps.read(slice(2), 64)
