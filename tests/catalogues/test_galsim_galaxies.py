@@ -310,6 +310,7 @@ def test_the_field_of_the_study_has_galaxies_of_20_to_25_magnitudes(peak_run):
     study = Path(__file__).parents[2] / "experiments" / "lsst_field" / "field.yaml"
     [config] = galsim.config.ReadConfig(str(study))
     config["gal"]["run"] = str(peak_run)
+    del config["gal"]["magnitude"]  # which no prior of this run knows
     config["image"] |= {"size": 200, "nobjects": 5, "image_pos": {"type": "XY", "x": 100, "y": 100}}
     del config["image"]["noise"]
     galsim.config.ImportModules(config)
