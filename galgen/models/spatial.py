@@ -123,7 +123,7 @@ class SpatialDecoder(nn.Module):
         residual_blocks: int = 1,
     ):
         super().__init__()
-        self.map = shape
+        self.map, self.maps = shape, rows * shape[0]
         sizes = sides(image_size, shape[1])
         channels = widths(len(sizes) - 1, width)
         planes = rows * (shape[0] + inputs - math.prod(shape))
@@ -138,7 +138,7 @@ class SpatialDecoder(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Decode rows (N, rows, inputs) to planes (N, image_channels, H, W), no activation."""
         numbers = math.prod(self.map)
-        code = rows[..., :numbers].reshape(len(rows), -1, *self.map[1:])
+        code = rows[..., :numbers].reshape(-1, self.maps, *self.map[1:])
         if rows.shape[-1] > numbers:
             code = torch.cat([code, _as_planes(rows[..., numbers:].flatten(1), code)], dim=1)
         return self.layers(code)

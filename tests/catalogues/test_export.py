@@ -23,6 +23,7 @@ from galgen.runs.directory import Run
 SIZES = {
     "vae": 32,
     "residual_cvae": 32,
+    "galaxy_vae": 32,
     "cvae": 32,
     "cvae2": 32,
     "fancy_cvae": 32,
@@ -35,7 +36,7 @@ SMALL = ("vae", "cvae", "cvae2", "fancy_cvae")
 TRIED = {
     "onnx": ("vae", "residual_cvae", "fancy_cvae"),  # several seconds each
     "safetensors": (*SMALL, "residual_cvae", "vae128"),
-    "torchscript": (*SMALL, "vae158"),
+    "torchscript": (*SMALL, "galaxy_vae", "vae158"),
 }
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
 ATTRIBUTES = {"unit": "counts/s", "pixel_scale": 0.05, "zero_point": [25.94]}
@@ -47,7 +48,8 @@ def run_of(composed):
 
     def write(name: str) -> Path:
         overrides = [f"model={name}", f"data.image_size={SIZES[name]}", "model.width=4"]
-        config = composed(*overrides, "model.latent_dim=3", "transform=asinh", "run_name=mine")
+        overrides += [f"model.latent_dim={64 if name == 'galaxy_vae' else 3}", "transform=asinh"]
+        config = composed(*overrides, "run_name=mine")
         torch.manual_seed(1)
         model = instantiate(config.model)
         for layer in model.modules():
@@ -113,7 +115,7 @@ def test_a_file_computes_what_the_model_computes(command, run_of, kind, name):
     for n in (1, 7):
         redshift = {"redshift": torch.rand(n)} if model.conditional else {}
         first = {"encoder": {"image": torch.rand(n, 1, size, size)}}
-        first["decoder"] = {"latent": torch.randn(n, 3)}
+        first["decoder"] = {"latent": torch.randn(n, model.latent_dim)}
         for network, inputs in first.items():
             inputs |= redshift
             wanted = computed(model, network, inputs)
