@@ -86,13 +86,7 @@ class Compared:
 
         Of the galaxies that have it; none of too few.
         """
-        found = {}
-        for name in all_names(self.bands):
-            columns = [sample.columns[name] for sample in (self.real, self.generated)]
-            columns = [column[np.isfinite(column)] for column in columns]
-            if min(map(len, columns)) >= two_samples.FEWEST:
-                found[name] = two_samples.wasserstein(*columns, self.seed)
-        return found
+        return self._distances_of(all_names(self.bands), self.real, self.generated)
 
     @cached_property
     def structure_distances(self) -> dict[str, two_samples.Score]:
@@ -100,13 +94,20 @@ class Compared:
 
         Clear are galaxies whose pixels stand out of the noise; where it is not known, all.
         """
-        found = {}
         samples = [sample[is_clear(sample)] for sample in (self.real, self.generated)]
-        for name in self.structure or ():
-            columns = [sample.columns[name] for sample in samples]
+        found = self._distances_of(self.structure or (), *samples)
+        return {f"{name} of clear galaxies": distance for name, distance in found.items()}
+
+    def _distances_of(
+        self, names: Sequence[str], real: "Sample", generated: "Sample"
+    ) -> dict[str, two_samples.Score]:
+        """Return the distance of each statistic over the galaxies that have it; none of too few."""
+        found = {}
+        for name in names:
+            columns = [sample.columns[name] for sample in (real, generated)]
             columns = [column[np.isfinite(column)] for column in columns]
             if min(map(len, columns)) >= two_samples.FEWEST:
-                found[f"{name} of clear galaxies"] = two_samples.wasserstein(*columns, self.seed)
+                found[name] = two_samples.wasserstein(*columns, self.seed)
         return found
 
     @cached_property

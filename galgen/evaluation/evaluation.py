@@ -263,7 +263,8 @@ class Evaluation:
         images = self.run.make(self.n, {"redshift": requested}, prior, seed, 0)
         if seed == 0:
             self.edges[prior] = spread(edge_share(images))
-            self.light[prior] = images[:SHEARED, self.run.reference].copy()
+            if self.run.model.psf_free:
+                self.light[prior] = images[:SHEARED, self.run.reference].copy()
         return self.observation.generated(images, self.places, seed)
 
     def _score(self, name: str, real: Sample, generated: Sample, **given) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from galgen.evaluation.observation import Observation
-from galgen.evaluation.two_samples import FEWEST
+from galgen.evaluation.two_samples import FEWEST, floor_of_halves
 
 SHEAR = 0.02
 """Reduced shear that is applied, with either sign."""
@@ -25,8 +25,6 @@ as its radius, on noisy images."""
 SIDE = 6.4
 """Of the images, arcsec, at least."""
 BLOCK = 50
-SPLITS = 20
-"""Of the survey's galaxies into halves, over which the floor is averaged."""
 
 
 @dataclass(frozen=True)
@@ -128,19 +126,15 @@ def compare_responses(
 
 def _compared(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
     """Compare the responses of galaxies, (N,) and (M,)."""
-    rng, half = np.random.default_rng(0), len(real) // 2
-    apart = []
-    for _ in range(SPLITS):
-        shuffled = rng.permutation(real)
-        apart.append(abs(shuffled[:half].mean() - shuffled[half:].mean()))
-    shrink = np.sqrt((1 / len(real) + 1 / len(generated)) / (1 / half + 1 / (len(real) - half)))
     variance = real.var(ddof=1) / len(real) + generated.var(ddof=1) / len(generated)
     return {
         "real": float(real.mean()),
         "generated": float(generated.mean()),
         "difference": float(generated.mean() - real.mean()),
         "error": float(np.sqrt(variance)),
-        "floor": float(np.mean(apart) * shrink),
+        "floor": floor_of_halves(
+            real, len(generated), lambda one, other: abs(one.mean() - other.mean())
+        ),
         "galaxies": [len(real), len(generated)],
     }
 

@@ -4,6 +4,7 @@ A sample is an array (N, D) of statistics, or (N,) of one; `real` is the survey'
 model's. Rows with a value that is not finite must be left out, and counted, before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,18 +63,26 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Score
     ]
     # Bootstrap samples have the scatter of sampling twice, and so lie further apart on the whole.
     low, high = value + (np.percentile(draws, [16, 84]) - np.mean(draws)) / scatter
-    return Score(value, max(low, 0.0), high, _floor(real, len(generated), seed) / scatter)
+    floor = floor_of_halves(real, len(generated), wasserstein_distance, seed)
+    return Score(value, max(low, 0.0), high, floor / scatter)
 
 
-def _floor(real: np.ndarray, n: int, seed: int) -> float:
-    """Return the distance to be expected of n other galaxies like the real ones."""
-    from scipy.stats import wasserstein_distance
+def floor_of_halves(
+    real: np.ndarray, n: int, distance: Callable[[np.ndarray, np.ndarray], float], seed: int = 0
+) -> float:
+    """Return the distance to be expected of n other galaxies like the real ones.
 
+    Args:
+        real: (N,).
+        n: number of the others.
+        distance: of two samples; it shrinks with the square root of their numbers.
+        seed: of the halves.
+    """
     rng, half = np.random.default_rng(seed), len(real) // 2
     apart = []
     for _ in range(SPLITS):
         shuffled = rng.permutation(real)
-        apart.append(wasserstein_distance(shuffled[:half], shuffled[half:]))
+        apart.append(distance(shuffled[:half], shuffled[half:]))
     shrink = np.sqrt((1 / len(real) + 1 / n) / (1 / half + 1 / (len(real) - half)))
     return float(np.mean(apart) * shrink)
 
