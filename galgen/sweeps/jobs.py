@@ -71,10 +71,9 @@ def do_job(config: DictConfig) -> float:
         if not config.overwrite:
             run.check_config()
         record.skipped = _is_done(config, run) and not config.overwrite
-        if not record.skipped:
-            write_job(record, folder, config, job)
         with _signals(job):
             if not record.skipped:
+                write_job(record, folder, config, job)
                 _do_once(record, folder, config, run, job)
             record.save(folder, state="done", best=objective(config, run))
     except Preempted as error:

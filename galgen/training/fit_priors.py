@@ -106,7 +106,7 @@ class Fit:
 
     def conditions(self) -> str:
         """Fit the survey's conditions, save them in the run, and return which they are."""
-        names = [name for name in COLUMNS if name in self.columns["train"]]
+        names = self._condition_names()
         if not names:
             return f"{self.run.name}: its survey has no redshifts, magnitudes or sizes to learn"
         columns = {
