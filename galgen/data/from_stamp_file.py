@@ -1,5 +1,7 @@
 """The image size and the bands of a training whose config leaves them to the stamp file."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from galgen.data.bands import band_names
@@ -23,7 +25,7 @@ def fill_in_stamps(config: DictConfig) -> None:
     data.bands = band_names(data.get("bands"))
     if data.image_size is not None and data.bands is not None:
         return
-    path = expand(data.file) if data.file else cache_folder() / f"{data.name}.h5"
+    path = stamp_file_of(data)
     if data.image_size is None and not path.exists():
         raise GalgenError(
             f"data.file={path}: there is no such stamp file, and data.image_size=null takes the "
@@ -35,3 +37,8 @@ def fill_in_stamps(config: DictConfig) -> None:
         stamps = StampFile(path, data.bands)
         data.image_size = data.image_size or stamps.size
         data.bands = stamps.bands
+
+
+def stamp_file_of(data: DictConfig) -> Path:
+    """Return where a survey's stamp file is, or will be: `data.file`, or the cache folder."""
+    return expand(data.file) if data.file else cache_folder() / f"{data.name}.h5"

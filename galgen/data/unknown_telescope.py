@@ -4,7 +4,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.paths import CONF
-from galgen.files import cache_folder, expand
+from galgen.data.from_stamp_file import stamp_file_of
 
 PSF_FREE = "model.psf_free"
 INSTEAD = {
@@ -34,7 +34,7 @@ def do_without_unknown(config: DictConfig) -> None:
         GalgenError: if the stamp file is bad.
     """
     data, psf_free = config.data, config.model.get("psf_free")
-    path = expand(data.file or cache_folder() / f"{data.name}.h5")
+    path = stamp_file_of(data)
     if not path.is_file() or not (psf_free or config.likelihood.get("_target_") in INSTEAD):
         return
     from galgen.data.stamp_file import StampFile  # h5py, for those who read
