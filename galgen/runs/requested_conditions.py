@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
-from galgen.priors.fitted import CONDITIONS, path_of, read
+from galgen.priors.fitted import CONDITIONS, path_of
 from galgen.runs.conditions import COLUMNS, Condition, Conditions, read_conditions
 from galgen.runs.run_priors import NORMAL
 
@@ -155,7 +155,7 @@ def _contradiction(run: "TrainedRun", requested: Mapping[str, Condition]) -> str
     numbers = {name: c for name, c in requested.items() if c.values is not None}
     if len(numbers) < 2 or not path_of(run.directory, CONDITIONS).is_file():
         return None
-    survey, _ = read(run.directory, CONDITIONS)
+    survey = run.priors.survey_conditions
     drawn = {
         name: condition.draw(0, 0, TRIED)
         for name, condition in numbers.items()
@@ -204,9 +204,9 @@ def learned_conditions(run: "TrainedRun") -> "SurveyConditions":
     Raises:
         GalgenError: if it was not learned, or has no redshift and the model needs one.
     """
-    conditions, _ = read(run.directory, CONDITIONS)
+    conditions = run.priors.survey_conditions
     if run.model.conditional and "redshift" not in conditions.names:
         raise GalgenError(
             f"{path_of(run.directory, CONDITIONS)} does not use redshift, which {run.name} needs."
         )
-    return conditions.to(run.model.device)
+    return conditions

@@ -3,12 +3,16 @@
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from galgen.errors import GalgenError
 from galgen.models.checkpoints import read_checkpoint
 from galgen.priors import fitted
 from galgen.priors.base import Prior
 from galgen.priors.normal import StandardNormal
+
+if TYPE_CHECKING:
+    from galgen.priors.conditions import SurveyConditions  # zuko, for those who need it
 
 NORMAL = "normal"
 """Name of N(0, 1), which needs no fit."""
@@ -63,6 +67,15 @@ class RunPriors(Mapping):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    @functools.cached_property
+    def survey_conditions(self) -> "SurveyConditions":
+        """The distribution of the survey's redshifts, magnitudes and sizes, read once.
+
+        Raises:
+            GalgenError: if it was not learned, or its file is damaged.
+        """
+        return fitted.read(self.directory, fitted.CONDITIONS)[0].to(self.model.device)
 
     @functools.cached_property
     def costs(self) -> dict[str, tuple[float, float]]:
