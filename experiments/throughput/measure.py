@@ -51,6 +51,7 @@ GALAXY = {
     "output": "sinh",
     "network": Spatial(),
     "flux_scale": 3.0,
+    "telescope_planes": True,
 }
 """Without the convolution with the PSF, which random stamps do not have."""
 WIDE = Original(code_channels=8)

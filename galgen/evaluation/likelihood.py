@@ -113,7 +113,7 @@ def _weights(
     """Return log p(x, latent) - log q(latent | x) of draws, (draws, N) by prior, and the KL."""
     model, weights = run.model, {prior: [] for prior in priors}
     condition = batch.redshift if model.conditional else None
-    q = model.encode(batch.image, condition)
+    q = model.encode_batch(batch)
     for _ in range(draws):
         latent = q.sample()
         cost = model.likelihood(model.observe(model.decode(latent, condition), batch), batch)

@@ -21,18 +21,19 @@ class CVAE(VAE):
     def make_networks(self, network: Original, sizes: dict) -> tuple[nn.Module, nn.Module]:
         """Return an encoder of a further plane and a decoder of two rows; arguments as `VAE`."""
         planes = {"rows": 2, "image_channels": self.bands + self.further_planes}
-        inputs = {"latent_dim": self.latent_dim, "image_channels": self.bands + 1}
+        inputs = {"latent_dim": self.latent_dim, "image_channels": self.encoder_channels + 1}
         encoder = network.encoder(**inputs, **sizes)
         return encoder, network.decoder(inputs=self.latent_dim, **sizes, **planes)
 
-    def encode(self, image: Tensor, redshift: Tensor) -> Normal:
+    def encode(self, image: Tensor, redshift: Tensor, telescope: Tensor | None = None) -> Normal:
         """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
 
         Args:
             image: images (N, B, H, W).
             redshift: (N,).
+            telescope: as in `VAE.encode`.
         """
-        planes = self.encoder_planes(image)
+        planes = self.encoder_planes(image, telescope)
         redshifts = redshift[:, None, None, None].expand_as(planes[:, :1])
         return posterior(*self.encoder(torch.cat([planes, redshifts], dim=1)))
 

@@ -15,18 +15,21 @@ class CVAE2(VAE):
 
     def make_networks(self, network: Original, sizes: dict) -> tuple[nn.Module, nn.Module]:
         """Return networks that take a number beside code and latent; arguments as `VAE`."""
-        planes = {"image_channels": self.bands, **sizes}
-        encoder = network.encoder(latent_dim=self.latent_dim, conditions=1, **planes)
-        return encoder, network.decoder(inputs=self.latent_dim + 1, **planes)
+        inputs = {"latent_dim": self.latent_dim, "image_channels": self.encoder_channels}
+        encoder = network.encoder(conditions=1, **inputs, **sizes)
+        decoder = network.decoder(inputs=self.latent_dim + 1, image_channels=self.bands, **sizes)
+        return encoder, decoder
 
-    def encode(self, image: Tensor, redshift: Tensor) -> Normal:
+    def encode(self, image: Tensor, redshift: Tensor, telescope: Tensor | None = None) -> Normal:
         """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
 
         Args:
             image: images (N, B, H, W).
             redshift: (N,).
+            telescope: as in `VAE.encode`.
         """
-        return posterior(*self.encoder(self.encoder_planes(image), redshift[:, None]))
+        planes = self.encoder_planes(image, telescope)
+        return posterior(*self.encoder(planes, redshift[:, None]))
 
     def decode(self, latent: Tensor, redshift: Tensor) -> Tensor:
         """Return the images (N, B, H, W) of latents.

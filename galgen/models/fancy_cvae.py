@@ -44,7 +44,7 @@ class FancyCVAE(CVAE):
             beta: weight of the KL.
             noise: standard normal, (N, latent_dim).
         """
-        q = self.encode(batch.image, batch.redshift)
+        q = self.encode_batch(batch)
         prediction, redshift = self.predict(q.mean + q.stddev * noise, batch.redshift)
         reconstruction = self.likelihood(self.observe(prediction, batch), batch).mean()
         kl = kl_to_standard_normal(q).mean()

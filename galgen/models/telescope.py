@@ -1,4 +1,6 @@
-"""What a telescope does to the light of a galaxy."""
+"""What a telescope does to the light of a galaxy, and how well it sees."""
+
+import math
 
 import torch
 from scipy.fft import next_fast_len
@@ -29,3 +31,25 @@ def convolve(light: Tensor, psf: Tensor) -> Tensor:
         product = torch.fft.rfft2(padded, shape) * torch.fft.rfft2(psf.float(), shape)
         whole = torch.fft.irfft2(product, shape)
     return whole[:, :, h - 1 : h - 1 + height, w - 1 : w - 1 + width]
+
+
+def noise_and_width(batch, bands: int) -> Tensor:
+    """Return how noisy and how blurred the stamps of a batch are, as logarithms, (N, 2 bands).
+
+    Args:
+        batch: `galgen.data.batch.Batch`.
+        bands: of its images.
+
+    Returns:
+        Of each band the standard deviation of a pixel's noise, on the model's scale, and then of
+        each band the width of the PSF: sigma of the Gaussian with the same sum of squares, px. NaN
+        where unknown.
+    """
+    unknown = batch.image.new_full((len(batch.image), bands), torch.nan)
+    noise = unknown if batch.noise_variance is None else 0.5 * batch.noise_variance.log()
+    width = unknown
+    if batch.psf is not None:
+        squares = batch.psf.float().square().sum(dim=(2, 3))
+        width = -0.5 * (4 * math.pi * squares).log()
+    numbers = torch.cat([noise, width], dim=1)
+    return numbers.where(numbers.isfinite(), torch.nan)

@@ -12,7 +12,7 @@ from galgen.models.beta_schedules import Constant
 from galgen.models.likelihoods import SquaredError
 from galgen.models.losses import EpochMeans, Loss
 from galgen.models.networks import Original, Sinh
-from galgen.models.telescope import convolve
+from galgen.models.telescope import convolve, noise_and_width
 
 OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "sinh": Sinh, "none": nn.Identity}
 """Activations that turn the decoder's last layer into an image."""
@@ -45,6 +45,8 @@ class VAE(LightningModule):
             flux_scale, and but for `sinh` by the exponential of a linear function of the latent.
         psf_free: whether the decoder makes light in front of the telescope, which the loss
             convolves with the PSF of each stamp.
+        telescope_planes: whether the encoder sees the noise level of each band as a plane beside
+            the images, and the width of its PSF where the model is PSF-free.
         likelihood: module that maps (prediction, batch) to a cost for each galaxy.
         beta_schedule: callable that maps (step, total steps) to beta.
         optimizer: callable that makes the optimizer of the parameters.
@@ -70,6 +72,7 @@ class VAE(LightningModule):
         output: str = "sigmoid",
         flux_scale: float | None = None,
         psf_free: bool = False,
+        telescope_planes: bool = False,
         likelihood: nn.Module | None = None,
         beta_schedule: Callable[[int, int], float] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
@@ -88,6 +91,9 @@ class VAE(LightningModule):
         if flux_scale is not None and not flux_scale > 0:
             raise ValueError(f"flux_scale={flux_scale}: it must be positive.")
         self.bands = 1 if bands is None else len(bands)
+        self.telescope_planes = telescope_planes
+        if telescope_planes:  # of the training part, which the planes count from
+            self.register_buffer("usual_telescope", torch.zeros(2 * self.bands))
         sizes = {"image_size": image_size, "width": width, "norm": norm}
         self.encoder, self.decoder = self.make_networks(network, sizes)
         # A tenth faster on a CPU (experiments/throughput/cpu.csv), and what tensor cores ask for.
@@ -114,18 +120,47 @@ class VAE(LightningModule):
             network: makes them.
             sizes: `image_size`, `width` and `norm`.
         """
-        encoder = network.encoder(latent_dim=self.latent_dim, image_channels=self.bands, **sizes)
+        planes = self.encoder_channels
+        encoder = network.encoder(latent_dim=self.latent_dim, image_channels=planes, **sizes)
         decoder = network.decoder(inputs=self.latent_dim, image_channels=self.bands, **sizes)
         return encoder, decoder
 
-    def encode(self, image: Tensor, redshift: Tensor | None = None) -> Normal:
+    @property
+    def encoder_channels(self) -> int:
+        """Planes that `encoder_planes` makes."""
+        return 3 * self.bands if self.telescope_planes else self.bands
+
+    def encode(
+        self, image: Tensor, redshift: Tensor | None = None, telescope: Tensor | None = None
+    ) -> Normal:
         """Return the posterior q(z | image), batch shape (N, latent_dim).
 
         Args:
             image: images (N, B, H, W).
             redshift: (N,), of conditional models.
+            telescope: of `telescope_numbers`, (N, 2 B); the usual noise and PSF where None.
         """
-        return posterior(*self.encoder(self.encoder_planes(image)))
+        return posterior(*self.encoder(self.encoder_planes(image, telescope)))
+
+    def encode_batch(self, batch) -> Normal:
+        """Return the posteriors of the galaxies of a batch, batch shape (N, latent_dim)."""
+        redshift = batch.redshift if self.conditional else None
+        return self.encode(batch.image, redshift, self.telescope_numbers(batch))
+
+    def telescope_numbers(self, batch) -> Tensor | None:
+        """Return how noise and PSFs of a batch differ from the usual ones, (N, 2 B).
+
+        None where the encoder does not see them; 0 where they are unknown.
+        """
+        if not self.telescope_planes:
+            return None
+        return (noise_and_width(batch, self.bands) - self.usual_telescope).nan_to_num(nan=0.0)
+
+    def learn_telescope(self, batch) -> None:
+        """Take the mean noise and PSF of a batch for the usual ones, if the encoder sees them."""
+        if self.telescope_planes:
+            usual = noise_and_width(batch, self.bands).nanmean(dim=0)
+            self.usual_telescope.copy_(usual.nan_to_num(nan=0.0))
 
     def decode(self, latent: Tensor, redshift: Tensor | None = None) -> Tensor:
         """Return the images (N, B, H, W) of latents.
@@ -136,9 +171,15 @@ class VAE(LightningModule):
         """
         return self.light(self.decoder(latent.unsqueeze(1)), latent)
 
-    def encoder_planes(self, image: Tensor) -> Tensor:
-        """Return images (N, B, H, W) as the encoder sees them."""
-        return image if self.flux_scale is None else torch.asinh(image / self.flux_scale)
+    def encoder_planes(self, image: Tensor, telescope: Tensor | None) -> Tensor:
+        """Return images (N, B, H, W) and numbers (N, 2 B) as the encoder sees them."""
+        planes = image if self.flux_scale is None else torch.asinh(image / self.flux_scale)
+        if not self.telescope_planes:
+            return planes
+        further = torch.zeros_like(planes).repeat(1, 2, 1, 1)
+        if telescope is not None:
+            further = further + telescope[:, :, None, None]
+        return torch.cat([planes, further], dim=1)
 
     def light(self, planes: Tensor, latent: Tensor) -> Tensor:
         """Make images of the decoder's planes (N, B, H, W) and latents (N, latent_dim), float32."""
@@ -166,7 +207,7 @@ class VAE(LightningModule):
             batch: `galgen.data.batch.Batch`, on the model's device.
         """
         redshift = batch.redshift if self.conditional else None
-        return self.observe(self.decode(self.encode(batch.image, redshift).mean, redshift), batch)
+        return self.observe(self.decode(self.encode_batch(batch).mean, redshift), batch)
 
     def loss(self, batch, beta: float | Tensor, noise: Tensor) -> Loss:
         """Return the loss of a batch: reconstruction term + beta * KL.
@@ -176,7 +217,7 @@ class VAE(LightningModule):
             beta: weight of the KL.
             noise: standard normal numbers that the latents are made of, (N, latent_dim).
         """
-        q = self.encode(batch.image, batch.redshift)
+        q = self.encode_batch(batch)
         prediction = self.decode(q.mean + q.stddev * noise, batch.redshift)
         reconstruction = self.likelihood(self.observe(prediction, batch), batch).mean()
         kl = kl_to_standard_normal(q).mean()

@@ -216,6 +216,8 @@ class TrainedRun(ImageFacts):
     def encode(self, images: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
         """Return the posteriors q(latent | image) of images, batch shape (N, latent_dim).
 
+        A model whose encoder sees noise and PSF takes them for the usual ones of its survey.
+
         Args:
             images: (N, B, H, W), in the stamp file's unit.
             redshift: one number for all, or (N,); conditional models need it.
@@ -230,9 +232,9 @@ class TrainedRun(ImageFacts):
     @torch.no_grad()
     def encode_batch(self, batch: Batch) -> Normal:
         """Return the posteriors of a batch of the survey, whose images are scaled already."""
-        redshift = batch.redshift if self.model.conditional else None
-        image = batch.image.to(self.model.device)
-        return self.model.encode(image, self._redshifts(redshift, len(image)))
+        if self.model.conditional:
+            self._redshifts(batch.redshift, len(batch.image))  # raises if one is unknown
+        return self.model.encode_batch(self._on_device(batch))
 
     @torch.no_grad()
     def reconstruct_batch(self, batch: Batch) -> np.ndarray:
@@ -240,8 +242,7 @@ class TrainedRun(ImageFacts):
 
         They are seen through the telescope, as the stamps are.
         """
-        on_device = self.model.transfer_batch_to_device(batch, self.model.device, 0)
-        return self.physical(self.model.reconstruct(on_device))
+        return self.physical(self.model.reconstruct(self._on_device(batch)))
 
     @torch.no_grad()
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
@@ -276,6 +277,9 @@ class TrainedRun(ImageFacts):
         self.priors[prior]  # raises if it was not fitted
         self.warn_once(self.priors.note(prior))
         return prior
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return self.model.transfer_batch_to_device(batch, self.model.device, 0)
 
     def _tensor(self, values: ArrayLike) -> torch.Tensor:
         """Return numbers as a tensor of the model's type, on its device."""

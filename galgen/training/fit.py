@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import seed_everything
@@ -39,6 +40,8 @@ AVAILABLE = {
     "mps": torch.backends.mps.is_available,
 }
 """Whether an accelerator is available, by the Trainer's name for it."""
+LEARNED_FROM = 256
+"""Galaxies that the usual noise and PSF are of."""
 
 
 def train(config: DictConfig, run: Run) -> None:
@@ -66,6 +69,8 @@ def train(config: DictConfig, run: Run) -> None:
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
+    first = np.arange(min(LEARNED_FROM, len(datamodule.parts["train"])))
+    model.learn_telescope(datamodule.batch("train", first))
     check_shares(config.trainer, datamodule)
     for callback in trainer.callbacks:  # those whose arguments depend on the survey
         if hasattr(callback, "check_survey"):

@@ -34,6 +34,9 @@ class Linear:
         mean = image.flatten(1) @ WEIGHTS / SIGMA**2 / precision
         return Normal(mean, precision.rsqrt().expand_as(mean))
 
+    def encode_batch(self, batch):
+        return self.encode(batch.image)
+
     def decode(self, latent, redshift=None):
         return (latent @ WEIGHTS.T).reshape(-1, 1, SIDE, SIDE)
 

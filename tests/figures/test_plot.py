@@ -100,7 +100,7 @@ def test_reconstructions_are_the_models(trained):
     figure = Reconstruction(galaxies=[4, 1], split="train", stretch="linear").draw(run)
     axes = panels(figure["reconstruction"])
     batch = run.survey.batch("train", np.array([4, 1]))
-    latent = run.model.encode(batch.image, batch.redshift).mean
+    latent = run.model.encode_batch(batch).mean
     expected = run.model.decode(latent, batch.redshift)
     shown = axes[3].images[0].get_array()
     peak = batch.image[1].max()
@@ -140,7 +140,7 @@ def test_an_interpolation_ends_at_its_galaxies(trained):
     figure = Interpolation(between=[1, 6], steps=5, stretch="linear").draw(run)["interpolation"]
     axes = panels(figure)
     batch = run.survey.batch("val", np.array([1, 6]))
-    latent = run.model.encode(batch.image, batch.redshift).mean
+    latent = run.model.encode_batch(batch).mean
     ends = run.model.decode(latent, batch.redshift)
     peak = max(float(batch.image.max()), float(ends.max()))
     for axis, image in zip((axes[1], axes[5]), ends, strict=True):
@@ -158,7 +158,7 @@ def test_galaxies_are_decoded_at_the_redshifts_requested(trained):
     assert images.shape == (2, 3, 1, 32, 32)
     np.testing.assert_array_equal(images[:, 0], batch.image)
     np.testing.assert_array_equal(own, batch.redshift)
-    latent = run.model.encode(batch.image, batch.redshift).mean
+    latent = run.model.encode_batch(batch).mean
     expected = run.model.decode(latent, torch.full((2,), 1.5))
     np.testing.assert_allclose(images[:, 2], expected, atol=1e-6)
 
@@ -182,7 +182,7 @@ def test_latents_are_saved_with_kl_and_active_dimensions(command, trained):
     assert command("plot", *arguments, "out=.", "colour=redshift")[0] == 0
     run = galgen.load(trained)
     batch = run.survey.batch("train", np.arange(len(run.survey.parts["train"])))
-    q = run.model.encode(batch.image, batch.redshift)
+    q = run.model.encode_batch(batch)
     kl = kl_divergence(q, Normal(0.0, 1.0)).mean(dim=0)
     with h5py.File("latents_train.h5") as file:
         np.testing.assert_allclose(file["mean"], q.mean, atol=1e-5)

@@ -1,6 +1,7 @@
 """What every architecture promises, over the registry of model configs."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_loss_is_reconstruction_plus_beta_kl_plus_redshift(model):
     batch = batch_of(5, bands=model.bands)
     noise = torch.randn(5, model.latent_dim)
     loss = model.loss(batch, 0.7, noise)
-    q = model.encode(batch.image, batch.redshift)
+    q = model.encode_batch(batch)
     latent = q.mean + q.stddev * noise
     expected = 0.7 * kl_divergence(q, Normal(0.0, 1.0)).sum() / 5
     prediction = model.decode(latent, batch.redshift)
@@ -183,6 +184,29 @@ def test_with_a_flux_scale_the_encoder_sees_asinh(model):
     found = model.encode(batch.image, batch.redshift)
     torch.testing.assert_close(found.mean, expected.mean)
     torch.testing.assert_close(found.stddev, expected.stddev)
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae", "cvae2", "fancy_cvae"], indirect=True)
+def test_an_encoder_that_sees_the_telescope(composed, model):
+    """What is unknown counts as the usual, and the decoder sees none of it."""
+    torch.manual_seed(0)
+    names = "abc"[: model.bands]
+    sizes = {"image_size": 48, "width": 4, "norm": "group"}
+    model = type(model)(bands=names, telescope_planes=True, **sizes)
+    batch = batch_of(3, bands=len(names))
+    model.learn_telescope(batch)
+    redshift = batch.redshift if model.conditional else None
+    usual = model.encode_batch(batch).mean
+    assert torch.equal(usual, model.encode(batch.image, redshift).mean)
+    unknown = replace(batch, noise_variance=None, psf=None)
+    assert torch.equal(usual, model.encode_batch(unknown).mean)
+    noisy = replace(batch, noise_variance=batch.noise_variance * torch.tensor([[1], [4], [9]]))
+    numbers = model.telescope_numbers(noisy)
+    assert numbers[:, 0].exp().tolist() == pytest.approx([1, 2, 3])
+    assert numbers[:, len(names) :].abs().max() == 0
+    seen = model.encode_batch(noisy).mean
+    assert torch.equal(seen[0], usual[0])
+    assert (seen[1:] - usual[1:]).abs().max() > 1e-4
 
 
 def test_a_predicted_redshift_comes_with_the_image_that_is_decoded(composed):

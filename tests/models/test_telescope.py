@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.signal import convolve2d
 
-from galgen.models.telescope import convolve
+from galgen.data.batch import Batch
+from galgen.models.telescope import convolve, noise_and_width
 
 
 @pytest.mark.parametrize("side", [15, 16, 41])
@@ -41,3 +42,19 @@ def test_it_passes_gradients():
     convolve(light, psf).sum().backward()
     middle = psf.double().sum(dim=(2, 3))
     torch.testing.assert_close(light.grad[:, :, 3, 3].float(), middle.float())
+
+
+def test_noise_and_width_of_gaussian_psfs():
+    """The second galaxy lacks a band, whose PSF is 0."""
+    psfs = [galsim.Gaussian(sigma=s).drawImage(nx=31, ny=31, scale=1).array for s in (1.5, 3.0)]
+    psf = torch.from_numpy(np.stack([psfs, psfs]))
+    psf[1, 1] = 0
+    variance = torch.tensor([[0.25, 1.0], [4.0, 0.0]])
+    batch = Batch(torch.zeros(2, 2, 8, 8), torch.arange(2), noise_variance=variance, psf=psf)
+    noise, width = noise_and_width(batch, 2).chunk(2, dim=1)
+    assert noise.exp()[[0, 0, 1], [0, 1, 0]].tolist() == pytest.approx([0.5, 1.0, 2.0])
+    assert width.exp()[[0, 0, 1], [0, 1, 0]].tolist() == pytest.approx([1.5, 3.0, 1.5], rel=0.02)
+    assert noise[1, 1].isnan()
+    assert width[1, 1].isnan()
+    unknown = Batch(torch.zeros(2, 2, 8, 8), torch.arange(2))
+    assert noise_and_width(unknown, 2).isnan().all()
