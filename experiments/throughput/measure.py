@@ -28,8 +28,9 @@ from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
 from galgen.models.networks import Original, Residual
+from galgen.models.posterior import kl_to_standard_normal
 from galgen.models.spatial import Spatial
-from galgen.models.vae import VAE, kl_to_standard_normal
+from galgen.models.vae import VAE
 from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, StopOnNonFinite
 from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.loggers import MetricsCSV

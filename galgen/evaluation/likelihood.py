@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from galgen.models.likelihoods import SquaredError
-from galgen.models.vae import kl_to_standard_normal
+from galgen.models.posterior import kl_to_standard_normal
 from galgen.priors.base import Prior
 from galgen.runs.image_facts import PEAK
 from galgen.runs.trained_run import TrainedRun

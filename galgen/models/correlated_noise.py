@@ -1,16 +1,15 @@
 """The likelihood of noise whose pixels are correlated with their neighbours."""
 
-import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from galgen.models.likelihoods import check_relative_error
+from galgen.models.likelihoods import KnownNoise, check_relative_error, split_normal
 
 
-class CorrelatedNoise(nn.Module):
+class CorrelatedNoise(KnownNoise):
     """Negative log-likelihood of Gaussian noise of known variance and correlation.
 
     The likelihood of a stamp is the product over its pixels of p(pixel | pixels before it), in
@@ -40,8 +39,8 @@ class CorrelatedNoise(nn.Module):
         if reach < 1:
             raise ValueError(f"likelihood.reach={reach}: it must be positive.")
 
-    def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,).
+    def split(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
+        """Return misfit and entropy, as in `KnownNoise`.
 
         Raises:
             ValueError: if the batch has no noise variances, or no correlation of the noise.
@@ -53,8 +52,7 @@ class CorrelatedNoise(nn.Module):
             )
         with torch.autocast(prediction.device.type, enabled=False):
             innovation, variance = self.innovations(prediction.float(), batch)
-            cost = 0.5 * (innovation.square() / variance + (2 * math.pi * variance).log())
-        return (cost if batch.weight is None else cost * batch.weight).sum(dim=(1, 2, 3))
+            return split_normal(innovation, variance, batch.weight)
 
     def innovations(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
         """Return what the pixels before it do not say of a pixel's residual, and its variance.

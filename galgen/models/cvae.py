@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from galgen.models.networks import Original
-from galgen.models.vae import VAE, posterior
+from galgen.models.posterior import posterior
+from galgen.models.vae import VAE
 
 
 class CVAE(VAE):

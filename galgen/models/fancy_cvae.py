@@ -4,7 +4,6 @@ from torch import Tensor
 
 from galgen.models.cvae import CVAE
 from galgen.models.losses import Loss
-from galgen.models.vae import kl_to_standard_normal
 
 
 class FancyCVAE(CVAE):
@@ -46,8 +45,5 @@ class FancyCVAE(CVAE):
         """
         q = self.encode_batch(batch)
         prediction, redshift = self.predict(q.mean + q.stddev * noise, batch.redshift)
-        reconstruction = self.likelihood(self.observe(prediction, batch), batch).mean()
-        kl = kl_to_standard_normal(q).mean()
-        error = (redshift - batch.redshift).square().mean()
-        total = reconstruction + self.redshift_weight * error + beta * kl
-        return Loss(total, reconstruction, kl, error)
+        error = (redshift - batch.redshift).square()
+        return self.loss_of(q, prediction, batch, beta, (self.redshift_weight, error))

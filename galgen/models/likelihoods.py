@@ -7,6 +7,27 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+class KnownNoise(nn.Module):
+    """A likelihood that tells how far a prediction misses from how noisy the image is."""
+
+    def split(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
+        """Return the misfit and the entropy of the noise, whose sum is the cost, nats, (N,) each.
+
+        The misfit of the truth is 0 in the mean: it is half of what chi² has above the number of
+        pixels.
+
+        Args:
+            prediction: (N, B, H, W).
+            batch: `galgen.data.batch.Batch`.
+        """
+        raise NotImplementedError
+
+    def forward(self, prediction: Tensor, batch) -> Tensor:
+        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,)."""
+        misfit, entropy = self.split(prediction, batch)
+        return misfit + entropy
+
+
 class SquaredError(nn.Module):
     """Summed squared error, the original models' data term."""
 
@@ -15,7 +36,7 @@ class SquaredError(nn.Module):
         return squared_error(prediction, batch)
 
 
-class Gaussian(nn.Module):
+class Gaussian(KnownNoise):
     """Negative log-likelihood of white Gaussian noise with one fixed standard deviation.
 
     Args:
@@ -31,12 +52,12 @@ class Gaussian(nn.Module):
             raise ValueError(f"likelihood.sigma={sigma}: it must be positive.")
         self.sigma = sigma
 
-    def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,)."""
+    def split(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
+        """Return misfit and entropy, as in `KnownNoise`."""
         return _gaussian(prediction, batch, math.log(self.sigma))
 
 
-class NoiseAware(nn.Module):
+class NoiseAware(KnownNoise):
     """Negative log-likelihood of white Gaussian noise with the known variance of each stamp.
 
     Args:
@@ -55,8 +76,8 @@ class NoiseAware(nn.Module):
         super().__init__()
         self.relative_error = check_relative_error(relative_error)
 
-    def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,).
+    def split(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
+        """Return misfit and entropy, as in `KnownNoise`.
 
         Raises:
             ValueError: if the batch has no noise variances. Their values are not looked at, which
@@ -68,12 +89,10 @@ class NoiseAware(nn.Module):
         if not self.relative_error:
             return _gaussian(prediction, batch, 0.5 * variance.log())
         variance = variance[:, :, None, None] + (self.relative_error * prediction).square()
-        error = (prediction - batch.image).square() / variance
-        cost = 0.5 * (error + (2 * math.pi * variance).log())
-        return (cost if batch.weight is None else cost * batch.weight).sum(dim=(1, 2, 3))
+        return split_normal(prediction - batch.image, variance, batch.weight)
 
 
-class LearnedSigma(nn.Module):
+class LearnedSigma(KnownNoise):
     """Gaussian noise whose one shared standard deviation is the optimum of each batch.
 
     The optimum is the root mean squared error over the batch. In training it is used as it
@@ -91,8 +110,8 @@ class LearnedSigma(nn.Module):
         self.momentum = momentum
         self.register_buffer("variance", torch.tensor(0.0))
 
-    def forward(self, prediction: Tensor, batch) -> Tensor:
-        """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,)."""
+    def split(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
+        """Return misfit and entropy, as in `KnownNoise`."""
         error = _squared_errors(prediction.detach(), batch).sum()
         sums = torch.stack([error, _pixels(batch).sum()])
         error, pixels = _over_ranks(sums, batch) if self.training else sums
@@ -115,6 +134,23 @@ def check_relative_error(relative_error: float) -> float:
     if not 0 <= relative_error < math.inf:
         raise ValueError(f"likelihood.relative_error={relative_error}: it must not be negative.")
     return relative_error
+
+
+def split_normal(
+    residual: Tensor, variance: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return misfit and entropy of independent normal numbers, (N,) each.
+
+    Args:
+        residual: (N, B, H, W).
+        variance: of each, (N, B, H, W).
+        weight: (N, B, H, W), or None for 1.
+    """
+    misfit = 0.5 * (residual.square() / variance - 1)
+    entropy = 0.5 * ((2 * math.pi * variance).log() + 1)
+    if weight is not None:
+        misfit, entropy = misfit * weight, entropy * weight
+    return misfit.sum(dim=(1, 2, 3)), entropy.sum(dim=(1, 2, 3))
 
 
 def squared_error(prediction: Tensor, batch) -> Tensor:
@@ -145,9 +181,9 @@ def _pixels(batch) -> Tensor:
     return batch.image.new_full(batch.image.shape[:2], batch.image[0, 0].numel())
 
 
-def _gaussian(prediction: Tensor, batch, log_sigma: float | Tensor) -> Tensor:
-    """Return the negative log-likelihood, nats, (N,); log_sigma is one number or (N, B)."""
+def _gaussian(prediction: Tensor, batch, log_sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return misfit and entropy, nats, (N,) each; log_sigma is one number or (N, B)."""
     precision = math.exp(-2 * log_sigma) if isinstance(log_sigma, float) else (-2 * log_sigma).exp()
-    constant = log_sigma + 0.5 * math.log(2 * math.pi)
-    errors = _squared_errors(prediction, batch)
-    return (0.5 * precision * errors + _pixels(batch) * constant).sum(dim=1)
+    errors, pixels = _squared_errors(prediction, batch), _pixels(batch)
+    entropy = pixels * (log_sigma + 0.5 * math.log(2 * math.pi) + 0.5)
+    return 0.5 * (precision * errors - pixels).sum(dim=1), entropy.sum(dim=1)

@@ -4,7 +4,7 @@ import math
 
 import torch
 from scipy.fft import next_fast_len
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -31,6 +31,34 @@ def convolve(light: Tensor, psf: Tensor) -> Tensor:
         product = torch.fft.rfft2(padded, shape) * torch.fft.rfft2(psf.float(), shape)
         whole = torch.fft.irfft2(product, shape)
     return whole[:, :, h - 1 : h - 1 + height, w - 1 : w - 1 + width]
+
+
+class TelescopePlanes(nn.Module):
+    """Planes that tell an encoder how noisy and how blurred a stamp is, beside what is usual.
+
+    Args:
+        bands: of the images.
+    """
+
+    def __init__(self, bands: int):
+        super().__init__()
+        self.bands = bands
+        self.register_buffer("usual", torch.zeros(2 * bands))
+
+    def learn(self, batch) -> None:
+        """Take the mean noise and PSF of a batch for the usual ones."""
+        self.usual.copy_(noise_and_width(batch, self.bands).nanmean(dim=0).nan_to_num(nan=0.0))
+
+    def numbers(self, batch) -> Tensor:
+        """Return how noise and PSFs of a batch differ from the usual, (N, 2 B), 0 if unknown."""
+        return (noise_and_width(batch, self.bands) - self.usual).nan_to_num(nan=0.0)
+
+    def forward(self, planes: Tensor, numbers: Tensor | None) -> Tensor:
+        """Append planes of numbers (N, 2 B), 0 where None, to the images' (N, B, H, W)."""
+        further = torch.zeros_like(planes).repeat(1, 2, 1, 1)
+        if numbers is not None:
+            further = further + numbers[:, :, None, None]
+        return torch.cat([planes, further], dim=1)
 
 
 def noise_and_width(batch, bands: int) -> Tensor:

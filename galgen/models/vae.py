@@ -9,16 +9,15 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from galgen.models.beta_schedules import Constant
-from galgen.models.likelihoods import SquaredError
+from galgen.models.likelihoods import KnownNoise, SquaredError
 from galgen.models.losses import EpochMeans, Loss
 from galgen.models.networks import Original, Sinh
-from galgen.models.telescope import convolve, noise_and_width
+from galgen.models.posterior import kl_to_standard_normal, posterior
+from galgen.models.telescope import TelescopePlanes, convolve
 
 OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "sinh": Sinh, "none": nn.Identity}
 """Activations that turn the decoder's last layer into an image."""
 
-LOG_VARIANCE = (-20.0, 10.0)
-"""Bounds of the posterior's log-variance; without them the KL of the first steps overflows."""
 MONITOR = "val/loss"
 """Metric that a plateau schedule goes by."""
 TRAINING, VALIDATION = 1, 2
@@ -47,6 +46,10 @@ class VAE(LightningModule):
             convolves with the PSF of each stamp.
         telescope_planes: whether the encoder sees the noise level of each band as a plane beside
             the images, and the width of its PSF where the model is PSF-free.
+        misfit_scale: nats of misfit with which a galaxy counts half in training; all count alike
+            where None, or where the likelihood does not know the noise. A few bright galaxies are
+            most of the gradient otherwise. A galaxy's own optimum stays where it is, since its KL
+            is weighted alike.
         likelihood: module that maps (prediction, batch) to a cost for each galaxy.
         beta_schedule: callable that maps (step, total steps) to beta.
         optimizer: callable that makes the optimizer of the parameters.
@@ -73,6 +76,7 @@ class VAE(LightningModule):
         flux_scale: float | None = None,
         psf_free: bool = False,
         telescope_planes: bool = False,
+        misfit_scale: float | None = None,
         likelihood: nn.Module | None = None,
         beta_schedule: Callable[[int, int], float] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
@@ -90,10 +94,11 @@ class VAE(LightningModule):
             self.latent_shape = network.latent_shape(latent_dim)
         if flux_scale is not None and not flux_scale > 0:
             raise ValueError(f"flux_scale={flux_scale}: it must be positive.")
+        if misfit_scale is not None and not misfit_scale > 0:
+            raise ValueError(f"misfit_scale={misfit_scale}: it must be positive.")
+        self.misfit_scale = misfit_scale
         self.bands = 1 if bands is None else len(bands)
-        self.telescope_planes = telescope_planes
-        if telescope_planes:  # of the training part, which the planes count from
-            self.register_buffer("usual_telescope", torch.zeros(2 * self.bands))
+        self.telescope = TelescopePlanes(self.bands) if telescope_planes else None
         sizes = {"image_size": image_size, "width": width, "norm": norm}
         self.encoder, self.decoder = self.make_networks(network, sizes)
         # A tenth faster on a CPU (experiments/throughput/cpu.csv), and what tensor cores ask for.
@@ -128,7 +133,7 @@ class VAE(LightningModule):
     @property
     def encoder_channels(self) -> int:
         """Planes that `encoder_planes` makes."""
-        return 3 * self.bands if self.telescope_planes else self.bands
+        return self.bands if self.telescope is None else 3 * self.bands
 
     def encode(
         self, image: Tensor, redshift: Tensor | None = None, telescope: Tensor | None = None
@@ -138,29 +143,15 @@ class VAE(LightningModule):
         Args:
             image: images (N, B, H, W).
             redshift: (N,), of conditional models.
-            telescope: of `telescope_numbers`, (N, 2 B); the usual noise and PSF where None.
+            telescope: of `TelescopePlanes.numbers`, (N, 2 B); the usual noise and PSF where None.
         """
         return posterior(*self.encoder(self.encoder_planes(image, telescope)))
 
     def encode_batch(self, batch) -> Normal:
         """Return the posteriors of the galaxies of a batch, batch shape (N, latent_dim)."""
         redshift = batch.redshift if self.conditional else None
-        return self.encode(batch.image, redshift, self.telescope_numbers(batch))
-
-    def telescope_numbers(self, batch) -> Tensor | None:
-        """Return how noise and PSFs of a batch differ from the usual ones, (N, 2 B).
-
-        None where the encoder does not see them; 0 where they are unknown.
-        """
-        if not self.telescope_planes:
-            return None
-        return (noise_and_width(batch, self.bands) - self.usual_telescope).nan_to_num(nan=0.0)
-
-    def learn_telescope(self, batch) -> None:
-        """Take the mean noise and PSF of a batch for the usual ones, if the encoder sees them."""
-        if self.telescope_planes:
-            usual = noise_and_width(batch, self.bands).nanmean(dim=0)
-            self.usual_telescope.copy_(usual.nan_to_num(nan=0.0))
+        telescope = None if self.telescope is None else self.telescope.numbers(batch)
+        return self.encode(batch.image, redshift, telescope)
 
     def decode(self, latent: Tensor, redshift: Tensor | None = None) -> Tensor:
         """Return the images (N, B, H, W) of latents.
@@ -174,12 +165,7 @@ class VAE(LightningModule):
     def encoder_planes(self, image: Tensor, telescope: Tensor | None) -> Tensor:
         """Return images (N, B, H, W) and numbers (N, 2 B) as the encoder sees them."""
         planes = image if self.flux_scale is None else torch.asinh(image / self.flux_scale)
-        if not self.telescope_planes:
-            return planes
-        further = torch.zeros_like(planes).repeat(1, 2, 1, 1)
-        if telescope is not None:
-            further = further + telescope[:, :, None, None]
-        return torch.cat([planes, further], dim=1)
+        return planes if self.telescope is None else self.telescope(planes, telescope)
 
     def light(self, planes: Tensor, latent: Tensor) -> Tensor:
         """Make images of the decoder's planes (N, B, H, W) and latents (N, latent_dim), float32."""
@@ -219,9 +205,38 @@ class VAE(LightningModule):
         """
         q = self.encode_batch(batch)
         prediction = self.decode(q.mean + q.stddev * noise, batch.redshift)
-        reconstruction = self.likelihood(self.observe(prediction, batch), batch).mean()
-        kl = kl_to_standard_normal(q).mean()
-        return Loss(reconstruction + beta * kl, reconstruction, kl)
+        return self.loss_of(q, prediction, batch, beta)
+
+    def loss_of(
+        self,
+        q: Normal,
+        prediction: Tensor,
+        batch,
+        beta: float | Tensor,
+        redshift: tuple[float, Tensor] | None = None,
+    ) -> Loss:
+        """Return the loss of a batch whose latents are decoded.
+
+        Args:
+            q: its posteriors, batch shape (N, latent_dim).
+            prediction: its decoded light, (N, B, H, W).
+            batch: `galgen.data.batch.Batch`.
+            beta: weight of the KL.
+            redshift: weight and squared errors (N,) of predicted redshifts.
+        """
+        seen, weight = self.observe(prediction, batch), None
+        if self.misfit_scale is None or not isinstance(self.likelihood, KnownNoise):
+            reconstruction = self.likelihood(seen, batch)
+        else:
+            misfit, entropy = self.likelihood.split(seen, batch)
+            reconstruction = misfit + entropy
+            weight = 1 / (1 + misfit.detach().clamp_min(0) / self.misfit_scale)
+        kl = kl_to_standard_normal(q)
+        cost, error = reconstruction + beta * kl, None
+        if redshift is not None:
+            cost, error = cost + redshift[0] * redshift[1], redshift[1].mean()
+        tempered = None if weight is None else (weight * cost).mean()
+        return Loss(cost.mean(), reconstruction.mean(), kl.mean(), error, tempered)
 
     def noise(self, batch, generator: torch.Generator) -> Tensor:
         """Draw the standard normal numbers of a batch's latents, (N, latent_dim).
@@ -255,7 +270,8 @@ class VAE(LightningModule):
         generator = self.generator(TRAINING, self.current_epoch, batch_idx)
         loss = self.loss(batch, beta, self.noise(batch, generator))
         self.means["train"].add(loss, beta, batch.share.galaxies)
-        return loss.total * batch.share.weight
+        minimised = loss.total if loss.tempered is None else loss.tempered
+        return minimised * batch.share.weight
 
     def validation_step(self, batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch at the schedule's last beta, with the same noise each time."""
@@ -323,18 +339,3 @@ class VAE(LightningModule):
             return optimizer
         schedule = {"scheduler": self.make_lr_schedule(optimizer), "monitor": MONITOR}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-
-def posterior(mean: Tensor, log_variance: Tensor) -> Normal:
-    """Make the posterior of a mean and a clamped log-variance, each (N, latent_dim), in float32."""
-    std = (0.5 * log_variance.float().clamp(*LOG_VARIANCE)).exp()
-    return Normal(mean.float(), std, validate_args=False)
-
-
-def kl_to_standard_normal(q: Normal) -> Tensor:
-    """Return KL(q || N(0, 1)) of each galaxy in nats, (N, latent_dim) to (N,).
-
-    Source: Kingma & Welling 2014, appendix B.
-    """
-    variance = q.stddev.square()
-    return 0.5 * (q.mean.square() + variance - variance.log() - 1).sum(dim=1)

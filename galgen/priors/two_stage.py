@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from galgen.models.vae import kl_to_standard_normal, posterior
+from galgen.models.posterior import kl_to_standard_normal, posterior
 from galgen.priors.trained import TrainedPrior
 
 

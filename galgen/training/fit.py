@@ -69,8 +69,9 @@ def train(config: DictConfig, run: Run) -> None:
     datamodule.prepare_data()
     datamodule.setup("fit")
     check_fit(model, datamodule)
-    first = np.arange(min(LEARNED_FROM, len(datamodule.parts["train"])))
-    model.learn_telescope(datamodule.batch("train", first))
+    if model.telescope is not None:
+        first = np.arange(min(LEARNED_FROM, len(datamodule.parts["train"])))
+        model.telescope.learn(datamodule.batch("train", first))
     check_shares(config.trainer, datamodule)
     for callback in trainer.callbacks:  # those whose arguments depend on the survey
         if hasattr(callback, "check_survey"):

@@ -66,6 +66,24 @@ def test_learned_sigma_in_eval_mode_is_the_running_one():
     torch.testing.assert_close(likelihood(PREDICTION, BATCH)[:1], likelihood(PREDICTION[:1], alone))
 
 
+@pytest.mark.parametrize("relative_error", [0.0, 0.3])
+def test_misfit_is_0_for_the_truth_and_entropy_is_that_of_the_noise(relative_error):
+    likelihood, n = NoiseAware(relative_error), 2000
+    prediction = PREDICTION[:1].expand(n, -1, -1, -1)
+    variance = torch.tensor([[0.01, 3.0]])
+    scatter = variance[:, :, None, None] + (relative_error * prediction).square()
+    noise = torch.randn(prediction.shape, generator=torch.Generator().manual_seed(1))
+    image = prediction + scatter.sqrt() * noise
+    batch = Batch(image, torch.arange(n), noise_variance=variance.expand(n, -1))
+    misfit, entropy = likelihood.split(prediction, batch)
+    assert abs(misfit.mean()) < 4 * (72 / 2 / n) ** 0.5  # 4 standard errors of half a chi²
+    expected = Normal(0.0, scatter.sqrt()).entropy().sum(dim=(1, 2, 3))
+    torch.testing.assert_close(entropy, expected)
+    worse, _ = likelihood.split(prediction + 3 * scatter.sqrt(), batch)
+    if not relative_error:  # each pixel misses by 3 sigma
+        assert (worse - misfit).mean() == pytest.approx(72 * 9 / 2, rel=0.01)
+
+
 def test_gaussian_refuses_a_sigma_of_zero():
     with pytest.raises(ValueError, match="sigma"):
         Gaussian(0.0)

@@ -14,8 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from galgen.config.paths import CONF
 from galgen.config.targets import instantiate
 from galgen.data.batch import Batch
+from galgen.models.likelihoods import NoiseAware
 from galgen.models.networks import Residual
-from galgen.models.vae import LOG_VARIANCE, VAE, kl_to_standard_normal, posterior
+from galgen.models.posterior import LOG_VARIANCE, kl_to_standard_normal, posterior
+from galgen.models.vae import VAE
 from galgen.priors.random_numbers import standard_normal
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("[!_]*.yaml"))
@@ -46,6 +48,13 @@ def batch_of(n: int, size: int = 48, bands: int = 1) -> Batch:
         "psf": torch.full((n, bands, 3, 3), 1 / 9),
     }
     return Batch(image, torch.arange(n), REDSHIFTS[:n], **telescope)
+
+
+def one_of(batch: Batch, number: int) -> Batch:
+    """Return a batch of one galaxy of a batch."""
+    kept, rows = vars(batch), slice(number, number + 1)
+    names = ("image", "index", "redshift", "noise_variance", "psf")
+    return Batch(**{name: kept[name][rows] for name in names})
 
 
 def test_contract_shapes(model):
@@ -89,6 +98,32 @@ def test_in_eval_mode_a_galaxy_does_not_depend_on_its_batch(model):
     torch.testing.assert_close(together[2:3], alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("model", ["vae", "fancy_cvae"], indirect=True)
+def test_a_galaxy_with_the_misfit_scale_counts_half(model):
+    """The total stays the bound; a galaxy's weight does not pass gradients."""
+    model.eval().likelihood = NoiseAware()
+    batch, noise = batch_of(4, bands=model.bands), torch.randn(4, model.latent_dim)
+    batch.noise_variance *= torch.tensor([[0.2], [0.1], [0.05], [9.0]])
+    plain = model.loss(batch, 0.7, noise)
+    assert plain.tempered is None
+    alone = [model.loss(one_of(batch, i), 0.7, noise[i : i + 1]) for i in range(4)]
+    q = model.encode_batch(batch)
+    prediction = model.decode(q.mean + q.stddev * noise, batch.redshift)
+    misfit = model.likelihood.split(model.observe(prediction, batch), batch)[0].detach()
+    model.misfit_scale = float(misfit[0])
+    found = model.loss(batch, 0.7, noise)
+    torch.testing.assert_close(found.total, plain.total)
+    weights = [1 / (1 + max(float(m / misfit[0]), 0)) for m in misfit]
+    assert weights[0] == 0.5
+    assert weights[2] < weights[1] < 0.4
+    assert weights[3] == 1
+    expected = sum(w * one.total for w, one in zip(weights, alone, strict=True)) / 4
+    torch.testing.assert_close(found.tempered, expected)
+    parameter = next(model.decoder.parameters())
+    gradients = [torch.autograd.grad(loss, parameter)[0] for loss in (found.tempered, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("model", ["cvae", "cvae2", "fancy_cvae"], indirect=True)
 def test_conditional_models_use_the_redshift(model):
     latent = torch.randn(2, model.eval().latent_dim)
@@ -121,7 +156,7 @@ def test_latents_are_standard_normal_and_differ():
 
 @pytest.mark.parametrize(
     "arguments", [{"output": "tanh"}, {"latent_dim": 0}, {"norm": "none"}, {"image_size": 300},
-     {"flux_scale": 0.0}, {"flux_scale": math.nan}],
+     {"flux_scale": 0.0}, {"flux_scale": math.nan}, {"misfit_scale": 0.0}],
 )  # fmt: skip
 def test_bad_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
@@ -194,14 +229,14 @@ def test_an_encoder_that_sees_the_telescope(composed, model):
     sizes = {"image_size": 48, "width": 4, "norm": "group"}
     model = type(model)(bands=names, telescope_planes=True, **sizes)
     batch = batch_of(3, bands=len(names))
-    model.learn_telescope(batch)
+    model.telescope.learn(batch)
     redshift = batch.redshift if model.conditional else None
     usual = model.encode_batch(batch).mean
     assert torch.equal(usual, model.encode(batch.image, redshift).mean)
     unknown = replace(batch, noise_variance=None, psf=None)
     assert torch.equal(usual, model.encode_batch(unknown).mean)
     noisy = replace(batch, noise_variance=batch.noise_variance * torch.tensor([[1], [4], [9]]))
-    numbers = model.telescope_numbers(noisy)
+    numbers = model.telescope.numbers(noisy)
     assert numbers[:, 0].exp().tolist() == pytest.approx([1, 2, 3])
     assert numbers[:, len(names) :].abs().max() == 0
     seen = model.encode_batch(noisy).mean

@@ -12,7 +12,8 @@ from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
 from galgen.models.networks import Original
-from galgen.models.vae import VAE, kl_to_standard_normal
+from galgen.models.posterior import kl_to_standard_normal
+from galgen.models.vae import VAE
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason="needs ../shared/reference")
