@@ -2,19 +2,22 @@
 
 `python -m experiments.recommended.asked runs/<name>` writes asked.json and matched.png: galaxies of
 the test part beside generated ones of the same redshift, magnitude and size, with the same PSF and
-fresh noise. The survey needs `prepare.noiseless=true`.
+fresh noise; and flux and size of both through a PSF from the ground. The survey needs
+`prepare.noiseless=true`.
 """
 
 import json
 import sys
 from pathlib import Path
 
+import galsim
 import matplotlib.pyplot as plt
 import numpy as np
 
 import galgen
 from galgen.evaluation.morphology.whole_stamps import half_light_radius
 from galgen.evaluation.observation import Observation
+from galgen.evaluation.shear import INSTRUMENTS, SIDE
 
 HERE = Path(__file__).parent
 N = 2000
@@ -40,6 +43,7 @@ def main() -> None:
         "survey": differences(run, true, asked),
         "generated": differences(run, made, asked),
         "shuffled": differences(run, made[order], asked),
+        "ground": from_the_ground(made[:, 0], true[:, 0], run.pixel_scale),
     }
     (HERE / "asked.json").write_text(json.dumps({"galaxies": len(rows)} | found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
@@ -57,6 +61,35 @@ def differences(run, light: np.ndarray, asked: dict[str, np.ndarray]) -> dict[st
         "size_ratio_median": float(np.median(size)),
         "size_ratio_scatter": float(np.subtract(*np.percentile(size, [84, 16])) / 2),
     }
+
+
+def from_the_ground(made: np.ndarray, true: np.ndarray, pixel_scale: float) -> dict[str, float]:
+    """Compare flux and size (HSM sigma) of light (N, H, W) and the truth's through a PSF of 0.7".
+
+    The errors are of the means' ratio, by the scatter of pairs.
+    """
+    measured = [np.array([seen(image, pixel_scale) for image in light]) for light in (made, true)]
+    both = np.isfinite(measured[0][:, 1]) & np.isfinite(measured[1][:, 1])
+    (flux, size), (true_flux, true_size) = (columns[both].T for columns in measured)
+    found = {"galaxies": int(both.sum())}
+    for name, one, other in (("flux", flux, true_flux), ("size", size, true_size)):
+        ratio = one.mean() / other.mean()
+        found[name] = float(ratio)
+        error = (one - ratio * other).std() / np.sqrt(len(one)) / other.mean()
+        found[f"{name}_error"] = float(error)
+    return found
+
+
+def seen(image: np.ndarray, pixel_scale: float) -> tuple[float, float]:
+    """Draw light (H, W) from the ground and measure flux and sigma, arcsec; NaN if that fails."""
+    instrument = INSTRUMENTS["ground"]
+    galaxy = galsim.InterpolatedImage(galsim.Image(image.astype(float), scale=pixel_scale))
+    drawn = galsim.Convolve(galaxy, instrument.psf).drawImage(
+        nx=int(SIDE / instrument.pixel), ny=int(SIDE / instrument.pixel), scale=instrument.pixel
+    )
+    moments = galsim.hsm.FindAdaptiveMom(drawn, strict=False)
+    sigma = moments.moments_sigma if moments.moments_status == 0 else np.nan
+    return float(drawn.array.sum()), sigma * instrument.pixel
 
 
 def draw(run, made: np.ndarray, magnitude: np.ndarray) -> None:
