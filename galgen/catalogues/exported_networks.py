@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from galgen import __version__
 from galgen.config.targets import instantiate
+from galgen.models.telescope import on_survey_pixels
 
 
 def networks(model) -> dict:
@@ -63,7 +64,7 @@ def random_inputs(model, network, n: int) -> tuple:
     generator = torch.Generator().manual_seed(n)
     latent = torch.randn(n, model.latent_dim, generator=generator)
     redshift = 3 * torch.rand(n, generator=generator)
-    image = model.decode(latent, redshift)
+    image = on_survey_pixels(model.decode(latent, redshift), model.oversampling)
     speckle = torch.rand(image.shape, generator=generator)
     drawn = {"image": image * speckle, "latent": latent, "redshift": redshift}
     return tuple(drawn[name] for name in network.inputs)
@@ -92,6 +93,7 @@ def metadata(run, name: str, network) -> dict[str, str]:
         "model": run.model.name,
         "model_config": json.dumps(OmegaConf.to_container(run.config.model)),
         "image_size": run.model.image_size,
+        "oversampling": run.model.oversampling,
         "bands": json.dumps(run.bands),
         "latent_dim": run.model.latent_dim,
         "transform": json.dumps(run.facts["transform"]),

@@ -5,8 +5,9 @@ A configuration names this module, and then has galaxies of a run by their numbe
     modules: [galgen.catalogues.galsim_galaxies]
     gal: {type: GalgenGalaxy, run: runs/<name>, redshift: 0.7, flux: 1000}
 
-Drawn with `method="no_pixel"` at the run's pixel scale, galaxies are the model's images again. A
-PSF-free model's are light in front of the telescope: convolve them with any PSF. Other models' are
+Drawn with `method="no_pixel"` at the pixel scale of the run's light, galaxies are the model's
+images again. A PSF-free model's are light in front of the telescope: convolve them with any PSF.
+Other models' are
 galaxies as the survey saw them, through its PSF and its pixels; convolved with the PSF of another
 telescope they are seen through both.
 """
@@ -50,7 +51,7 @@ def objects(
     """Generate galaxies as GalSim objects; see `galgen.galsim_objects`."""
     uniform(seed, REDSHIFT, start, min(n, 0), 1)  # raises what `sample` would raise too late
     trained = run if isinstance(run, TrainedRun) else TrainedRun(run)
-    pixel_scale(trained)
+    light_scale(trained)
     made = Making(trained, {**conditions, "redshift": redshift}, prior, edge, band)
 
     def generate():
@@ -113,8 +114,9 @@ class Making:
                 )
             # GalSim's default interpolants and accuracy: other interpolants and a finer one change
             # the image under a PSF of 0.7" by less than 1e-5 of its peak.
-            galaxy = galsim.InterpolatedImage(galsim.Image(image, scale=pixel_scale(self.run)))
-            galaxy.smallest_scale = 2 * pixel_scale(self.run)
+            scale = light_scale(self.run)
+            galaxy = galsim.InterpolatedImage(galsim.Image(image, scale=scale))
+            galaxy.smallest_scale = 2 * scale
             if redshift is not None:
                 galaxy.redshift = float(redshift[number - start])
             yield galaxy
@@ -134,8 +136,8 @@ def band_number(run: TrainedRun, band: str | None) -> int:
     return 0 if band is None else run.bands.index(band)
 
 
-def pixel_scale(run: TrainedRun) -> float:
-    """Return the side of a run's pixels, arcsec.
+def light_scale(run: TrainedRun) -> float:
+    """Return the side of the pixels of a run's light, arcsec.
 
     Raises:
         GalgenError: if it is not known.
@@ -145,7 +147,7 @@ def pixel_scale(run: TrainedRun) -> float:
             f"{run.directory}: the pixel scale of its survey is not known, and GalSim needs it; "
             'add "pixel_scale" (arcsec) to the "attributes" in its data.json.'
         )
-    return run.pixel_scale
+    return run.light_scale
 
 
 def build_galaxy(

@@ -13,7 +13,7 @@ from galgen.data.surveys.cutouts.cutout_files import Unusable, read_file
 from galgen.data.surveys.fits_files import file_and_part
 from galgen.errors import GalgenError
 from galgen.files import check_file, sha256
-from galgen.models.telescope import convolve
+from galgen.models.telescope import convolve, on_survey_pixels
 from galgen.priors.random_numbers import TELESCOPE, uniform
 from galgen.runs.image_facts import PEAK
 from galgen.runs.trained_run import TrainedRun
@@ -37,6 +37,10 @@ class Telescope:
             galaxies as the model makes them.
         noise: `none` or `survey`.
 
+    Attributes:
+        on_survey_pixels: whether the galaxies are seen on the survey's pixels; else they stay on
+            those of the light.
+
     Raises:
         GalgenError: if the model's galaxies have a PSF already, or the survey or the file lacks
             what is asked for.
@@ -45,6 +49,7 @@ class Telescope:
     def __init__(self, run: TrainedRun, psf: str | None = None, noise: str = NONE):
         self.run, self.noise = run, noise
         self.psf = psf or (NONE if run.model.psf_free else "the survey's")
+        self.on_survey_pixels = self.psf != NONE or noise != NONE
         self.sha256, self._kernel = None, None
         if psf is not None and not run.model.psf_free:
             raise GalgenError(
@@ -72,17 +77,25 @@ class Telescope:
         """Return galaxies as they are seen.
 
         Args:
-            images: of the galaxies `start` and those after it, (n, B, H, W), in the run's unit.
+            images: light of the galaxies `start` and those after it, (n, B, s H, s W), in the run's
+                unit.
             seed: of the galaxies.
             start: number of the first.
+
+        Returns:
+            (n, B, H, W); the light as it is where there is neither PSF nor noise.
         """
         if self.psf == SURVEY or self.noise == SURVEY:
             rows = self._galaxies(seed, start, len(images))
         psfs = self._kernel
         if self.psf == SURVEY:
             psfs = read_psfs(self.run.survey.stamps, rows)
+        oversampling = self.run.model.oversampling
         if psfs is not None:
-            images = convolve(torch.from_numpy(images), torch.from_numpy(psfs)).numpy()
+            light = torch.from_numpy(images)
+            images = convolve(light, torch.from_numpy(psfs), oversampling).numpy()
+        elif self.on_survey_pixels:
+            images = on_survey_pixels(images, oversampling)
         if self.noise == SURVEY:
             images = images + self._noise(rows, seed, start, images.shape[-1])
         return images

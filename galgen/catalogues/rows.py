@@ -72,6 +72,7 @@ class Catalogue:
 
     Attributes:
         size: side of the images, px.
+        pixel_scale: of the images, arcsec; None where unknown.
         drawn: names of the conditions that galaxies are made with.
         columns: of the table, by name.
     """
@@ -92,7 +93,9 @@ class Catalogue:
         self.run, self.n, self.learned, self.edge = run, n, learned, edge
         self.conditions = conditions or Conditions({})
         self.seed, self.start, self.prior = seed, start, prior
-        self.size = run.model.image_size
+        self.size, self.pixel_scale = run.model.image_size, run.pixel_scale
+        if not self.telescope.on_survey_pixels:
+            self.size, self.pixel_scale = self.size * run.model.oversampling, run.light_scale
         self.radius = "flux_radius" if run.pixel_scale else "flux_radius_px"
         known = known_conditions(run, prior)  # raises of a prior that is missing, before any file
         self.drawn = list(self.conditions.requested)
@@ -116,7 +119,7 @@ class Catalogue:
         """Generate rows `first` to `stop - 1` of the catalogue.
 
         Returns:
-            Images (stop - first, B, H, W) in the run's unit, float32, and the table,
+            Images (stop - first, B, size, size) in the run's unit, float32, and the table,
             (stop - first,), with the names of `columns`.
         """
         number, n, run = self.start + first, stop - first, self.run
@@ -136,7 +139,7 @@ class Catalogue:
             rows = slice(start, start + DECODE_BLOCK)
             light = above_edge(images[rows, run.reference])
             table[self.radius][rows] = half_light_radius(light)
-        table[self.radius] *= run.pixel_scale or 1
+        table[self.radius] *= run.light_scale or 1
         if "flux" in table.dtype.names:
             flux = images.sum(axis=(2, 3), dtype=float)
             table["flux"] = flux.reshape(table["flux"].shape)
@@ -206,8 +209,8 @@ class Catalogue:
         attributes["bands"] = run.bands
         if run.reference:
             attributes["reference_band"] = run.bands[run.reference]
-        if run.pixel_scale is not None:
-            attributes["pixel_scale"] = run.pixel_scale
+        if self.pixel_scale is not None:
+            attributes["pixel_scale"] = self.pixel_scale
         if self.has_magnitudes:
             attributes["zero_point"] = [
                 math.nan if point is None else point for point in run.zero_points

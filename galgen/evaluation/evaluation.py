@@ -22,6 +22,7 @@ from galgen.evaluation.sample import Sample, measured
 from galgen.evaluation.scores import score
 from galgen.evaluation.shear import SHEARED, shear_facts
 from galgen.evaluation.two_samples import FEWEST, Score, standardised
+from galgen.models.telescope import on_survey_pixels
 from galgen.priors.random_numbers import CHOICE, uniform
 from galgen.runs.encoded_survey import encode_part
 from galgen.runs.requested_conditions import known_conditions
@@ -264,7 +265,8 @@ class Evaluation:
         if seed == 0:
             self.edges[prior] = spread(edge_share(images))
             if self.run.model.psf_free:
-                self.light[prior] = images[:SHEARED, self.run.reference].copy()
+                light = on_survey_pixels(images[:SHEARED], self.run.model.oversampling)
+                self.light[prior] = light[:, self.run.reference].copy()
         return self.observation.generated(images, self.places, seed)
 
     def _score(self, name: str, real: Sample, generated: Sample, **given) -> dict[str, float]:
@@ -306,7 +308,7 @@ class Evaluation:
     def _reconstruct(self) -> None:
         """Decode posterior samples of test galaxies, to score the decoder alone."""
         positions = self.controls
-        images = self.run.decode(self.latents.sample[positions], self.latents.redshift[positions])
+        images = self.run.light(self.latents.sample[positions], self.latents.redshift[positions])
         seen = self.observation.generated(images, positions, seed=CONTROL)
         self._keep(self._measure("posterior", seen, "test", positions), seen)
 

@@ -135,13 +135,13 @@ class Observation:
         """Return generated galaxies as they are measured.
 
         Args:
-            images: (N, B, H, W), in the run's unit.
+            images: light (N, B, s H, s W), in the run's unit.
             positions: of the test galaxies whose PSFs, noise and lacking bands they get, (N,).
             seed: of the noise.
         """
         if self.run.model.psf_free:
             psfs = torch.from_numpy(self.psfs(positions))
-            images = convolve(torch.from_numpy(images), psfs).numpy()
+            images = convolve(torch.from_numpy(images), psfs, self.run.model.oversampling).numpy()
         if not self.peak:
             return self.with_noise(images, positions, seed)
         return self._without_lacking(images, "test", positions)

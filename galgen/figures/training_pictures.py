@@ -14,6 +14,7 @@ from galgen.figures.losses import draw_losses
 from galgen.figures.reconstruction import draw_reconstruction
 from galgen.figures.samples import draw_samples
 from galgen.figures.saving import save
+from galgen.models.telescope import on_survey_pixels
 from galgen.priors.random_numbers import standard_normal
 from galgen.runs.conditions import SURVEY, Condition
 from galgen.runs.metrics import read_metrics
@@ -121,7 +122,7 @@ def generate_galaxies(model, datamodule, display: Display):
     if not model.conditional:
         n = GALAXIES_IN_PICTURES * REDSHIFTS_IN_PICTURES // 2
         latent = torch.from_numpy(standard_normal(0, n, model.latent_dim)).to(model.device)
-        images = physical(datamodule, decode(model, latent, None))
+        images = generated(datamodule, model, latent, None)
         grid = images.reshape(-1, GALAXIES_IN_PICTURES, *images.shape[1:])
         return draw_samples(grid, peak=peak, display=display), SAMPLES
     redshifts = Condition("redshift", SURVEY).steps(
@@ -129,10 +130,18 @@ def generate_galaxies(model, datamodule, display: Display):
     )
     rows = standard_normal(0, GALAXIES_IN_PICTURES // 2, model.latent_dim)
     latent = torch.from_numpy(rows).to(model.device)
-    columns = [decode(model, latent, latent.new_full((len(latent),), z)) for z in redshifts]
-    grid = np.stack([physical(datamodule, column) for column in columns], axis=1)
+    columns = [
+        generated(datamodule, model, latent, latent.new_full((len(latent),), z)) for z in redshifts
+    ]
+    grid = np.stack(columns, axis=1)
     figure = draw_samples(grid, redshifts, peak, display)
     return figure, f"{SAMPLES}; columns at redshift {listed(redshifts)}"
+
+
+def generated(datamodule, model, latent: torch.Tensor, redshift) -> np.ndarray:
+    """Return the galaxies of latents on the survey's pixels, (N, B, H, W)."""
+    light = physical(datamodule, decode(model, latent, redshift))
+    return on_survey_pixels(light, model.oversampling)
 
 
 def listed(redshifts: np.ndarray) -> str:

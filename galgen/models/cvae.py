@@ -22,9 +22,10 @@ class CVAE(VAE):
     def make_networks(self, network: Original, sizes: dict) -> tuple[nn.Module, nn.Module]:
         """Return an encoder of a further plane and a decoder of two rows; arguments as `VAE`."""
         planes = {"rows": 2, "image_channels": self.bands + self.further_planes}
+        planes |= self.light_sizes(sizes)
         inputs = {"latent_dim": self.latent_dim, "image_channels": self.encoder_channels + 1}
         encoder = network.encoder(**inputs, **sizes)
-        return encoder, network.decoder(inputs=self.latent_dim, **sizes, **planes)
+        return encoder, network.decoder(inputs=self.latent_dim, **planes)
 
     def encode(self, image: Tensor, redshift: Tensor, telescope: Tensor | None = None) -> Normal:
         """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
@@ -39,7 +40,7 @@ class CVAE(VAE):
         return posterior(*self.encoder(torch.cat([planes, redshifts], dim=1)))
 
     def decode(self, latent: Tensor, redshift: Tensor) -> Tensor:
-        """Return the images (N, B, H, W) of latents.
+        """Return the images of latents, (N, B, s H, s W).
 
         Args:
             latent: (N, latent_dim).

@@ -18,8 +18,8 @@ class CVAE2(VAE):
         """Return networks that take a number beside code and latent; arguments as `VAE`."""
         inputs = {"latent_dim": self.latent_dim, "image_channels": self.encoder_channels}
         encoder = network.encoder(conditions=1, **inputs, **sizes)
-        decoder = network.decoder(inputs=self.latent_dim + 1, image_channels=self.bands, **sizes)
-        return encoder, decoder
+        planes = {"image_channels": self.bands, **self.light_sizes(sizes)}
+        return encoder, network.decoder(inputs=self.latent_dim + 1, **planes)
 
     def encode(self, image: Tensor, redshift: Tensor, telescope: Tensor | None = None) -> Normal:
         """Return the posterior q(z | image, redshift), batch shape (N, latent_dim).
@@ -33,7 +33,7 @@ class CVAE2(VAE):
         return posterior(*self.encoder(planes, redshift[:, None]))
 
     def decode(self, latent: Tensor, redshift: Tensor) -> Tensor:
-        """Return the images (N, B, H, W) of latents.
+        """Return the images of latents, (N, B, s H, s W).
 
         Args:
             latent: (N, latent_dim).

@@ -8,18 +8,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def convolve(light: Tensor, psf: Tensor) -> Tensor:
+def convolve(light: Tensor, psf: Tensor, oversampling: int = 1) -> Tensor:
     """Convolve images with their PSFs; beyond an edge the light goes on as it is there.
 
     With darkness beyond the edges, a model would have to frame a large galaxy with light.
 
     Args:
-        light: (N, B, H, W).
+        light: (N, B, s H, s W).
         psf: (N, B, h, w) or (1, B, h, w), centred on the pixel (h // 2, w // 2).
+        oversampling: s, pixels of the light along the side of one of the image and the PSF.
 
     Returns:
         Images (N, B, H, W), float32.
     """
+    if oversampling > 1:
+        psf = finer(psf.float(), oversampling)
     height, width = light.shape[2:]
     h, w = psf.shape[2:]
     padded = functional.pad(
@@ -30,7 +33,49 @@ def convolve(light: Tensor, psf: Tensor) -> Tensor:
     with torch.autocast(light.device.type, enabled=False):
         product = torch.fft.rfft2(padded, shape) * torch.fft.rfft2(psf.float(), shape)
         whole = torch.fft.irfft2(product, shape)
-    return whole[:, :, h - 1 : h - 1 + height, w - 1 : w - 1 + width]
+    seen = whole[:, :, h - 1 : h - 1 + height, w - 1 : w - 1 + width]
+    return seen[:, :, ::oversampling, ::oversampling]
+
+
+def finer(psf: Tensor, oversampling: int) -> Tensor:
+    """Interpolate PSFs for light on finer pixels, as far as their own pixels sample them.
+
+    The middle of an image's pixel lies (s - 1) / 2 of the light's pixels beyond that of the first
+    light pixel in it, and the PSF is shifted by as much.
+
+    Source: Whittaker 1915, Shannon 1949 (cardinal series).
+
+    Args:
+        psf: (N, B, h, w), centred on the pixel (h // 2, w // 2).
+        oversampling: s, light pixels along the side of an image pixel.
+
+    Returns:
+        (N, B, s h', s w'), centred alike, h' and w' odd; the light of a pixel is kept wherever in
+        an image pixel it lies.
+    """
+    rows, columns = (_cardinal(side, oversampling, psf) for side in psf.shape[2:])
+    found = rows @ psf @ columns.T
+    phases = found.unflatten(3, (-1, oversampling)).unflatten(2, (-1, oversampling))
+    kept = phases.sum(dim=(2, 4), keepdim=True)
+    total = psf.sum(dim=(2, 3))[:, :, None, None, None, None]
+    return (phases * torch.where(kept > 0, total / kept, 1)).flatten(4, 5).flatten(2, 3)
+
+
+def _cardinal(side: int, factor: int, like: Tensor) -> Tensor:
+    """Return the matrix that interpolates `side` samples, (factor * odd side, side)."""
+    half = side // 2
+    fine = factor * (2 * half + 1)
+    offset = torch.arange(fine, device=like.device) - fine // 2 + (factor - 1) / 2
+    return torch.sinc(offset[:, None] / factor - torch.arange(side, device=like.device) + half)
+
+
+def on_survey_pixels(light, oversampling: int):
+    """Sum light (N, B, s H, s W), a tensor or an array, over each pixel of the survey."""
+    if oversampling == 1:
+        return light
+    n, bands, height, width = light.shape
+    s = oversampling
+    return light.reshape(n, bands, height // s, s, width // s, s).sum((3, 5))
 
 
 class TelescopePlanes(nn.Module):

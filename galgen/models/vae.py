@@ -44,12 +44,12 @@ class VAE(LightningModule):
             flux_scale, and but for `sinh` by the exponential of a linear function of the latent.
         psf_free: whether the decoder makes light in front of the telescope, which the loss
             convolves with the PSF of each stamp.
+        oversampling: pixels of the light along the side of a survey pixel, for a PSF-free model.
         telescope_planes: whether the encoder sees the noise level of each band as a plane beside
             the images, and the width of its PSF where the model is PSF-free.
-        misfit_scale: nats of misfit with which a galaxy counts half in training; all count alike
-            where None, or where the likelihood does not know the noise. A few bright galaxies are
-            most of the gradient otherwise. A galaxy's own optimum stays where it is, since its KL
-            is weighted alike.
+        misfit_scale: nats of misfit with which a galaxy counts half in training, where the
+            likelihood knows the noise; all count alike where None, and a few bright ones are most
+            of the gradient. A galaxy's KL is weighted alike, so its own optimum stays.
         likelihood: module that maps (prediction, batch) to a cost for each galaxy.
         beta_schedule: callable that maps (step, total steps) to beta.
         optimizer: callable that makes the optimizer of the parameters.
@@ -75,6 +75,7 @@ class VAE(LightningModule):
         output: str = "sigmoid",
         flux_scale: float | None = None,
         psf_free: bool = False,
+        oversampling: int = 1,
         telescope_planes: bool = False,
         misfit_scale: float | None = None,
         likelihood: nn.Module | None = None,
@@ -94,6 +95,9 @@ class VAE(LightningModule):
             self.latent_shape = network.latent_shape(latent_dim)
         if flux_scale is not None and not flux_scale > 0:
             raise ValueError(f"flux_scale={flux_scale}: it must be positive.")
+        if oversampling < 1 or (oversampling > 1 and not psf_free):
+            raise ValueError(f"oversampling={oversampling}: give 1, or more with psf_free=true.")
+        self.oversampling = oversampling
         if misfit_scale is not None and not misfit_scale > 0:
             raise ValueError(f"misfit_scale={misfit_scale}: it must be positive.")
         self.misfit_scale = misfit_scale
@@ -125,10 +129,14 @@ class VAE(LightningModule):
             network: makes them.
             sizes: `image_size`, `width` and `norm`.
         """
-        planes = self.encoder_channels
-        encoder = network.encoder(latent_dim=self.latent_dim, image_channels=planes, **sizes)
-        decoder = network.decoder(inputs=self.latent_dim, image_channels=self.bands, **sizes)
-        return encoder, decoder
+        inputs = {"latent_dim": self.latent_dim, "image_channels": self.encoder_channels}
+        encoder = network.encoder(**inputs, **sizes)
+        planes = {"image_channels": self.bands, **self.light_sizes(sizes)}
+        return encoder, network.decoder(inputs=self.latent_dim, **planes)
+
+    def light_sizes(self, sizes: dict) -> dict:
+        """Return the sizes of the decoder for those of the encoder."""
+        return {**sizes, "image_size": self.oversampling * sizes["image_size"]}
 
     @property
     def encoder_channels(self) -> int:
@@ -154,7 +162,7 @@ class VAE(LightningModule):
         return self.encode(batch.image, redshift, telescope)
 
     def decode(self, latent: Tensor, redshift: Tensor | None = None) -> Tensor:
-        """Return the images (N, B, H, W) of latents.
+        """Return the images of latents, (N, B, s H, s W) where s is the oversampling.
 
         Args:
             latent: (N, latent_dim).
@@ -173,18 +181,19 @@ class VAE(LightningModule):
             image = self.output(planes.to(self.dtype))
             if self.flux_scale is None:
                 return image
+            scale = self.flux_scale / self.oversampling**2
             if self.amplitude is None:
-                return image * self.flux_scale
-            return image * (self.flux_scale * self.amplitude(latent).exp())[:, :, None, None]
+                return image * scale
+            return image * (scale * self.amplitude(latent).exp())[:, :, None, None]
 
     def observe(self, light: Tensor, batch) -> Tensor:
         """Return the images (N, B, H, W) that the telescope takes of decoded light, without noise.
 
         Args:
-            light: (N, B, H, W), of the galaxies of a batch.
+            light: (N, B, s H, s W), of the galaxies of a batch.
             batch: `galgen.data.batch.Batch`, with PSFs where the model is PSF-free.
         """
-        return convolve(light, batch.psf) if self.psf_free else light
+        return convolve(light, batch.psf, self.oversampling) if self.psf_free else light
 
     def reconstruct(self, batch) -> Tensor:
         """Return a batch's images of the posterior means as the telescope sees them, (N, B, H, W).

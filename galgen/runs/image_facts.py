@@ -42,6 +42,12 @@ class ImageFacts:
         return scale
 
     @property
+    def light_scale(self) -> float | None:
+        """Side of a pixel of the light that the model makes, arcsec, where it is known."""
+        scale = self.pixel_scale
+        return None if scale is None else scale / self.config.model.get("oversampling", 1)
+
+    @property
     def bands(self) -> list[str]:
         """Names of the bands, B of them."""
         return list(self.facts.get("bands") or self.config.data.get("bands") or [UNKNOWN_BAND])

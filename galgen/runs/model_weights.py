@@ -58,7 +58,7 @@ def decode(
         start: number of the first galaxy.
 
     Returns:
-        Images (n, H, W), on the model's scale.
+        Light (n, B, s H, s W), on the model's scale, where s is the model's oversampling.
     """
     columns = (latent,) if redshift is None else (latent, redshift)
     with torch.no_grad():

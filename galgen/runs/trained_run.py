@@ -18,6 +18,7 @@ from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
 from galgen.errors import GalgenError
 from galgen.models.blocks import LATENT_BLOCK, in_blocks
+from galgen.models.telescope import on_survey_pixels
 from galgen.priors.random_numbers import standard_normal
 from galgen.runs.conditions import STREAMS
 from galgen.runs.image_facts import ImageFacts
@@ -152,9 +153,9 @@ class TrainedRun(ImageFacts):
         prior = self.prior_for(prior, values)
         for name in values.keys() - set(known_conditions(self, prior)):
             raise ValueError(ignored(self, name, name, prior))
-        images = self.make(n, values, prior, seed, start)
+        light = self.make(n, values, prior, seed, start)
         warn_beyond(self, values, prior)
-        return images
+        return on_survey_pixels(light, self.model.oversampling)
 
     def make(
         self, n: int, values: Mapping[str, ArrayLike], prior: str, seed: int, start: int
@@ -169,7 +170,7 @@ class TrainedRun(ImageFacts):
             start: number of the first galaxy.
 
         Returns:
-            Images (n, B, H, W) in `unit`, float32.
+            Light (n, B, s H, s W) in `unit`, float32, on pixels of `light_scale`.
         """
         latent = self.draw_latents(n, values, prior, seed, start)
         redshift = self._redshifts(values.get("redshift"), n)
@@ -244,13 +245,22 @@ class TrainedRun(ImageFacts):
         """
         return self.physical(self.model.reconstruct(self._on_device(batch)))
 
-    @torch.no_grad()
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
-        """Return the images (N, B, H, W) of latents (N, latent_dim), in `unit`, float32.
+        """Return the images (N, B, H, W) of latents, in `unit`, float32; as `light`."""
+        return on_survey_pixels(self.light(latent, redshift), self.model.oversampling)
+
+    @torch.no_grad()
+    def light(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
+        """Return the light (N, B, s H, s W) of latents, in `unit`, on pixels of `light_scale`.
+
+        The galaxies of a model without oversampling have s = 1.
 
         Args:
             latent: (N, latent_dim).
             redshift: one number for all, or (N,); conditional models need it.
+
+        Returns:
+            float32.
 
         Raises:
             ValueError: if the latents have another shape, or redshifts are missing or of another

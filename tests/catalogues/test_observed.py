@@ -9,39 +9,16 @@ from astropy.io import fits
 
 import galgen
 from galgen.catalogues.observed import Telescope
-from galgen.data.stamp_writing import write_stamps
-from galgen.data.surveys.cosmos_noise import noise_correlation
 from galgen.errors import GalgenError
-from tests.catalogues.conftest import read
-from tests.conftest import discs, train_once
-
-SCALE = 0.05
-SIGMA = 0.02
-
-
-def gaussian(sigma, side=21):
-    y, x = np.mgrid[:side, :side] - side // 2
-    psf = np.exp(-0.5 * (x**2 + y**2) / sigma**2)
-    return (psf / psf.sum()).astype("f4")
-
-
-PSFS = np.stack([gaussian(1.0), gaussian(2.0)])[:, None]
+from tests.catalogues.conftest import PSFS, SCALE, SIGMA, gaussian, read
+from tests.conftest import train_once
 
 
 @pytest.fixture(scope="module")
-def free(tmp_path_factory) -> Path:
+def free(tmp_path_factory, survey_with_psfs) -> Path:
     """Train a model of light in front of the telescope; tests leave it as it is."""
-    folder, n = tmp_path_factory.mktemp("free"), 80
-    block = {"image": discs(n) * np.linspace(0.5, 2, n, dtype="f4")[:, None, None]}
-    block |= {"noise_variance": np.full(n, SIGMA**2), "psf_index": np.arange(n) % 2}
-    block |= {"redshift": np.linspace(0.1, 2, n)}
-    attrs = {"survey": "mine", "unit": "counts/s", "pixel_scale": SCALE, "zero_point": [25.5]}
-    attrs["noise_correlation"] = noise_correlation()[None]
-    write_stamps(folder / "survey.h5", [block], attrs)
-    with h5py.File(folder / "survey.h5", "a") as file:
-        file["psf"] = PSFS
-    data = ["data=mosaic", f"data.file={folder / 'survey.h5'}", "model=galaxy_vae"]
-    return train_once(folder, *data, "model.latent_dim=64")
+    data = ["data=mosaic", f"data.file={survey_with_psfs}", "model=galaxy_vae"]
+    return train_once(tmp_path_factory.mktemp("free"), *data, "model.latent_dim=64")
 
 
 def generated(command, run, *arguments, out="m.h5") -> tuple[np.ndarray, dict]:

@@ -7,7 +7,7 @@ import torch
 from scipy.signal import convolve2d
 
 from galgen.data.batch import Batch
-from galgen.models.telescope import convolve, noise_and_width
+from galgen.models.telescope import convolve, noise_and_width, on_survey_pixels
 
 
 @pytest.mark.parametrize("side", [15, 16, 41])
@@ -34,6 +34,28 @@ def test_a_sky_of_one_level_stays_one_and_nothing_wraps_around():
     assert seen[0, 0, 5, :16].numpy() == pytest.approx(1, abs=1e-5)
     seen[0, 0, 5, :16] = 0
     assert seen.abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("side", [31, 32])
+@pytest.mark.parametrize("oversampling", [2, 3])
+def test_finer_light_is_seen_as_galsim_draws_it(oversampling, side):
+    """Off the centre, not round, with a PSF that is neither."""
+    scale, offset = 0.03, (0.5 * (side % 2 == 0),) * 2
+    galaxy = galsim.Gaussian(sigma=0.09, flux=7).shear(g1=0.2, g2=0.1).shift(0.02, -0.045)
+    psf = galsim.Convolve(galsim.Gaussian(sigma=0.055).shear(g1=0.1), galsim.Pixel(scale))
+    light = draw(galaxy, 64 * oversampling, scale / oversampling)
+    found = convolve(light, draw(psf, side, scale, offset), oversampling)
+    expected = draw(galsim.Convolve(galaxy, psf), 64, scale)
+    assert (found - expected).abs().max() < 2e-6 * expected.max()
+    again = on_survey_pixels(light, oversampling)
+    pixels = draw(galsim.Convolve(galaxy, galsim.Pixel(scale)), 64, scale)
+    assert (again - pixels).abs().max() < 0.01 * pixels.max()
+    assert again.sum() == pytest.approx(light.sum())
+
+
+def draw(thing, side, scale, offset=(0, 0)):
+    image = thing.drawImage(nx=side, ny=side, scale=scale, method="no_pixel", offset=offset)
+    return torch.from_numpy(image.array)[None, None]
 
 
 def test_it_passes_gradients():
