@@ -16,6 +16,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from galgen.config.paths import CONF
+from tests.compositions import composed_once
 
 # A shell's background job ignores Ctrl-C, and nohup's the closed terminal.
 for number, handler in (
@@ -43,6 +44,13 @@ def discs(n: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
         image = np.exp(-np.hypot(along, across) / radius)
         images.append(image / image.max())
     return np.array(images, np.float32)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_configs():
+    """Have Hydra put the groups of a choice together once."""
+    with composed_once():
+        yield
 
 
 @pytest.fixture(autouse=True)

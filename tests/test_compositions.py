@@ -1,0 +1,53 @@
+"""A config that a test gets as a copy is the one that Hydra composes."""
+
+import pytest
+from hydra._internal import defaults_list
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+CHOICES = [
+    ["data=cosmos"],
+    ["data=cosmos", "data.image_size=48", "optimizer.lr=0.5"],
+    ["experiment=demo", "logger=tensorboard", "prior=[flow,gmm]"],
+    ["experiment=demo", "+callbacks.mine={_target_: a.b}", "~lr_schedule"],
+    ["data=cosmos", "+launcher=joblib"],
+    ["data=cosmos", "~optimizer"],
+    ["data=cosmos", "~optimizer=sgd"],
+    ["data=nowhere"],
+    ["data=cosmos", "nothing=1"],
+]
+
+
+@pytest.fixture
+def composed_anew(composed, monkeypatch):
+    """Return a function that composes as Hydra does by itself."""
+
+    def make(*overrides: str) -> DictConfig:
+        with monkeypatch.context() as patch:
+            for owner, name in (
+                (defaults_list, "_create_defaults_list"),
+                (ConfigLoaderImpl, "_compose_config_from_defaults_list"),
+            ):
+                patch.setattr(owner, name, getattr(owner, name).__wrapped__)
+            return composed(*overrides)
+
+    return make
+
+
+def outcome(compose, overrides: list[str]) -> dict | str:
+    """Return what a config holds, or why there is none."""
+    try:
+        return OmegaConf.to_container(compose(*overrides))
+    except HydraException as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("overrides", CHOICES, ids=" ".join)
+def test_a_copy_is_what_hydra_composes(composed, composed_anew, overrides):
+    anew = outcome(composed_anew, overrides)
+    changed = outcome(composed, overrides)
+    if isinstance(changed, dict):
+        config = composed(*overrides)
+        config.seed, config.model = 99, None
+    assert [outcome(composed, overrides), changed] == [anew, anew]
