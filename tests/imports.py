@@ -1,6 +1,7 @@
 """Which packages of galgen import which: `python -m tests.imports` prints the graph."""
 
 import ast
+import functools
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "galgen"
@@ -20,6 +21,7 @@ LAYERS = (
 """A package imports its own modules and packages of lower layers alone."""
 
 
+@functools.cache
 def modules() -> dict[str, set[str]]:
     """Return the modules of galgen that each module imports, inside functions too."""
     paths = {_name(path): path for path in PACKAGE.rglob("*.py")}
