@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft
 
 from galgen.data.bands import Bands
 from galgen.errors import GalgenError
@@ -68,7 +68,9 @@ def without_correlation(bands: int) -> np.ndarray:
 
 def correlation_of_filter(kernel: np.ndarray) -> np.ndarray:
     """Return the correlation of white noise that was convolved with a kernel (h, w)."""
-    return kept(signal.correlate(kernel, kernel))
+    from scipy.signal import correlate  # which takes half a second to import, for mosaics alone
+
+    return kept(correlate(kernel, kernel))
 
 
 def kept(covariance: np.ndarray) -> np.ndarray:
