@@ -62,13 +62,11 @@ def main() -> None:
 def whole(run, stamps: StampFile) -> Batch:
     """Return all galaxies of a stamp file on the run's scale, with what is known of them."""
     rows = np.arange(len(stamps))
-    given = {
-        "noise_variance": torch.from_numpy(stamps.by_galaxy("noise_variance")[:]).float(),
-        "psf": torch.from_numpy(read_psfs(stamps, rows)),
-    }
-    given["noise_variance"] = given["noise_variance"].reshape(len(rows), -1)
     images = torch.from_numpy(stamps.read(rows, run.model.image_size))
-    return run.transform(Batch(images, torch.from_numpy(rows), **given))
+    noise = np.sqrt(stamps.by_galaxy("noise_variance"), dtype=np.float32)[:, None]
+    psf = torch.from_numpy(read_psfs(stamps, rows))
+    batch = Batch(images, torch.from_numpy(rows), noise=torch.from_numpy(noise), psf=psf)
+    return run.transform(batch)
 
 
 def draw(images: list[np.ndarray], residual: np.ndarray, magnitude: np.ndarray) -> None:

@@ -120,16 +120,22 @@ def _weights(
         cost = cost / divisor + constant
         inside = q.log_prob(latent).sum(dim=1) + cost
         for prior in priors:
-            density = log_prior(run.priors[prior], latent, condition)
+            density = log_prior(run.priors[prior], latent, batch.redshift)
             weights[prior].append(density - inside)
     stacked = {prior: torch.stack(columns) for prior, columns in weights.items()}
     return stacked, kl_to_standard_normal(q)
 
 
 def log_prior(prior: Prior, latent: Tensor, redshift: Tensor | None) -> Tensor:
-    """Return the log-density of latents (N, D) under a prior, where redshift alone is known."""
+    """Return the log-density of latents (N, D) under a prior, where at most redshift is known.
+
+    Args:
+        prior: of the latents.
+        latent: (N, D).
+        redshift: (N,), NaN where unknown, or None.
+    """
     columns = latent.new_full((len(latent), len(prior.conditions)), torch.nan)
-    if "redshift" in prior.conditions:
+    if redshift is not None and "redshift" in prior.conditions:
         columns[:, prior.conditions.index("redshift")] = redshift
     return prior.log_prob(latent, columns)
 

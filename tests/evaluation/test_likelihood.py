@@ -1,5 +1,6 @@
 """Reconstruction and evidence, of models for which both are known in closed form."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,6 +99,28 @@ def test_a_better_prior_has_more_evidence():
     run.priors["flow"] = wide
     found = evidence(run, np.arange(N), ["normal", "flow"])
     assert found["log_likelihood_normal"] > found["log_likelihood_flow"] + 0.5
+
+
+@pytest.mark.parametrize("redshift", [None, torch.linspace(0.1, 2, N)])
+def test_a_prior_may_know_the_redshift_that_the_model_does_not(redshift):
+    """It is NaN to the prior where the survey does not know it."""
+    run, _ = linear_run(Gaussian(SIGMA))
+    given = []
+
+    def log_prob(latent, columns):
+        given.append(columns)
+        return Normal(0.0, 1.0).log_prob(latent).sum(dim=1)
+
+    run.priors["flow"] = SimpleNamespace(conditions=["magnitude", "redshift"], log_prob=log_prob)
+    batch = run.survey.batch
+    run.survey.batch = lambda part, rows: replace(
+        batch(part, rows), redshift=None if redshift is None else redshift[torch.from_numpy(rows)]
+    )
+    found = evidence(run, np.arange(N), ["normal", "flow"], draws=1)
+    assert found["log_likelihood_flow"] == pytest.approx(found["log_likelihood_normal"])
+    magnitudes, redshifts = torch.cat(given).unbind(dim=1)
+    assert magnitudes.isnan().all()
+    assert redshifts.isnan().all() if redshift is None else torch.equal(redshifts, redshift)
 
 
 def test_a_squared_error_with_beta_0_has_no_evidence():
