@@ -1,5 +1,7 @@
 """FancyCVAE: a CVAE that predicts the redshift along with the image."""
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from galgen.models.cvae import CVAE
@@ -46,4 +48,5 @@ class FancyCVAE(CVAE):
         q = self.encode_batch(batch)
         prediction, redshift = self.predict(q.mean + q.stddev * noise, batch.redshift)
         error = (redshift - batch.redshift).square()
-        return self.loss_of(q, prediction, batch, beta, (self.redshift_weight, error))
+        loss = self.loss_of(q, prediction, batch, beta, self.redshift_weight * error)
+        return replace(loss, redshift=error.mean())

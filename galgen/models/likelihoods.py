@@ -1,15 +1,17 @@
 """Reconstruction terms, summed over the bands and pixels of each galaxy."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 
-class KnownNoise(nn.Module):
+class KnownNoise(nn.Module, ABC):
     """A likelihood that tells how far a prediction misses from how noisy the image is."""
 
+    @abstractmethod
     def split(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
         """Return the misfit and the entropy of the noise, whose sum is the cost, nats, (N,) each.
 
@@ -20,7 +22,6 @@ class KnownNoise(nn.Module):
             prediction: (N, B, H, W).
             batch: `galgen.data.batch.Batch`.
         """
-        raise NotImplementedError
 
     def forward(self, prediction: Tensor, batch) -> Tensor:
         """Return the negative log-likelihood of predictions (N, B, H, W), nats, (N,)."""

@@ -222,7 +222,7 @@ class VAE(LightningModule):
         prediction: Tensor,
         batch,
         beta: float | Tensor,
-        redshift: tuple[float, Tensor] | None = None,
+        further: Tensor | float = 0.0,
     ) -> Loss:
         """Return the loss of a batch whose latents are decoded.
 
@@ -231,7 +231,7 @@ class VAE(LightningModule):
             prediction: its decoded light, (N, B, H, W).
             batch: `galgen.data.batch.Batch`.
             beta: weight of the KL.
-            redshift: weight and squared errors (N,) of predicted redshifts.
+            further: costs beside the reconstruction term and the KL, (N,).
         """
         seen, weight = self.observe(prediction, batch), None
         if self.misfit_scale is None or not isinstance(self.likelihood, KnownNoise):
@@ -241,11 +241,9 @@ class VAE(LightningModule):
             reconstruction = misfit + entropy
             weight = 1 / (1 + misfit.detach().clamp_min(0) / self.misfit_scale)
         kl = kl_to_standard_normal(q)
-        cost, error = reconstruction + beta * kl, None
-        if redshift is not None:
-            cost, error = cost + redshift[0] * redshift[1], redshift[1].mean()
+        cost = reconstruction + beta * kl + further
         tempered = None if weight is None else (weight * cost).mean()
-        return Loss(cost.mean(), reconstruction.mean(), kl.mean(), error, tempered)
+        return Loss(cost.mean(), reconstruction.mean(), kl.mean(), tempered=tempered)
 
     def noise(self, batch, generator: torch.Generator) -> Tensor:
         """Draw the standard normal numbers of a batch's latents, (N, latent_dim).
