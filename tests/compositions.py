@@ -24,10 +24,7 @@ from galgen.config.paths import CONF
 def composed_once() -> Iterator[None]:
     """Have Hydra remember which groups it arrived at from a choice, and what they hold together."""
     with pytest.MonkeyPatch.context() as patch:
-        for owner, name, remembering in (
-            (defaults_list, "_create_defaults_list", choosing_once),
-            (ConfigLoaderImpl, "_compose_config_from_defaults_list", joining_once),
-        ):
+        for owner, name, remembering in STEPS:
             patch.setattr(owner, name, remembering(getattr(owner, name)))
         yield
 
@@ -80,3 +77,10 @@ def only_galgens(repo: IConfigRepository) -> bool:
 def notes(overrides: Overrides) -> dict:
     """Return what Hydra notes about the groups of a choice, beside the other overrides."""
     return {name: note for name, note in vars(overrides).items() if name != "config_overrides"}
+
+
+STEPS = (
+    (defaults_list, "_create_defaults_list", choosing_once),
+    (ConfigLoaderImpl, "_compose_config_from_defaults_list", joining_once),
+)
+"""Functions of Hydra, by their owner and name, and what makes each of them remember."""

@@ -1,10 +1,10 @@
 """A config that a test gets as a copy is the one that Hydra composes."""
 
 import pytest
-from hydra._internal import defaults_list
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+
+from tests.compositions import STEPS
 
 CHOICES = [
     ["data=cosmos"],
@@ -25,10 +25,7 @@ def composed_anew(composed, monkeypatch):
 
     def make(*overrides: str) -> DictConfig:
         with monkeypatch.context() as patch:
-            for owner, name in (
-                (defaults_list, "_create_defaults_list"),
-                (ConfigLoaderImpl, "_compose_config_from_defaults_list"),
-            ):
+            for owner, name, _ in STEPS:
                 patch.setattr(owner, name, getattr(owner, name).__wrapped__)
             return composed(*overrides)
 
@@ -36,7 +33,7 @@ def composed_anew(composed, monkeypatch):
 
 
 def outcome(compose, overrides: list[str]) -> dict | str:
-    """Return what a config holds, or why there is none."""
+    """Return the config that overrides make, as a dictionary, or the message of Hydra's error."""
     try:
         return OmegaConf.to_container(compose(*overrides))
     except HydraException as error:

@@ -8,6 +8,7 @@ import torch
 
 import galgen
 from galgen.evaluation.observation import Observation
+from tests.catalogues.conftest import gaussian
 from tests.conftest import train_once
 
 N = 3
@@ -54,12 +55,9 @@ def test_a_catalogue_says_whose_pixels_it_has(command, run):
 
 
 def test_galsim_sees_what_the_model_s_telescope_sees(run):
-    """Both with a wide PSF, of which the light's own pixels are nothing."""
+    """The PSF is wide beside the light's pixels, since GalSim interpolates between these."""
     batch = run.survey.batch("test", np.arange(N))
-    y, x = np.mgrid[:31, :31] - 15
-    kernel = np.exp(-0.5 * (x**2 + y**2) / 2.0**2)
-    kernel /= kernel.sum()
-    batch.psf = torch.from_numpy(kernel).float().expand(N, 1, -1, -1)
+    batch.psf = torch.from_numpy(gaussian(2.0, side=31)).expand(N, 1, -1, -1)
     light = run.make(N, {}, "normal", 0, 0)
     seen = run.model.observe(torch.from_numpy(light), batch).numpy()
     objects = galgen.galsim_objects(run, n=N, prior="normal")
