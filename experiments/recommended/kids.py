@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def stacked(stars: np.ndarray) -> np.ndarray:
-    """Return the mean of stars (N, H, W), each centred and of flux 1, (SIDE, SIDE)."""
+    """Return the median of stars (N, H, W), each centred and of flux 1, (SIDE, SIDE)."""
     start = (stars.shape[1] - SIDE) // 2
     inside = slice(start, start + SIDE)
     centred = []
@@ -73,8 +73,8 @@ def stacked(stars: np.ndarray) -> np.ndarray:
         offset = start + SIDE // 2 - np.array(center_of_mass(core))
         moved = shift(star, offset, order=3, mode="nearest")[inside, inside]
         centred.append(moved / moved.sum())
-    mean = np.clip(np.median(centred, axis=0), 0, None)
-    return (mean / mean.sum()).astype(np.float32)
+    median = np.clip(np.median(centred, axis=0), 0, None)
+    return (median / median.sum()).astype(np.float32)
 
 
 if __name__ == "__main__":

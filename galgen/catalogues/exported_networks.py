@@ -22,8 +22,9 @@ def networks(model) -> dict:
 
     Returns:
         Modules by name. Their weights have the names that they have in the model. `inputs` and
-        `outputs` name what they take and return: image (N, B, H, W), latent, mean and std
-        (N, latent_dim), redshift and predicted_redshift (N,).
+        `outputs` name what they take and return: image (N, B, H, W), which a decoder of an
+        oversampling s makes as (N, B, s H, s W); latent, mean and std (N, latent_dim); redshift
+        and predicted_redshift (N,).
     """
     predicts = hasattr(model, "predict")
     decode = model.predict if predicts else model.decode

@@ -7,9 +7,8 @@ A configuration names this module, and then has galaxies of a run by their numbe
 
 Drawn with `method="no_pixel"` at the pixel scale of the run's light, galaxies are the model's
 images again. A PSF-free model's are light in front of the telescope: convolve them with any PSF.
-Other models' are
-galaxies as the survey saw them, through its PSF and its pixels; convolved with the PSF of another
-telescope they are seen through both.
+Other models' are galaxies as the survey saw them, through its PSF and its pixels; convolved with
+the PSF of another telescope they are seen through both.
 """
 
 import functools
