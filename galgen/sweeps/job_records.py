@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,14 +53,18 @@ class JobRecord:
 
 
 def new_folder() -> Path:
-    """Make a folder for the records of a sweep, and tell its jobs."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    folder = cache_folder().absolute() / "sweeps" / name
+    """Make a folder for the records of a sweep, and tell its jobs.
+
+    Machines that share the cache may start sweeps in the same second with the same process id.
+    """
+    sweeps = cache_folder().absolute() / "sweeps"
     try:
-        folder.mkdir(parents=True)
+        sweeps.mkdir(parents=True, exist_ok=True)
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-"
+        folder = Path(tempfile.mkdtemp(f"-{os.getpid()}", name, sweeps))
     except OSError as error:
         raise GalgenError(
-            f"{folder} cannot be made, {error.strerror}. Set GALGEN_CACHE=<folder> in the "
+            f"{sweeps} cannot be written, {error.strerror}. Set GALGEN_CACHE=<folder> in the "
             "environment: records of sweeps and prepared surveys are kept there."
         ) from error
     flags = subprocess._args_from_interpreter_flags()  # as multiprocessing asks for them

@@ -15,7 +15,7 @@ from galgen.runs.metrics import read_metrics
 from galgen.runs.reading import find_runs
 from galgen.sweeps import gpus as devices
 from galgen.sweeps.gpus import hold_gpus, jobs_at_once
-from galgen.sweeps.job_records import JobRecord
+from galgen.sweeps.job_records import JobRecord, new_folder
 from galgen.sweeps.objective import quantity
 from galgen.sweeps.table import summary, table
 
@@ -38,9 +38,20 @@ def test_a_failed_job_is_reported_the_others_go_on_and_what_is_done_is_skipped(c
     (run,) = find_runs([Path("runs")])
     before = (run / "metrics.csv").stat().st_mtime_ns
     code, printed = command("train", *tiny, "model.norm=batch")
-    assert code == 0
+    assert code == 0, printed
     assert "1 done, 1 of them before" in printed
     assert (run / "metrics.csv").stat().st_mtime_ns == before
+
+
+def test_sweeps_of_one_second_have_records_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("GALGEN_CACHE", str(tmp_path))
+    monkeypatch.setenv("GALGEN_SWEEP", "")
+    monkeypatch.setattr("time.strftime", lambda _: "20261128-022200")
+    one, two = new_folder(), new_folder()
+    assert one != two
+    for folder in (one, two):
+        assert folder.name.startswith("20261128-022200-")
+        assert folder.name.endswith(f"-{os.getpid()}")  # a worker of joblib knows its sweep by it
 
 
 @pytest.mark.usefixtures("forked_jobs")
