@@ -4,6 +4,7 @@ The response of a measured ellipticity to shear depends on what galaxies look li
 galaxies answer differently from the survey's would bias a calibration by that difference.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import galsim
@@ -49,7 +50,7 @@ def shear_response(
     light: np.ndarray,
     pixel_scale: float,
     instrument: Instrument,
-    noise: float = 0.0,
+    noises: Sequence[float] = (0.0,),
     processes: int = -1,
 ) -> np.ndarray:
     """Measure how the ellipticity of galaxies changes with shear.
@@ -58,19 +59,20 @@ def shear_response(
         light: in front of the telescope, (N, H, W).
         pixel_scale: of the light, arcsec.
         instrument: that sees it.
-        noise: standard deviation of a pixel of the instrument; the same noise for both signs.
+        noises: standard deviations of a pixel of the instrument, of K measurements; the noise is
+            the same for both signs.
         processes: how many share the work; all cores where -1.
 
     Returns:
-        (e1(+g) - e1(-g)) / 2 g of the adaptive moments' distortion e1 (Hirata & Seljak 2003), (N,);
-        NaN where one of the two does not converge.
+        (e1(+g) - e1(-g)) / 2 g of the adaptive moments' distortion e1 (Hirata & Seljak 2003),
+        (K, N); NaN where one of the two does not converge.
     """
     work = (
-        delayed(_responses)(light[start : start + BLOCK], pixel_scale, instrument, noise, start)
+        delayed(_responses)(light[start : start + BLOCK], pixel_scale, instrument, noises, start)
         for start in range(0, len(light), BLOCK)
     )
     found = Parallel(processes if len(light) > BLOCK else 1)(work)
-    return np.concatenate(found) if found else np.empty(0)
+    return np.concatenate(found, axis=1) if found else np.empty((len(noises), 0))
 
 
 def shear_facts(
@@ -87,40 +89,59 @@ def shear_facts(
     if real is None or run.pixel_scale is None:
         return {}
     given = run.pixel_scale, run.zero_points[run.reference]
-    return {"shear": {name: compare_responses(real, made, *given) for name, made in light.items()}}
+    return {"shear": compare_responses(real, light, *given)}
 
 
 def compare_responses(
-    real: np.ndarray, generated: np.ndarray, pixel_scale: float, zero_point: float | None
-) -> dict[str, dict[str, float]]:
-    """Compare the shear response of generated galaxies with that of the survey's.
+    real: np.ndarray,
+    generated: dict[str, np.ndarray],
+    pixel_scale: float,
+    zero_point: float | None,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Compare the shear responses of samples of generated galaxies with that of the survey's.
 
     Args:
         real: the survey's light in front of the telescope, (N, H, W).
-        generated: (M, H, W), in the same unit.
+        generated: (M, H, W) by name of the sample, in the same unit.
         pixel_scale: arcsec.
         zero_point: AB magnitude of flux 1; where None, the brighter half of the galaxies is
             sheared.
 
     Returns:
-        By instrument, without and with noise: mean `real` and `generated` response, their
-        `difference`, its standard `error`, and the `floor`: the difference of halves of the
-        survey's, scaled to as many galaxies. Nothing of too few galaxies.
+        By sample, then by instrument, without and with noise: mean `real` and `generated`
+        response, their `difference`, its standard `error`, and the `floor`: the difference of
+        halves of the survey's, scaled to as many galaxies. Nothing of too few galaxies.
     """
     bright = np.median(real.sum(axis=(1, 2)))
     if zero_point is not None:
         bright = 10 ** (0.4 * (zero_point - LIMIT))
-    samples = [light[light.sum(axis=(1, 2)) >= bright] for light in (real, generated)]
-    if min(map(len, samples)) < 2 * FEWEST:
+    of_survey = _responses_of_bright(real, bright, pixel_scale)
+    found = {}
+    for sample, light in generated.items():
+        made = _responses_of_bright(light, bright, pixel_scale) if of_survey else {}
+        found[sample] = {
+            name: _compared(of_survey[name], made[name]) for name in of_survey if name in made
+        }
+    return found
+
+
+def _responses_of_bright(
+    light: np.ndarray, bright: float, pixel_scale: float
+) -> dict[str, np.ndarray]:
+    """Measure galaxies of at least a flux by instrument, without and with noise.
+
+    What too few galaxies are measured in is left out.
+    """
+    light = light[light.sum(axis=(1, 2)) >= bright]
+    if len(light) < 2 * FEWEST:
         return {}
     found = {}
     for name, instrument in INSTRUMENTS.items():
         area = np.pi * (instrument.fwhm / instrument.pixel) ** 2
-        for suffix, noise in (("", 0.0), (" with noise", bright / SIGNAL / np.sqrt(area))):
-            responses = [shear_response(s, pixel_scale, instrument, noise) for s in samples]
-            responses = [values[np.isfinite(values)] for values in responses]
-            if min(map(len, responses)) >= 2 * FEWEST:
-                found[name + suffix] = _compared(*responses)
+        noises = {name: 0.0, f"{name} with noise": bright / SIGNAL / np.sqrt(area)}
+        responses = shear_response(light, pixel_scale, instrument, list(noises.values()))
+        finite = (values[np.isfinite(values)] for values in responses)
+        found |= {n: v for n, v in zip(noises, finite, strict=True) if len(v) >= 2 * FEWEST}
     return found
 
 
@@ -140,21 +161,24 @@ def _compared(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
 
 
 def _responses(
-    light: np.ndarray, pixel_scale: float, instrument: Instrument, noise: float, start: int
+    light: np.ndarray,
+    pixel_scale: float,
+    instrument: Instrument,
+    noises: Sequence[float],
+    start: int,
 ) -> np.ndarray:
-    """Measure a block of galaxies, the first of number `start`."""
+    """Measure a block of galaxies, the first of number `start`, (K, N)."""
     side = 2 * int(np.ceil(max(SIDE, light.shape[-1] * pixel_scale) / instrument.pixel / 2))
-    found = []
-    for number, image in enumerate(light.astype(float), start):
+    ellipticity = np.empty((2, len(noises), len(light)))
+    for number, image in enumerate(light.astype(float)):
         galaxy = galsim.InterpolatedImage(galsim.Image(image, scale=pixel_scale))
-        added = noise * np.random.default_rng(number).standard_normal((side, side))
-        ellipticity = []
-        for shear in (SHEAR, -SHEAR):
+        normal = np.random.default_rng(start + number).standard_normal((side, side))
+        for sign, shear in enumerate((SHEAR, -SHEAR)):
             seen = galsim.Convolve(galaxy.shear(g1=shear), instrument.psf)
-            drawn = seen.drawImage(nx=side, ny=side, scale=instrument.pixel, dtype=float)
-            drawn.array[:] += added
-            moments = galsim.hsm.FindAdaptiveMom(drawn, strict=False)
-            good = moments.moments_status == 0
-            ellipticity.append(moments.observed_e1 if good else np.nan)
-        found.append((ellipticity[0] - ellipticity[1]) / (2 * SHEAR))
-    return np.array(found)
+            drawn = seen.drawImage(nx=side, ny=side, scale=instrument.pixel, dtype=float).array
+            for k, noise in enumerate(noises):
+                noisy = galsim.Image(drawn + noise * normal, scale=instrument.pixel)
+                moments = galsim.hsm.FindAdaptiveMom(noisy, strict=False)
+                good = moments.moments_status == 0
+                ellipticity[sign, k, number] = moments.observed_e1 if good else np.nan
+    return (ellipticity[0] - ellipticity[1]) / (2 * SHEAR)

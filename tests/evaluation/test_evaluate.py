@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from galgen.evaluate import log
 from galgen.evaluation.observation import STRUCTURE
+from galgen.runs.trained_run import TrainedRun
 from tests.conftest import discs, run_command, train_once
 from tests.training.test_loggers import (
     captions,
@@ -157,14 +159,14 @@ def test_scores_and_figures_go_to_the_run_s_wandb(fitted, command, tmp_path):
     assert table["data"][0][column] == pytest.approx(found["normal"]["c2st"])
 
 
-def test_scores_and_figures_go_to_the_run_s_tensorboard(fitted, command, tmp_path):
+def test_scores_and_figures_go_to_the_run_s_tensorboard(evaluated, tmp_path):
     target = "galgen.training.tracking.TensorBoardLogger"
     node = {"_target_": target, "name": "tensorboard", "version": ""}
-    run = tracked(fitted, tmp_path / "tracked", node)
-    code, printed = command("evaluate", f"run={run}", "n=200", "seeds=1", "prior=normal")
-    assert code == 0, printed
+    run = tracked(evaluated[0], tmp_path / "tracked", node)
+    pictures = {path.stem: path for path in run.glob("figures/evaluation_*.png")}
+    log(TrainedRun(run), evaluated[1], pictures)
     events = events_of(run)
-    found = json.loads((run / "evaluation.json").read_text())["scores"]["normal"]
+    found = evaluated[1]["scores"]["normal"]
     (logged,) = events.Scalars("evaluation/normal/mean_w1")
     assert logged.value == pytest.approx(found["mean_w1"])
     assert events.Images("evaluation/statistics")

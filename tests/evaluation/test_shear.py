@@ -24,13 +24,14 @@ def light(sigmas, g1s) -> np.ndarray:
     return np.stack(images)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.05])
-def test_the_response_of_a_round_gaussian_in_closed_form(noise):
+def test_the_response_of_a_round_gaussian_in_closed_form():
     instrument = Instrument(galsim.Gaussian(sigma=0.3), 0.7, 0.05)
-    [found] = shear_response(light([0.4], [0.0]), SCALE, instrument, noise)
+    [[without], [with_noise]] = shear_response(light([0.4], [0.0]), SCALE, instrument, [0.0, 0.05])
     # Distortion 2 g of the galaxy, diluted by the PSF and the pixels, whose variance is w^2 / 12.
     variance = 0.3**2 + 0.05**2 / 12
-    assert found == pytest.approx(2 * 0.4**2 / (0.4**2 + variance), rel=0.01)
+    expected = pytest.approx(2 * 0.4**2 / (0.4**2 + variance), rel=0.01)
+    assert (without, with_noise) == (expected, expected)
+    assert without != with_noise
 
 
 def test_a_difference_is_told_from_its_error():
@@ -39,9 +40,9 @@ def test_a_difference_is_told_from_its_error():
         light(rng.uniform(least, 1.2 * least, 80), rng.normal(0, 0.15, 80).clip(-0.5, 0.5))
         for least in (0.3, 0.3, 0.2)
     ]
-    alike, unlike = (
-        compare_responses(samples[0], other, SCALE, LIMIT + 5) for other in samples[1:]
-    )
+    others = {"alike": samples[1], "unlike": samples[2]}
+    found = compare_responses(samples[0], others, SCALE, LIMIT + 5)
+    alike, unlike = found["alike"], found["unlike"]
     assert alike.keys() == {name + end for name in INSTRUMENTS for end in ("", " with noise")}
     for name, found in alike.items():
         assert abs(found["difference"]) < 3 * found["error"], name
@@ -51,4 +52,4 @@ def test_a_difference_is_told_from_its_error():
 
 def test_too_few_bright_galaxies_are_not_compared():
     few = light([0.2] * 30, [0.0] * 30)
-    assert compare_responses(few, few, SCALE, LIMIT + 5) == {}
+    assert compare_responses(few, {"few": few}, SCALE, LIMIT + 5) == {"few": {}}

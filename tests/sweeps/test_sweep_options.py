@@ -92,7 +92,9 @@ def test_an_option_means_in_a_sweep_what_it_means_without(command, tiny, option)
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
-def test_every_launcher_trains_what_the_options_say(command, tiny, launcher):
+def test_every_launcher_trains_what_the_options_say(command, tiny, launcher, request):
+    if launcher == "basic":  # the others start processes of their own anyway
+        request.getfixturevalue("forked_jobs")
     words = ["-m", f"hydra.searchpath=[file://{Path('conf').absolute()}]", "experiment=mine"]
     words += [f"launcher={launcher}", "data=cosmos", "seed=1,2"]
     code, printed = command("train", *words, *tiny)
