@@ -14,10 +14,7 @@ from galgen.data.preparation import prepare
 from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
-from tests.conftest import SHARED
 from tests.data.cutout_scene import NOISE, SIDE, SKY, drawn, galaxy, opened, write, write_bands
-
-DATA = SHARED / "data"
 
 
 def test_a_pattern_a_band_gives_each_galaxy_its_own_pixels(tmp_path):
@@ -306,24 +303,6 @@ def test_a_changed_cutout_changes_the_recipe(tmp_path):
     assert opened(patterns).attrs()["recipe"] == source.attrs()["recipe"]
     write(tmp_path / "f115w" / "field_3.fits", galaxy(30))
     assert opened(patterns).attrs()["recipe"] != source.attrs()["recipe"]
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
-def test_blends_of_hsc_have_five_bands_weights_and_psfs():
-    folder = DATA / "hsc_cosmos_blends"
-    roles = {"images": "images", "weight": "weights", "psf": "psfs"}
-    options = {role: f"{folder}/{{id}}.npz[{name}]" for role, name in roles.items()}
-    source = opened(bands=list("grizy"), zero_point=27.0, pixel_scale=0.168, **options)
-    stamps = drawn(source)
-    assert stamps["image"].shape == (25, 5, 58, 58)
-    assert stamps["galaxy_id"][0] == 43158172147384603
-    with np.load(folder / "43158172147384603.npz") as first:
-        known = stamps["weight"][0] == 1
-        inside = known[:, 29 - 18 : 29 + 18, 29 - 20 : 29 + 20]
-        assert known.sum() == inside.sum() == (first["weights"] > 0).sum()
-        image = (stamps["image"][0] + stamps["sky"][0, :, None, None])[known]
-        np.testing.assert_allclose(image, first["images"][first["weights"] > 0], atol=1e-4)
-        np.testing.assert_allclose(stamps["psf"][0].sum((1, 2)), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

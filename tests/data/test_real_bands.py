@@ -9,6 +9,7 @@ from galgen.data.stamp_file import StampFile
 from galgen.data.surveys.mosaic.mosaic import Mosaic
 from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
 from tests.conftest import SHARED
+from tests.data import cutout_scene
 from tests.data.mosaic_scene import drawn
 
 DATA = SHARED / "data"
@@ -109,3 +110,20 @@ def test_nine_bands_from_the_ground_are_prepared_and_trained_on(tmp_path, comman
     train += ["trainer.max_epochs=1", "data.batch_size=16", "callbacks.progress=null"]
     code, printed = command("train", *train, "callbacks.pictures=null", "trainer.accelerator=cpu")
     assert code == 0, printed
+
+
+def test_blends_of_hsc_have_five_bands_weights_and_psfs():
+    folder = DATA / "hsc_cosmos_blends"
+    roles = {"images": "images", "weight": "weights", "psf": "psfs"}
+    options = {role: f"{folder}/{{id}}.npz[{name}]" for role, name in roles.items()}
+    source = cutout_scene.opened(bands=list("grizy"), zero_point=27.0, pixel_scale=0.168, **options)
+    stamps = drawn(source)
+    assert stamps["image"].shape == (25, 5, 58, 58)
+    assert stamps["galaxy_id"][0] == 43158172147384603
+    with np.load(folder / "43158172147384603.npz") as first:
+        known = stamps["weight"][0] == 1
+        inside = known[:, 29 - 18 : 29 + 18, 29 - 20 : 29 + 20]
+        assert known.sum() == inside.sum() == (first["weights"] > 0).sum()
+        image = (stamps["image"][0] + stamps["sky"][0, :, None, None])[known]
+        np.testing.assert_allclose(image, first["images"][first["weights"] > 0], atol=1e-4)
+        np.testing.assert_allclose(stamps["psf"][0].sum((1, 2)), 1, rtol=1e-5)
