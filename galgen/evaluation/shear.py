@@ -50,7 +50,7 @@ def shear_response(
     light: np.ndarray,
     pixel_scale: float,
     instrument: Instrument,
-    noises: Sequence[float] = (0.0,),
+    noises: Sequence[float],
     processes: int = -1,
 ) -> np.ndarray:
     """Measure how the ellipticity of galaxies changes with shear.
