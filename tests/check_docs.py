@@ -58,7 +58,7 @@ def _small_line(line: str) -> str:
         words += f" {GALAXIES}"
     recommended = name == "train" and not re.search(r"\b(model|experiment)=(?!galaxy|demo)", line)
     if recommended:
-        words = words.replace("latent_dim=4", "latent_dim=64")  # a map of one channel
+        words = words.replace("latent_dim=4", "latent_dim=80")  # a map of one channel
     if "prior=flow_matching" in line or (recommended and "prior=" not in line):
         words += f" {FLOW_MATCHING}"
     if "search.objective=" in line:

@@ -59,7 +59,7 @@ def losses(composed, file: Path, model: str, transform: str, likelihood: str) ->
     overrides = [f"model={model}", "data=mosaic", f"transform={transform}", "model.width=4"]
     overrides += [f"likelihood={likelihood}", f"data.file={file}", "data.batch_size=16"]
     overrides += [f"data.image_size={sized(model)}"]
-    overrides += [f"model.latent_dim={64 if model == 'galaxy_vae' else 3}"]
+    overrides += [f"model.latent_dim={80 if model == 'galaxy_vae' else 3}"]
     if model.startswith(PHYSICAL):
         overrides += [f"model.flux_scale={3.0 if transform == 'none' else 0.01}"]
     config = composed(*overrides)

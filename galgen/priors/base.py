@@ -44,7 +44,7 @@ class Prior(nn.Module):
     takes_unknown: ClassVar[bool] = True
     """Whether conditions that may be unknown can be given; else only those that always are."""
     takes_shape: ClassVar[bool] = False
-    """Whether it is made with `latent_shape` too: channels, height, width, or None of a vector."""
+    """Whether it is made with `latent_shape` too: channels, height, width of its map, or None."""
     noise_dim: int
 
     def __init__(self, latent_dim: int, conditions: Sequence[str] = (), required: int = 0):

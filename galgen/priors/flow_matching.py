@@ -26,7 +26,8 @@ class FlowMatching(TrainedPrior):
 
     Args:
         latent_dim: size of the latent.
-        latent_shape: channels, height and width, of a latent that is a map; None of a vector.
+        latent_shape: channels, height and width of the latent's map, which the numbers of a vector
+            may follow; None where it is a vector alone.
         steps: of the solver; each takes one evaluation of the network, the first one two.
         patch: side of a patch of the map, px.
         width: numbers of a token.
@@ -57,9 +58,9 @@ class FlowMatching(TrainedPrior):
         if steps < 1:
             raise ValueError(f"steps={steps}: it must be positive.")
         self.steps = steps
-        shape = (latent_dim, 1, 1) if latent_shape is None else tuple(latent_shape)
-        patch = 1 if latent_shape is None else patch
-        self.velocity = Velocity(shape, self.context, patch, width, depth, heads)
+        vector = latent_dim - (math.prod(latent_shape) if latent_shape else 0)
+        shape = tuple(latent_shape) if latent_shape else None
+        self.velocity = Velocity(shape, vector, self.context, patch, width, depth, heads)
 
     def train_on(self, train: Posteriors, val: Posteriors, seed: int, trainer: Callable) -> None:
         """Train as `TrainedPrior`, and keep the average of the weights alone."""

@@ -10,13 +10,14 @@ from torch.nn import functional
 class Velocity(nn.Module):
     """Velocity of latents at a time, given conditions.
 
-    A map is cut into patches, the tokens of a transformer; a vector is one token. Time and
-    conditions scale and shift the tokens in every block.
+    A map is cut into patches, the tokens of a transformer; a vector, alone or beside a map, is one
+    token. Time and conditions scale and shift the tokens in every block.
 
     Source: Peebles & Xie 2023 (DiT with adaLN-Zero).
 
     Args:
-        shape: of the latent: channels, height, width.
+        shape: of the latent's map: channels, height, width; None of a vector.
+        vector: numbers of the latent beside the map.
         context: numbers that say the conditions.
         patch: side of a patch, px.
         width: numbers of a token.
@@ -29,7 +30,8 @@ class Velocity(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: tuple[int, int, int] | None,
+        vector: int,
         context: int,
         patch: int = 2,
         width: int = 128,
@@ -37,55 +39,74 @@ class Velocity(nn.Module):
         heads: int = 4,
     ):
         super().__init__()
-        channels, height, side = shape
         if min(patch, width, depth, heads) < 1 or width % (2 * heads):
             raise ValueError(
                 f"patch ({patch}), depth ({depth}) and heads ({heads}) must be positive, and width "
                 f"({width}) a multiple of twice the heads"
             )
-        if height % patch or side % patch:
-            raise ValueError(f"patch={patch}: it must divide the map's sides, {height} x {side}.")
-        self.shape, self.patch, self.width = shape, patch, width
-        tokens = (height // patch) * (side // patch)
-        self.enter = nn.Linear(channels * patch**2, width)
-        self.place = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.shape, self.vector, self.patch, self.width = shape, vector, patch, width
+        self.tokens = 0
+        if shape is not None:
+            channels, height, side = shape
+            if height % patch or side % patch:
+                raise ValueError(
+                    f"patch={patch}: it must divide the map's sides, {height} x {side}."
+                )
+            self.tokens = (height // patch) * (side // patch)
+            self.enter_map = nn.Linear(channels * patch**2, width)
+            self.leave_map = nn.Linear(width, channels * patch**2)
+        if vector:
+            self.enter_vector = nn.Linear(vector, width)
+            self.leave_vector = nn.Linear(width, vector)
+        self.place = nn.Parameter(0.02 * torch.randn(self.tokens + bool(vector), width))
         self.about = nn.Sequential(
             nn.Linear(width + context, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.last = nn.Linear(width, 2 * width)
-        self.leave = nn.Linear(width, channels * patch**2)
-        for layer in (self.last, self.leave):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for name, layer in self.named_children():
+            if name == "last" or name.startswith("leave"):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, latent: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """Return the velocities (N, latent_dim).
 
         Args:
-            latent: (N, latent_dim).
+            latent: (N, latent_dim), the map and then the vector.
             time: from 0 (noise) to 1 (latents), (N,).
             context: (N, context).
         """
         about = self.about(torch.cat([waves(time, self.width), context], dim=1))
-        tokens = self.enter(self._tokens(latent)) + self.place
+        tokens = self._tokens(latent) + self.place
         for block in self.blocks:
             tokens = block(tokens, about)
         scale, shift = self.last(about)[:, None].chunk(2, dim=2)
         tokens = functional.layer_norm(tokens, (self.width,)) * (1 + scale) + shift
-        return self._latent(self.leave(tokens))
+        return self._latent(tokens)
 
     def _tokens(self, latent: Tensor) -> Tensor:
-        """Cut latents (N, latent_dim) into patches (N, tokens, numbers)."""
-        return functional.unfold(
-            latent.reshape(-1, *self.shape), self.patch, stride=self.patch
-        ).transpose(1, 2)
+        """Make tokens (N, tokens, width) of the map and of the vector."""
+        flat, vector = latent.tensor_split([latent.shape[1] - self.vector], dim=1)
+        tokens = []
+        if self.tokens:
+            planes = flat.reshape(-1, *self.shape)
+            patches = functional.unfold(planes, self.patch, stride=self.patch)
+            tokens.append(self.enter_map(patches.transpose(1, 2)))
+        if self.vector:
+            tokens.append(self.enter_vector(vector)[:, None])
+        return torch.cat(tokens, dim=1)
 
     def _latent(self, tokens: Tensor) -> Tensor:
-        """Put patches (N, tokens, numbers) together to latents (N, latent_dim)."""
-        return functional.fold(
-            tokens.transpose(1, 2), self.shape[1:], self.patch, stride=self.patch
-        ).flatten(1)
+        """Make latents (N, latent_dim) of tokens (N, tokens, width)."""
+        latent = []
+        if self.tokens:
+            patches = self.leave_map(tokens[:, : self.tokens]).transpose(1, 2)
+            planes = functional.fold(patches, self.shape[1:], self.patch, stride=self.patch)
+            latent.append(planes.flatten(1))
+        if self.vector:
+            latent.append(self.leave_vector(tokens[:, self.tokens]))
+        return torch.cat(latent, dim=1)
 
 
 class Block(nn.Module):

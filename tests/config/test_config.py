@@ -28,7 +28,7 @@ PREPARED = sorted(path.stem for path in (CONF / "prepare").glob("[!_]*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {
     ("data", "file"): ["data.file=stamps.h5"],
-    ("network", "spatial"): ["model.latent_dim=256"],
+    ("network", "spatial"): ["model.latent_dim=272"],
     ("beta_schedule", "table"): ["beta_schedule.values=[0.1,0.2]", "trainer.max_epochs=2"],
 }
 IMAGES = {"mosaic": ["mosaic.image=m.fits"], "cutouts": ["cutouts.images=c"]}

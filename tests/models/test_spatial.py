@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.models.cvae import CVAE
+from galgen.models.cvae2 import CVAE2
+from galgen.models.fancy_cvae import FancyCVAE
 from galgen.models.spatial import Spatial, sides
 from galgen.models.vae import VAE
 
@@ -32,6 +35,23 @@ def test_any_image_size(image_size, bands):
     q = model.encode(image)
     assert q.mean.shape == (2, 128)
     assert model.decode(q.mean).shape == image.shape
+
+
+@pytest.mark.parametrize("model", [VAE, CVAE, CVAE2, FancyCVAE])
+def test_a_vector_beside_the_map(model):
+    """The vector is the end of the latent, and concerns the whole stamp."""
+    torch.manual_seed(0)
+    made = model(
+        image_size=64, latent_dim=133, width=8, norm="batch", network=Spatial(vector=5)
+    ).eval()
+    assert made.latent_shape == (2, 8, 8)
+    redshift = torch.full((2,), 0.7) if model.conditional else None
+    q = made.encode(torch.rand(2, 1, 64, 64), redshift)
+    assert q.mean.shape == q.stddev.shape == (2, 133)
+    latent = torch.zeros(2, 133)
+    latent[1, 130] = 3
+    changed = made.decode(latent, redshift).diff(dim=0)[0, 0].abs().reshape(4, 16, 4, 16)
+    assert (changed.amax(dim=(1, 3)) > 0).all()
 
 
 def test_the_map_keeps_places():
@@ -73,6 +93,8 @@ def test_a_constant_latent_leaves_no_checkerboard():
     ("arguments", "said"),
     [
         ({"latent_dim": 32, "network": Spatial()}, "such as model.latent_dim=256"),
+        ({"latent_dim": 256, "network": Spatial(vector=16)}, "such as model.latent_dim=272"),
+        ({"latent_dim": 16, "network": Spatial(vector=16)}, "such as model.latent_dim=272"),
         ({"latent_dim": 1600, "network": Spatial(latent_size=40)}, "network.latent_size=40"),
     ],
 )
@@ -81,6 +103,8 @@ def test_sizes_that_contradict_are_refused(arguments, said):
         VAE(64, **arguments)
     with pytest.raises(ValueError, match="residual_blocks=0: it must be positive"):
         Spatial(residual_blocks=0)
+    with pytest.raises(ValueError, match="vector=-1: it must not be negative"):
+        Spatial(vector=-1)
 
 
 def test_positive_light_over_a_wide_range():

@@ -88,8 +88,9 @@ def learned_density(prior, grid, seed):
     return torch.empty_like(density).index_put((order,), density)
 
 
-def test_an_untrained_one_is_the_normal_distribution():
-    prior = FlowMatching(8, latent_shape=(2, 2, 2), width=16, depth=1, heads=2)
+@pytest.mark.parametrize("shape", [(2, 2, 2), (1, 2, 2), None])
+def test_an_untrained_one_is_the_normal_distribution(shape):
+    prior = FlowMatching(8, latent_shape=shape, width=16, depth=1, heads=2)
     noise = torch.randn(50, 8)
     torch.testing.assert_close(prior(noise), noise)
     expected = torch.distributions.Normal(0, 1).log_prob(noise).sum(dim=1)
@@ -115,14 +116,20 @@ def test_the_solver_is_of_second_order():
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.15)
 
 
-def test_patches_of_a_map_come_back_where_they_were():
-    network = Velocity((3, 4, 6), context=0, patch=2, width=16, depth=1, heads=2)
-    latent = torch.arange(2 * 72.0).reshape(2, 72)
+@torch.no_grad()
+def test_a_map_and_a_vector_come_back_where_they_were():
+    network = Velocity((3, 4, 6), vector=5, context=0, patch=2, width=16, depth=1, heads=2)
+    layers = (network.enter_map, network.leave_map, network.enter_vector, network.leave_vector)
+    for layer in layers:
+        torch.nn.init.eye_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    latent = torch.arange(2 * 77.0).reshape(2, 77)
     tokens = network._tokens(latent)
-    assert tokens.shape == (2, 6, 12)
+    assert tokens.shape == (2, 7, 16)
     torch.testing.assert_close(network._latent(tokens), latent)
-    first = latent.reshape(2, 3, 4, 6)[:, :, :2, :2].flatten(1)
-    torch.testing.assert_close(tokens[:, 0], first)
+    first = latent[:, :72].reshape(2, 3, 4, 6)[:, :, :2, :2].flatten(1)
+    torch.testing.assert_close(tokens[:, 0, :12], first)
+    torch.testing.assert_close(tokens[:, 6, :5], latent[:, 72:])
 
 
 @pytest.mark.parametrize(
@@ -140,4 +147,4 @@ def test_bad_arguments_are_refused(arguments, said):
 
 def test_the_fitted_one_keeps_the_averaged_weights_alone(learned):
     assert not [name for name in learned.state_dict() if name.startswith("average")]
-    assert np.isfinite(learned.velocity.leave.weight.numpy()).all()
+    assert np.isfinite(learned.velocity.leave_vector.weight.numpy()).all()
