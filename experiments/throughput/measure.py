@@ -46,11 +46,11 @@ RESIDUAL = {
 }
 GALAXY = {
     "image_size": 64,
-    "latent_dim": 256,
+    "latent_dim": 272,
     "width": 32,
     "norm": "group",
     "output": "sinh",
-    "network": Spatial(),
+    "network": Spatial(vector=16),
     "flux_scale": 3.0,
     "telescope_planes": True,
 }

@@ -32,7 +32,7 @@ class Run:
         command: the words that environment.json keeps.
 
     Raises:
-        GalgenError: if `run_name` is not a plain folder name.
+        GalgenError: if `run_name` is not a plain folder name, or `run_dir` is another folder.
     """
 
     def __init__(self, config: DictConfig):
@@ -47,7 +47,14 @@ class Run:
         if Path(config.run_name).name != config.run_name:
             raise GalgenError(f"run_name={config.run_name}: it must be a plain folder name.")
         self.directory = expand(config.run_root) / config.run_name
-        config.run_dir = str(self.directory.absolute())
+        directory = str(self.directory.absolute())
+        if config.run_dir not in (None, directory):
+            asked = expand(str(config.run_dir)).absolute()
+            raise GalgenError(
+                f"run_dir={config.run_dir}: galgen makes it of two other keys. Use "
+                f"run_root={asked.parent} run_name={asked.name} instead."
+            )
+        config.run_dir = directory
 
     @property
     def result(self) -> dict | None:

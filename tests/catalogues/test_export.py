@@ -48,7 +48,7 @@ def run_of(composed):
 
     def write(name: str) -> Path:
         overrides = [f"model={name}", f"data.image_size={SIZES[name]}", "model.width=4"]
-        overrides += [f"model.latent_dim={64 if name == 'galaxy_vae' else 3}", "transform=asinh"]
+        overrides += [f"model.latent_dim={80 if name == 'galaxy_vae' else 3}", "transform=asinh"]
         config = composed(*overrides, "run_name=mine")
         torch.manual_seed(1)
         model = instantiate(config.model)

@@ -119,7 +119,7 @@ def test_the_light_keeps_its_place_and_size_under_a_ground_based_psf(peak_run):
 
 
 def test_light_in_front_of_the_telescope_convolved_by_galsim_is_what_the_model_observes(tmp_path):
-    overrides = ("model=galaxy_vae", "model.latent_dim=256", "model.width=8", "data=simulated")
+    overrides = ("model=galaxy_vae", "model.latent_dim=272", "model.width=8", "data=simulated")
     run = make_run(tmp_path, *overrides, attributes=COUNTS)
     seen_through = galsim.Gaussian(fwhm=0.15)
     psf = seen_through.drawImage(nx=15, ny=15, scale=0.05, method="no_pixel", dtype=float).array

@@ -18,7 +18,7 @@ from tests.conftest import train_once
 def free(tmp_path_factory, survey_with_psfs) -> Path:
     """Train a model of light in front of the telescope; tests leave it as it is."""
     data = ["data=mosaic", f"data.file={survey_with_psfs}", "model=galaxy_vae"]
-    return train_once(tmp_path_factory.mktemp("free"), *data, "model.latent_dim=64")
+    return train_once(tmp_path_factory.mktemp("free"), *data, "model.latent_dim=80")
 
 
 def generated(command, run, *arguments, out="m.h5") -> tuple[np.ndarray, dict]:

@@ -19,12 +19,12 @@ def run(tmp_path_factory, survey_with_psfs):
     """Train with two pixels of light along the side of one of the survey's."""
     folder = tmp_path_factory.mktemp("oversampled")
     data = ["data=mosaic", f"data.file={survey_with_psfs}"]
-    model = ["model=galaxy_vae", "model.latent_dim=64", "model.oversampling=2"]
+    model = ["model=galaxy_vae", "model.latent_dim=80", "model.oversampling=2"]
     return galgen.load(train_once(folder, *data, *model))
 
 
 def test_public_images_have_the_survey_s_pixels(run):
-    latent = np.random.default_rng(0).standard_normal((N, 64)).astype("f4")
+    latent = np.random.default_rng(0).standard_normal((N, 80)).astype("f4")
     light, images = run.light(latent), run.decode(latent)
     assert light.shape == (N, 1, 64, 64)
     assert images.shape == (N, 1, 32, 32)

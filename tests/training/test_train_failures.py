@@ -97,6 +97,7 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(command, small, monk
         (["seed=null"], "seed=None"),
         (["seed=-1"], "seed=-1"),
         (["run_name=../up"], "plain folder name"),
+        (["run_dir=/elsewhere/one"], "Use run_root=/elsewhere run_name=one instead"),
         (["trainer.limit_train_batches=0"], "trainer=debug"),
         (["trainer.precision=bf16-true"], "trainer.precision"),
         (["transform=asinh"], "model.output=softplus"),
