@@ -53,9 +53,3 @@ def opened(images, image_size: int | None = None, **options) -> CutoutsSource:
     source = CutoutsSource(Cutouts(images, **options), image_size, bands)
     source.open()
     return source
-
-
-def drawn(source: CutoutsSource) -> dict[str, np.ndarray]:
-    arrays, reasons = source.draw(range(len(source)))
-    assert reasons == {}
-    return arrays

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from galgen.data.surveys.mosaic.mosaic_source import MosaicSource
+from galgen.data.surveys.source import Source
 
 SHAPE = 240, 300
 SIZE = 32
@@ -62,7 +62,7 @@ def write_catalogue(table: Table, path) -> None:
         path.write_bytes(gzip.compress(path.with_name(name).read_bytes()))
 
 
-def drawn(source: MosaicSource) -> dict[str, np.ndarray]:
+def drawn(source: Source) -> dict[str, np.ndarray]:
     arrays, reasons = source.draw(range(len(source)))
     assert reasons == {}
     return arrays

@@ -14,7 +14,8 @@ from galgen.data.preparation import prepare
 from galgen.data.stamp_file import StampFile
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
-from tests.data.cutout_scene import NOISE, SIDE, SKY, drawn, galaxy, opened, write, write_bands
+from tests.data.cutout_scene import NOISE, SIDE, SKY, galaxy, opened, write, write_bands
+from tests.data.mosaic_scene import drawn
 
 
 def test_a_pattern_a_band_gives_each_galaxy_its_own_pixels(tmp_path):

@@ -117,7 +117,7 @@ def test_blends_of_hsc_have_five_bands_weights_and_psfs():
     roles = {"images": "images", "weight": "weights", "psf": "psfs"}
     options = {role: f"{folder}/{{id}}.npz[{name}]" for role, name in roles.items()}
     source = cutout_scene.opened(bands=list("grizy"), zero_point=27.0, pixel_scale=0.168, **options)
-    stamps = cutout_scene.drawn(source)
+    stamps = drawn(source)
     assert stamps["image"].shape == (25, 5, 58, 58)
     assert stamps["galaxy_id"][0] == 43158172147384603
     with np.load(folder / "43158172147384603.npz") as first:
