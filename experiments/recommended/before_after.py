@@ -53,7 +53,7 @@ def main() -> None:
 def galaxies(run) -> dict[str, int]:
     """Choose galaxies of the test part by what the survey says of them, as positions in it."""
     stamps, rows = run.survey.stamps, run.survey.parts["test"].rows
-    magnitude = stamps.by_galaxy("magnitude")[rows][:, 0]
+    magnitude = stamps.by_galaxy("magnitude")[rows]
     clumps = stamps.by_galaxy("clumps")[rows] * (magnitude > 21.5) * (magnitude < 23)
     clumpy = np.argsort(clumps, kind="stable")[::-1]
     chosen = {
@@ -68,7 +68,7 @@ def galaxies(run) -> dict[str, int]:
 def survey(run, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return noise levels (n, 1, 1), stamps (n, H, W) and true light of test galaxies."""
     stamps, rows = run.survey.stamps, run.survey.parts["test"].rows[positions]
-    noise = np.sqrt(stamps.by_galaxy("noise_variance")[rows])[:, :, None]
+    noise = np.sqrt(stamps.by_galaxy("noise_variance")[rows])[:, None, None]
     size = run.model.image_size
     return noise, stamps.read(rows, size)[:, 0], stamps.read(rows, size, "psf_free")[:, 0]
 
