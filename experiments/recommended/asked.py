@@ -8,6 +8,7 @@ fresh noise; and flux and size of both through a PSF from the ground. The survey
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import galsim
@@ -23,6 +24,8 @@ HERE = Path(__file__).parent
 N = 2000
 SHOWN, EDGES = 8, (20, 21, 22, 23, 24)
 """Pairs in a row of the picture, and the magnitudes that its rows begin at."""
+BINS = (18, 22, 23.5, 24.5, 26)
+"""Magnitudes that are compared with what was asked by themselves."""
 
 
 def main() -> None:
@@ -50,13 +53,19 @@ def main() -> None:
     draw(run, made, asked["magnitude"])
 
 
-def differences(run, light: np.ndarray, asked: dict[str, np.ndarray]) -> dict[str, float]:
+def differences(run, light: np.ndarray, asked: dict[str, np.ndarray]) -> dict:
     """Compare the magnitude and the half-light radius of light (N, 1, H, W) with what was asked."""
     magnitude = run.zero_points[0] - 2.5 * np.log10(light.sum(axis=(1, 2, 3)))
     size = half_light_radius(light[:, 0]) * run.pixel_scale / asked["size"]
     difference = magnitude - asked["magnitude"]
+    number = np.digitize(asked["magnitude"], BINS)
+    medians = {
+        f"{low}-{high}": float(np.median(difference[number == at]))
+        for at, (low, high) in enumerate(pairwise(BINS), 1)
+    }
     return {
         "magnitude_median": float(np.median(difference)),
+        "magnitude_median_by_magnitude": medians,
         "magnitude_scatter": float(np.subtract(*np.percentile(difference, [84, 16])) / 2),
         "size_ratio_median": float(np.median(size)),
         "size_ratio_scatter": float(np.subtract(*np.percentile(size, [84, 16])) / 2),
