@@ -54,20 +54,16 @@ class Velocity(nn.Module):
                 )
             self.tokens = (height // patch) * (side // patch)
             self.enter_map = nn.Linear(channels * patch**2, width)
-            self.leave_map = nn.Linear(width, channels * patch**2)
+            self.leave_map = linear_from_zero(width, channels * patch**2)
         if vector:
             self.enter_vector = nn.Linear(vector, width)
-            self.leave_vector = nn.Linear(width, vector)
+            self.leave_vector = linear_from_zero(width, vector)
         self.place = nn.Parameter(0.02 * torch.randn(self.tokens + bool(vector), width))
         self.about = nn.Sequential(
             nn.Linear(width + context, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
-        self.last = nn.Linear(width, 2 * width)
-        for name, layer in self.named_children():
-            if name == "last" or name.startswith("leave"):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        self.last = linear_from_zero(width, 2 * width)
 
     def forward(self, latent: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """Return the velocities (N, latent_dim).
@@ -120,9 +116,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.width, self.heads = width, heads
-        self.modulation = nn.Linear(width, 6 * width)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
+        self.modulation = linear_from_zero(width, 6 * width)
         self.attention = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
         self.perceptron = nn.Sequential(
@@ -144,6 +138,14 @@ class Block(nn.Module):
         parts = self.attention(tokens).reshape(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(*parts)
         return self.mix(mixed.transpose(1, 2).reshape(n, count, self.width))
+
+
+def linear_from_zero(inputs: int, outputs: int) -> nn.Linear:
+    """Return a linear layer whose output is zero until it has learned."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def waves(time: Tensor, width: int) -> Tensor:
