@@ -12,6 +12,8 @@ POOR = 0.5
 """Share of the light below which a model's reconstructions are poor."""
 CHECKERED = 5.0
 """Power of a pattern of pixels over its surroundings that is worth a warning."""
+ROUNDING = 1e-8
+"""Share of the largest power in images, below which a pattern may be rounding errors."""
 PEDESTAL = 0.02
 """Share of a stamp's light in a constant level, beyond the survey's, that is worth a warning."""
 
@@ -162,14 +164,14 @@ def checkerboard(images: np.ndarray) -> float:
     # Light at the edges of a stamp, which is not periodic, has power at all wavenumbers.
     window = np.outer(*(np.hanning(side + 2)[1:-1] for side in sides))
     power = (np.abs(np.fft.fft2(images * window)) ** 2).reshape(-1, *sides).mean(axis=0)
-    found = []
+    found, rounding = [], max(ROUNDING * power.max(), np.finfo(float).tiny)
     for down, across in ((1, 0), (0, 1), (1, 1)):
         y, x = down * (sides[0] // 2), across * (sides[1] // 2)
         near = [
             power[(y + down * step) % sides[0], (x + across * step) % sides[1]]
             for step in (-3, -2, 2, 3)
         ]
-        found.append(power[y, x] / max(np.median(near), np.finfo(float).tiny))
+        found.append(power[y, x] / max(np.median(near), rounding))
     return float(max(found))
 
 

@@ -143,6 +143,14 @@ def test_a_checkerboard_stands_out_of_the_power_beside_it(size):
     assert checkerboard(images + np.random.default_rng(0).normal(0, 0.01, images.shape)) < 3
 
 
+def test_rounding_is_no_checkerboard():
+    size = np.arange(64) - 32
+    smooth = np.exp(-np.add.outer(size**2, size**2) / 50)[None, None]
+    pattern = (-1.0) ** np.add.outer(np.arange(64), np.arange(64))
+    assert checkerboard(smooth + 1e-7 * pattern) < 1
+    assert checkerboard(smooth + 1e-4 * pattern) > 20
+
+
 def test_a_checkerboard_is_a_caution():
     pattern = torch.from_numpy(0.01 * (-1.0) ** np.add.outer(np.arange(32), np.arange(32))).float()
     found = judge(model_of(lambda light: light + pattern), survey())
