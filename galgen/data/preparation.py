@@ -208,7 +208,8 @@ def _draw(source: Source, pieces: list[tuple[Path, range]]) -> None:
     except BrokenProcessPool as error:
         raise GalgenError(
             "a process that prepares stamps was killed, perhaps because memory ran out. The same "
-            "command resumes; prepare.processes=1 needs less memory."
+            "command resumes; prepare.processes=1 needs less memory. In a script of your own, put "
+            "what it does below `if __name__ == '__main__':`, or each process begins it again."
         ) from error
     finally:
         with uninterrupted():
