@@ -12,13 +12,20 @@ DECODE_BLOCK = 16
 """Galaxies decoded at a time; they stay in a CPU's cache."""
 DECODE_BLOCK_GPU = 256
 """Galaxies decoded at a time where fewer would leave most of the device idle."""
-LATENT_BLOCK = 256
-"""Latents made at a time."""
+LATENT_BLOCK = 64
+"""Latents made at a time; whoever asks for a few galaxies does not wait for many."""
+LATENT_BLOCK_GPU = 1024
+"""Latents made at a time where fewer would leave most of the device idle."""
 
 
 def decode_block(device: torch.device) -> int:
     """Return how many galaxies are decoded at a time on a device."""
     return DECODE_BLOCK if device.type == "cpu" else DECODE_BLOCK_GPU
+
+
+def latent_block(device: torch.device) -> int:
+    """Return how many latents are made at a time on a device."""
+    return LATENT_BLOCK if device.type == "cpu" else LATENT_BLOCK_GPU
 
 
 def in_blocks(make: Callable, block: int, start: int, *columns: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import nn
 
-from galgen.models.blocks import LATENT_BLOCK, in_blocks
+from galgen.models.blocks import in_blocks, latent_block
 from galgen.priors.base import Posteriors
 from galgen.priors.flow import LatentFlow
 from galgen.priors.random_numbers import REDSHIFT, uniform
@@ -118,7 +118,7 @@ class SurveyConditions(nn.Module):
         noise = torch.from_numpy(ndtri(uniform(seed, REDSHIFT, start, n, len(self.names))))
         scores, device = noise, self.quantiles.device
         if self.flow is not None:
-            scores = in_blocks(self.flow, LATENT_BLOCK, start, noise.float().to(device))
+            scores = in_blocks(self.flow, latent_block(device), start, noise.float().to(device))
         ranks, levels = ndtr(scores.double().cpu().numpy()), np.linspace(0, 1, QUANTILES)
         return {
             name: np.interp(rank, levels, table)

@@ -15,14 +15,21 @@ MEMORY = 500
 """Steps that the average of the weights goes back."""
 
 
+END = math.pi / 2
+"""Angle, in radians, at which paths that begin as noise at 0 have become latents."""
+
+
 class FlowMatching(TrainedPrior):
-    """Rectified flow p(latent | conditions): straight paths from noise to standardised latents.
+    """Flow matching p(latent | conditions) along arcs from noise to standardised latents.
 
-    A network learns the velocity of the paths; latents are drawn by solving the differential
-    equation by the method of Adams and Bashforth (second order), whose first step is one of Heun's.
-    The weights that are used are an average over the last steps of the training.
+    At an angle a, galaxies are cos(a) noise + sin(a) latent. A network learns their velocity along
+    the arcs, which is zero in each dimension that has collapsed to the prior; latents are drawn by
+    solving the differential equation by the method of Adams and Bashforth (second order), whose
+    first step is one of Heun's. The weights that are used are an average over the last steps of
+    the training.
 
-    Source: Lipman et al. 2023; Liu, Gong & Liu 2023; times after Esser et al. 2024.
+    Source: Lipman et al. 2023; arcs after Albergo & Vanden-Eijnden 2023; angles in the training
+    after Esser et al. 2024.
 
     Args:
         latent_dim: size of the latent.
@@ -47,7 +54,7 @@ class FlowMatching(TrainedPrior):
         self,
         latent_dim: int,
         latent_shape: Sequence[int] | None = None,
-        steps: int = 10,
+        steps: int = 6,
         patch: int = 2,
         width: int = 96,
         depth: int = 6,
@@ -78,22 +85,22 @@ class FlowMatching(TrainedPrior):
     ) -> Tensor:
         """Return the squared error of the velocity on the way to standardised latents, (N,)."""
         device = standardised.device
-        time = torch.randn(len(standardised), generator=generator, device=device).sigmoid()
+        angle = torch.randn(len(standardised), generator=generator, device=device).exp().atan()
         noise = torch.randn(standardised.shape, generator=generator, device=device)
-        between = noise.lerp(standardised, time[:, None])
+        cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
         network = self.velocity if self.training else self.average
-        error = network(between, time, context) - (standardised - noise)
-        return error.square().sum(dim=1)
+        velocity = network(cosine * noise + sine * standardised, angle, context)
+        return (velocity - (cosine * standardised - sine * noise)).square().sum(dim=1)
 
     def make(self, noise: Tensor, context: Tensor) -> Tensor:
         """Return standardised latents (N, latent_dim) of standard normal noise of that shape."""
-        latent, step = noise, 1 / self.steps
-        time = latent.new_zeros(len(latent))
-        before = self.velocity(latent, time, context)
-        end = self.velocity(latent + step * before, time + step, context)
+        latent, step = noise, END / self.steps
+        angle = latent.new_zeros(len(latent))
+        before = self.velocity(latent, angle, context)
+        end = self.velocity(latent + step * before, angle + step, context)
         latent = latent + 0.5 * step * (before + end)
         for number in range(1, self.steps):
-            here = self.velocity(latent, time + number * step, context)
+            here = self.velocity(latent, angle + number * step, context)
             latent, before = latent + step * (1.5 * here - 0.5 * before), here
         return latent
 
@@ -107,23 +114,23 @@ class FlowMatching(TrainedPrior):
         generator = torch.Generator(standardised.device).manual_seed(0)
         chance = torch.rand(standardised.shape, generator=generator, device=standardised.device)
         probe = 2.0 * (chance < 0.5) - 1
-        latent, volume, step = standardised, torch.zeros_like(standardised[:, 0]), 1 / self.steps
+        latent, volume, step = standardised, torch.zeros_like(standardised[:, 0]), END / self.steps
         for number in range(self.steps, 0, -1):
-            time = latent.new_full((len(latent),), number * step)
-            end, grows_at_end = self._divergence(latent, time, context, probe)
-            start, grows = self._divergence(latent - step * end, time - step, context, probe)
+            angle = latent.new_full((len(latent),), number * step)
+            end, grows_at_end = self._divergence(latent, angle, context, probe)
+            start, grows = self._divergence(latent - step * end, angle - step, context, probe)
             latent = latent - 0.5 * step * (start + end)
             volume = volume + 0.5 * step * (grows + grows_at_end)
         constant = 0.5 * self.latent_dim * math.log(2 * math.pi)
         return 0.5 * latent.square().sum(dim=1) + constant + volume
 
     def _divergence(
-        self, latent: Tensor, time: Tensor, context: Tensor, probe: Tensor
+        self, latent: Tensor, angle: Tensor, context: Tensor, probe: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the velocity and an estimate of its divergence, (N, latent_dim) and (N,)."""
         with torch.enable_grad():
             place = latent.detach().requires_grad_()
-            velocity = self.velocity(place, time, context)
+            velocity = self.velocity(place, angle, context)
             [slope] = torch.autograd.grad((velocity * probe).sum(), place)
         return velocity.detach(), (slope * probe).sum(dim=1)
 

@@ -1,17 +1,20 @@
 """The network of flow matching: a transformer over the patches of a latent map."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+FASTEST = 500.0
+"""Radians for each radian of the angle, of the fastest wave that says it; the slowest has one."""
+CONDITION_WAVES = (0.5, 1.0, 2.0)
+"""Radians for each unit of a condition, of the sines and cosines that say it to the network."""
+
 
 class Velocity(nn.Module):
-    """Velocity of latents at a time, given conditions.
+    """Velocity of latents at an angle of their path, given conditions.
 
     A map is cut into patches, the tokens of a transformer; a vector, alone or beside a map, is one
-    token. Time and conditions scale and shift the tokens in every block.
+    token. Angle and conditions scale and shift the tokens in every block.
 
     Source: Peebles & Xie 2023 (DiT with adaLN-Zero).
 
@@ -59,21 +62,26 @@ class Velocity(nn.Module):
             self.enter_vector = nn.Linear(vector, width)
             self.leave_vector = linear_from_zero(width, vector)
         self.place = nn.Parameter(0.02 * torch.randn(self.tokens + bool(vector), width))
+        ratio = torch.linspace(0, 1, width // 2)
+        self.register_buffer("angle_waves", FASTEST**ratio, persistent=False)
+        self.register_buffer("condition_waves", torch.tensor(CONDITION_WAVES), persistent=False)
+        numbers = width + context * (1 + 2 * len(CONDITION_WAVES))
         self.about = nn.Sequential(
-            nn.Linear(width + context, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(numbers, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.last = linear_from_zero(width, 2 * width)
 
-    def forward(self, latent: Tensor, time: Tensor, context: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, angle: Tensor, context: Tensor) -> Tensor:
         """Return the velocities (N, latent_dim).
 
         Args:
             latent: (N, latent_dim), the map and then the vector.
-            time: from 0 (noise) to 1 (latents), (N,).
+            angle: radians, from 0 (noise) to pi / 2 (latents), (N,).
             context: (N, context).
         """
-        about = self.about(torch.cat([waves(time, self.width), context], dim=1))
+        numbers = (waves(angle[:, None], self.angle_waves), context)
+        about = self.about(torch.cat([*numbers, waves(context, self.condition_waves)], dim=1))
         tokens = self._tokens(latent) + self.place
         for block in self.blocks:
             tokens = block(tokens, about)
@@ -106,7 +114,7 @@ class Velocity(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron; time and conditions scale and shift the input of each.
+    """Attention and a perceptron; angle and conditions scale and shift the input of each.
 
     Args:
         width: numbers of a token.
@@ -148,9 +156,7 @@ def linear_from_zero(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def waves(time: Tensor, width: int) -> Tensor:
-    """Return sines and cosines of times (N,) from 0 to 1, (N, width)."""
-    slowest, fastest = 1.0, 500.0
-    ratio = torch.linspace(0, 1, width // 2, device=time.device)
-    angle = time[:, None] * slowest * torch.exp(ratio * math.log(fastest / slowest))
-    return torch.cat([angle.sin(), angle.cos()], dim=1)
+def waves(numbers: Tensor, frequencies: Tensor) -> Tensor:
+    """Return sines and cosines of numbers (N, K) times frequencies (F,), (N, 2 K F)."""
+    phases = (numbers[:, :, None] * frequencies).flatten(1)
+    return torch.cat([phases.sin(), phases.cos()], dim=1)

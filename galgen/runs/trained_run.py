@@ -17,7 +17,7 @@ from galgen.config.targets import check_targets, instantiate
 from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
 from galgen.errors import GalgenError
-from galgen.models.blocks import LATENT_BLOCK, in_blocks
+from galgen.models.blocks import in_blocks, latent_block
 from galgen.models.telescope import on_survey_pixels
 from galgen.priors.random_numbers import standard_normal
 from galgen.runs.conditions import STREAMS
@@ -198,7 +198,7 @@ class TrainedRun(ImageFacts):
         columns = [self._column(name, values.get(name), n) for name in fitted.conditions]
         noise = self._tensor(standard_normal(seed, n, fitted.noise_dim, start))
         rows = torch.stack(columns, dim=1) if columns else noise.new_empty(n, 0)
-        return in_blocks(fitted, LATENT_BLOCK, start, noise, rows)
+        return in_blocks(fitted, latent_block(noise.device), start, noise, rows)
 
     def reconstruct(self, images: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
         """Return the decoded posterior means of images (N, B, H, W), in `unit`, float32.

@@ -100,8 +100,9 @@ def test_an_untrained_one_is_the_normal_distribution(shape):
 class Growth(torch.nn.Module):
     """A velocity whose paths have a closed form: they grow by exp(1.5)."""
 
-    def forward(self, latent, time, context):
-        return latent * (1 + time[:, None])
+    def forward(self, latent, angle, context):
+        share = angle[:, None] / (np.pi / 2)
+        return latent * (1 + share) / (np.pi / 2)
 
 
 def test_the_solver_is_of_second_order():
