@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from galgen.priors.base import Posteriors
@@ -15,6 +16,8 @@ MEMORY = 500
 """Steps that the average of the weights goes back."""
 
 
+WARM_UP = 0.03
+"""Share of the training in which the learning rate rises."""
 END = math.pi / 2
 """Angle, in radians, at which paths that begin as noise at 0 have become latents."""
 
@@ -25,8 +28,8 @@ class FlowMatching(TrainedPrior):
     At an angle a, galaxies are cos(a) noise + sin(a) latent. A network learns their velocity along
     the arcs, which is zero in each dimension that has collapsed to the prior; latents are drawn by
     solving the differential equation by the method of Adams and Bashforth (second order), whose
-    first step is one of Heun's. The weights that are used are an average over the last steps of
-    the training.
+    first step is one of Heun's. The learning rate falls to nothing at the last of `max_epochs`. The
+    weights that are used are an average over the last steps of the training.
 
     Source: Lipman et al. 2023; arcs after Albergo & Vanden-Eijnden 2023; angles in the training
     after Esser et al. 2024.
@@ -75,6 +78,15 @@ class FlowMatching(TrainedPrior):
         super().train_on(train, val, seed, trainer)
         self.velocity.load_state_dict(self.average.module.state_dict())
         del self.average
+
+    def configure_optimizers(self) -> dict:
+        """Return Adam, whose rate rises for a short while and then falls to nothing."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
+        steps = self.trainer.estimated_stepping_batches
+        schedule = OneCycleLR(
+            optimizer, self.lr, total_steps=steps, pct_start=WARM_UP, cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
         """Bring the average of the weights up to date."""
