@@ -94,7 +94,10 @@ class Samples(RunFigure):
                 values = given[shown].reshape(-1, columns)
             images = self._make(run, prior, conditions, numbers, given)
             images = images.reshape(-1, columns, *images.shape[1:])
-        others = [f", {name} {c.text}" for name, c in conditions.requested.items()]
+        others = [
+            f", {name}s of the survey" if condition.text == SURVEY else f", {name} {condition.text}"
+            for name, condition in conditions.requested.items()
+        ]
         figure = draw_samples(
             images,
             values,

@@ -202,3 +202,9 @@ def test_magnitudes_are_put_side_by_side(fitted):
     shown = axes[4].images[0].get_array()
     [expected] = run.sample(1, 1.0, "flow", start=2, magnitude=22.5, size=0.3)
     np.testing.assert_allclose(shown / shown.max(), expected[0] / expected.max(), atol=1e-5)
+
+
+def test_the_survey_s_magnitudes_are_called_so(fitted):
+    picture = Samples(n=2, redshift="survey", magnitude="survey", priors=["flow"])
+    figure = picture.draw(galgen.load(fitted))["samples"]
+    assert figure.get_suptitle() == "generated galaxies, prior: flow, magnitudes of the survey"
