@@ -157,7 +157,13 @@ class SurveyDataModule(LightningDataModule):
         psf = self.psf or "psf" in self.needs
         usable, size = self._usable(psf), self.image_size + 2 * self.augmentation.margin
         self.parts = {
-            part: Part(self.stamps, rows[part][usable[rows[part]]], size, psf, self.augment)
+            part: Part(
+                self.stamps,
+                rows[part][usable[rows[part]]],
+                size,
+                psf,
+                turned=self.augment and part == "train",
+            )
             for part in PARTS
         }
         self._check_parts()
@@ -237,6 +243,9 @@ class SurveyDataModule(LightningDataModule):
         }
         for name in stacks.keys() - {"psf"}:
             stacks[name] = crop(stacks[name], self.image_size, shift)
+        if batch.weight is not None:
+            # A cosmic ray there must neither be seen by the encoder nor taken for the peak.
+            stacks["image"] = stacks["image"].where(stacks["weight"] > 0, 0.0)
         if augment:
             stacks = {name: dihedral(stack, symmetry) for name, stack in stacks.items()}
         return self.transform(replace(batch, **stacks))

@@ -12,7 +12,7 @@ from galgen.data.batch import Batch, Share
 from galgen.data.cache import Cache
 from galgen.data.noise_correlation import symmetric
 from galgen.data.psfs import Psfs
-from galgen.data.stamp_file import StampFile
+from galgen.data.stamp_file import StampFile, known_redshifts
 
 READ_BLOCK = 256
 """Stamps read at a time when a survey is cached."""
@@ -52,6 +52,9 @@ class Part(Dataset):
             for name in ("redshift", "background")
             if name in stamps.columns
         }
+        if "redshift" in self.columns:
+            known = known_redshifts(stamps.columns["redshift"][rows])
+            self.columns["redshift"] = torch.from_numpy(known)
         if "noise_variance" in stamps.columns:
             variance = stamps.columns["noise_variance"][rows].astype(float)
             # Of a band that a galaxy lacks, any noise does: its pixels have weight 0.

@@ -68,7 +68,7 @@ def read_psfs(stamps: StampFile, rows: np.ndarray) -> np.ndarray:
 
 
 def _read(stamps: StampFile, rows: np.ndarray) -> np.ndarray:
-    """Read PSFs by their rows (n,), (n, B, h, w).
+    """Read PSFs by their rows (n,), (n, B, h, w), h and w odd: a flip keeps their centre then.
 
     Raises:
         GalgenError: if one does not keep the light: its sum is not 1.
@@ -85,4 +85,5 @@ def _read(stamps: StampFile, rows: np.ndarray) -> np.ndarray:
             f"to 1; that in row {rows[bad]} sums to {total[bad, band]:.4g}. Divide each PSF by its "
             "sum."
         )
-    return psfs
+    more = [(0, 0), (0, 0), *((0, 1 - side % 2) for side in psfs.shape[2:])]
+    return np.pad(psfs, more)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.models.likelihoods import SquaredError
+from galgen.models.likelihoods import SquaredError, counted_pixels
 from galgen.models.posterior import kl_to_standard_normal
 from galgen.priors.base import Prior
 from galgen.runs.image_facts import PEAK
@@ -93,10 +93,11 @@ def evidence(
         torch.manual_seed(seed)
         for start in range(0, len(positions), BLOCK):
             batch = _batch(run, positions[start : start + BLOCK])
-            constant = 0.5 * batch.image[0].numel() * math.log(math.pi * beta) if squared else 0.0
-            collected.append(
-                _weights(run, batch, priors, draws, beta if squared else 1.0, constant)
-            )
+            divisor, constant = 1.0, 0.0
+            if squared:
+                divisor = beta
+                constant = 0.5 * math.log(math.pi * beta) * counted_pixels(batch).sum(dim=1)
+            collected.append(_weights(run, batch, priors, draws, divisor, constant))
     found, kl = {}, torch.cat([kl for _, kl in collected])
     for prior in priors:
         weights = torch.cat([weights[prior] for weights, _ in collected], dim=1)
@@ -108,7 +109,7 @@ def evidence(
 
 
 def _weights(
-    run: TrainedRun, batch, priors: list[str], draws: int, divisor: float, constant: float
+    run: TrainedRun, batch, priors: list[str], draws: int, divisor: float, constant: float | Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return log p(x, latent) - log q(latent | x) of draws, (draws, N) by prior, and the KL."""
     model, weights = run.model, {prior: [] for prior in priors}

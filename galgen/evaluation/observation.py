@@ -94,7 +94,7 @@ class Observation:
         The peak normalisation subtracts more than the whole light of the faintest noiseless images.
         """
         positions = np.arange(len(self.survey.parts[part]))
-        if not self.noiseless:
+        if not self.noiseless or not len(positions):
             return positions
         blocks = np.array_split(positions, -(-len(positions) // READ_BLOCK))
         seen = np.concatenate([self._real(part, b).any(axis=(1, 2, 3)) for b in blocks if len(b)])
@@ -108,13 +108,13 @@ class Observation:
     def real(self, part: str, positions: np.ndarray) -> np.ndarray:
         """Return galaxies of a part by their positions (n,) in it, as they are measured.
 
-        The image is 0 in the bands that a galaxy lacks.
+        Pixels of weight 0 are 0, as all are in the bands that a galaxy lacks.
         """
         blocks = [
             self._real(part, positions[start : start + READ_BLOCK])
             for start in range(0, len(positions), READ_BLOCK)
         ]
-        return self._without_lacking(np.concatenate(blocks), part, positions)
+        return self._masked(np.concatenate(blocks), part, positions)
 
     def has_band(self, part: str, positions: np.ndarray) -> np.ndarray:
         """Return which galaxies of a part have which bands, (n, B) of bool."""
@@ -136,7 +136,7 @@ class Observation:
 
         Args:
             images: light (N, B, s H, s W), in the run's unit.
-            positions: of the test galaxies whose PSFs, noise and lacking bands they get, (N,).
+            positions: of the test galaxies whose PSFs, noise and masks they get, (N,).
             seed: of the noise.
         """
         if self.run.model.psf_free:
@@ -144,22 +144,28 @@ class Observation:
             images = convolve(torch.from_numpy(images), psfs, self.run.model.oversampling).numpy()
         if not self.peak:
             return self.with_noise(images, positions, seed)
-        return self._without_lacking(images, "test", positions)
+        return self._masked(images, "test", positions)
 
     def with_noise(self, images: np.ndarray, positions: np.ndarray, seed: int) -> np.ndarray:
         """Add the noise of test galaxies at positions (N,) to images (N, B, H, W)."""
         variance = self.variance("test", positions)
-        if variance is None:
-            variance = edge_variance(self.real("test", positions))
+        if variance is None or not np.isfinite(variance).all():
+            by_edge = edge_variance(self.real("test", positions))
+            variance = by_edge if variance is None else np.where(variance >= 0, variance, by_edge)
         noisy = images + self.noise(np.sqrt(variance), seed)
-        return self._without_lacking(noisy, "test", positions)
+        return self._masked(noisy, "test", positions)
 
-    def _without_lacking(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:
-        """Set images (n, B, H, W) to 0 in the bands that galaxies of a part lack."""
-        has_band = self.has_band(part, positions)
-        if has_band.all():
+    def _masked(self, images: np.ndarray, part: str, positions: np.ndarray) -> np.ndarray:
+        """Set images (n, B, H, W) to 0 where the stamps of a part have pixels of weight 0."""
+        stamps, rows = self.survey.stamps, self.survey.parts[part].rows[positions]
+        if "weight" not in stamps.stacks:
             return images
-        return np.where(has_band[..., None, None], images, np.float32(0))
+        masked = np.empty_like(images)
+        for start in range(0, len(rows), READ_BLOCK):
+            block = slice(start, start + READ_BLOCK)
+            weight = stamps.read(rows[block], self.run.model.image_size, "weight")
+            masked[block] = np.where(weight > 0, images[block], 0)
+        return masked
 
     def noise(self, sigma: np.ndarray, seed: int) -> np.ndarray:
         """Draw noise of standard deviations (n, B) like the survey's, (n, B, H, W) float32."""

@@ -67,10 +67,11 @@ class Samples(RunFigure):
         from galgen.runs.image_facts import PEAK
         from galgen.runs.requested_conditions import requested_conditions
 
-        prior = run.prior_for(self.prior, self.others)
         by_default = SURVEY if run.model.conditional else None
         wanted = by_default if self.redshift is None else self.redshift
-        conditions = requested_conditions(run, {**self.others, "redshift": wanted}, prior)
+        keys = {**self.others, "redshift": wanted}
+        prior = run.prior_for(self.prior, keys)
+        conditions = requested_conditions(run, keys, prior)
         several = [
             name
             for name, condition in conditions.requested.items()

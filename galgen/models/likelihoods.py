@@ -114,7 +114,7 @@ class LearnedSigma(KnownNoise):
     def split(self, prediction: Tensor, batch) -> tuple[Tensor, Tensor]:
         """Return misfit and entropy, as in `KnownNoise`."""
         error = _squared_errors(prediction.detach(), batch).sum()
-        sums = torch.stack([error, _pixels(batch).sum()])
+        sums = torch.stack([error, counted_pixels(batch).sum()])
         error, pixels = _over_ranks(sums, batch) if self.training else sums
         variance = (error / pixels).clamp_min(1e-12)
         started = self.variance > 0
@@ -175,7 +175,7 @@ def _over_ranks(sums: Tensor, batch) -> Tensor:
     return sums
 
 
-def _pixels(batch) -> Tensor:
+def counted_pixels(batch) -> Tensor:
     """Count the pixels of each band that count, (N, B)."""
     if batch.weight is not None:
         return batch.weight.sum(dim=(2, 3))
@@ -185,6 +185,6 @@ def _pixels(batch) -> Tensor:
 def _gaussian(prediction: Tensor, batch, log_sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return misfit and entropy, nats, (N,) each; log_sigma is one number or (N, B)."""
     precision = math.exp(-2 * log_sigma) if isinstance(log_sigma, float) else (-2 * log_sigma).exp()
-    errors, pixels = _squared_errors(prediction, batch), _pixels(batch)
+    errors, pixels = _squared_errors(prediction, batch), counted_pixels(batch)
     entropy = pixels * (log_sigma + 0.5 * math.log(2 * math.pi) + 0.5)
     return 0.5 * (precision * errors - pixels).sum(dim=1), entropy.sum(dim=1)

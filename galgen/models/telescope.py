@@ -116,10 +116,13 @@ def noise_and_width(batch, bands: int) -> Tensor:
     Returns:
         Of each band the standard deviation of a pixel's noise, on the model's scale, and then of
         each band the width of the PSF: sigma of the Gaussian with the same sum of squares, px. NaN
-        where unknown.
+        where unknown, as in a band that a galaxy lacks.
     """
     unknown = batch.image.new_full((len(batch.image), bands), torch.nan)
     noise = unknown if batch.noise_variance is None else 0.5 * batch.noise_variance.log()
+    if batch.weight is not None:
+        has_band = batch.weight.amax(dim=(2, 3)) > 0
+        noise = noise.where(has_band, torch.nan)
     width = unknown
     if batch.psf is not None:
         squares = batch.psf.float().square().sum(dim=(2, 3))

@@ -40,7 +40,7 @@ class Prior(nn.Module):
     label: ClassVar[str]
     """Name in figures."""
     has_density: ClassVar[bool] = True
-    """Whether `log_prob` is the log-density, not a bound of it."""
+    """Whether `log_prob` is the log-density, neither a bound nor an estimate of it."""
     takes_unknown: ClassVar[bool] = True
     """Whether conditions that may be unknown can be given; else only those that always are."""
     takes_shape: ClassVar[bool] = False
@@ -80,7 +80,7 @@ class Prior(nn.Module):
 
     @abstractmethod
     def log_prob(self, latent: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """Return the log-density of latents, or a lower bound of it, nats, (N,).
+        """Return the log-density of latents, a lower bound of it, or an estimate, nats, (N,).
 
         Args:
             latent: (N, latent_dim).

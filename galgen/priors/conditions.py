@@ -51,7 +51,7 @@ class SurveyConditions(nn.Module):
             trainer: as in `Prior.fit`.
 
         Raises:
-            ValueError: if the held-out likelihood was never finite.
+            ValueError: if the held-out cost was never finite.
         """
         self.tabulate(train)
         scores = self.scores(train).astype(float)

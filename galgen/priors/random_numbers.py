@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtri
 
-LATENT, REDSHIFT, POSTERIOR, CHOICE, MAGNITUDE, SIZE, TELESCOPE = range(7)
+LATENT, REDSHIFT, POSTERIOR, CHOICE, MAGNITUDE, SIZE, TELESCOPE, ROW = range(8)
 """Streams of random numbers, by their use."""
 LARGEST_SEED = 2**63 - 1
 

@@ -15,11 +15,11 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from galgen.priors.base import Posteriors, Prior
 
 PATIENCE = 4
-"""Epochs without a better held-out likelihood, after which the learning rate is halved."""
+"""Epochs without a smaller held-out cost, after which the learning rate is halved."""
 
 
 class TrainedPrior(Prior, LightningModule):
-    """A prior that is trained until the held-out likelihood no longer rises.
+    """A prior that is trained until the held-out cost no longer falls.
 
     Conditions that are not required are hidden at random in the training, so that the prior serves
     with and without them.
@@ -30,7 +30,7 @@ class TrainedPrior(Prior, LightningModule):
         required: how many of them, the first ones, are always known.
         batch_size: latents in a batch.
         max_epochs: most epochs.
-        patience: epochs without a better held-out likelihood, after which it stops.
+        patience: epochs without a smaller held-out cost, after which it stops.
         lr: learning rate of Adam.
 
     Raises:
@@ -61,12 +61,12 @@ class TrainedPrior(Prior, LightningModule):
             self.register_buffer(f"{name}_scale", torch.ones(size))
 
     def fit(self, train: Posteriors, val: Posteriors, seed: int, trainer: Callable) -> None:
-        """Train, and keep the weights with the best held-out likelihood.
+        """Train, and keep the weights with the least held-out cost.
 
         Arguments as `Prior.fit`.
 
         Raises:
-            ValueError: if the held-out likelihood was never finite.
+            ValueError: if the held-out cost was never finite.
         """
         self.standardise_by(train.mean, train.std, train.conditions)
         self.train_on(train, val, seed, trainer)
@@ -75,7 +75,7 @@ class TrainedPrior(Prior, LightningModule):
         """Train with the standardisation as it is; arguments as `Prior.fit`.
 
         Raises:
-            ValueError: if the held-out likelihood was never finite.
+            ValueError: if the held-out cost was never finite.
         """
         best = KeepBest()
         stop = EarlyStopping("val/cost", patience=self.patience, check_finite=True)
@@ -86,7 +86,7 @@ class TrainedPrior(Prior, LightningModule):
         except SystemExit:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
         if best.state is None:
-            raise ValueError("the held-out likelihood was never finite. Use a lower lr")
+            raise ValueError("the held-out cost was never finite. Use a lower lr")
         self.load_state_dict(best.state)
 
     def _loader(self, data: Posteriors, seed: int, shuffle: bool = False) -> DataLoader:
@@ -137,7 +137,7 @@ class TrainedPrior(Prior, LightningModule):
             self.condition_scale.copy_(scatter.where(scatter > 1e-6 * shift.abs(), 1.0))
 
     def log_prob(self, latent: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """Return the log-density of latents, or a lower bound of it.
+        """Return the log-density of latents, a lower bound of it, or an estimate.
 
         Args:
             latent: (N, latent_dim).
@@ -169,7 +169,7 @@ class TrainedPrior(Prior, LightningModule):
         return self._step("val", batch, torch.Generator(self.device).manual_seed(batch_idx))
 
     def configure_optimizers(self) -> dict:
-        """Return Adam, whose rate is halved when the held-out likelihood stays."""
+        """Return Adam, whose rate is halved when the held-out cost no longer falls."""
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
         schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=PATIENCE)
         monitor = {"scheduler": schedule, "monitor": "val/cost", "strict": False}
@@ -199,7 +199,7 @@ class TrainedPrior(Prior, LightningModule):
 
 
 class KeepBest(Callback):
-    """Keep the weights with the best held-out likelihood."""
+    """Keep the weights with the least held-out cost."""
 
     def __init__(self):
         self.least, self.state = math.inf, None

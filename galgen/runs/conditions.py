@@ -6,7 +6,7 @@ import numpy as np
 
 from galgen.data.stamp_file import LARGEST_REDSHIFT
 from galgen.errors import GalgenError
-from galgen.priors.random_numbers import MAGNITUDE, REDSHIFT, SIZE, uniform
+from galgen.priors.random_numbers import MAGNITUDE, REDSHIFT, ROW, SIZE, uniform
 
 SURVEY = "survey"
 FORMS = "give a number (0.5), a range (0.1:2), a list ([0.1,0.5]) or 'survey'"
@@ -43,6 +43,8 @@ class Condition:
     """
 
     def __init__(self, name: str, request: float | str | Sequence[float]):
+        if isinstance(request, np.generic | np.ndarray):
+            request = request.tolist()
         self.name = name
         self.is_range = isinstance(request, str) and ":" in request
         self.text = str(request) if isinstance(request, float | int | str) else str(list(request))
@@ -80,7 +82,7 @@ class Condition:
             Array (n,), float64: uniform in a range, the list's repeated in order, or the survey's.
         """
         if self.values is None:
-            chance = uniform(seed, REDSHIFT, start, n, 1)[:, 0]
+            chance = uniform(seed, ROW, start, n, 1)[:, 0]
             return np.asarray(survey, float)[(chance * len(survey)).astype(int)]
         if self.is_range:
             low, high = self.values

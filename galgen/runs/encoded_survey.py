@@ -10,6 +10,7 @@ import torch
 from rich.progress import track
 from scipy.special import ndtri
 
+from galgen.data.stamp_file import known_redshifts
 from galgen.files import written_whole
 from galgen.priors.random_numbers import POSTERIOR, uniform
 from galgen.runs.trained_run import TrainedRun
@@ -103,4 +104,5 @@ def encode_part(run: TrainedRun, part: str, seed: int = 0) -> Latents:
     noise = ndtri(uniform(seed, POSTERIOR, 0, n, mean.shape[1]))
     rows = run.survey.parts[part].rows
     redshift = run.survey.stamps.columns.get("redshift", np.full(len(run.survey.stamps), np.nan))
-    return Latents(mean, std, mean + std * noise, rows, redshift[rows].astype(float))
+    known = known_redshifts(redshift[rows]).astype(float)
+    return Latents(mean, std, mean + std * noise, rows, known)

@@ -99,8 +99,8 @@ class Fit:
         if not density > normal:
             found += (
                 f". It is worse than no fit, so it is used only where prior={name} asks for it: "
-                f"{len(data['val'].sample)} held-out and {len(data['train'].sample)} training "
-                "galaxies are too few for its parameters"
+                f"{len(data['train'].sample)} training galaxies may be too few for its parameters, "
+                "or its training too short"
             )
         return found
 

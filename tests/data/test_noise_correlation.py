@@ -104,6 +104,8 @@ def test_batches_have_that_of_the_survey(tmp_path, augment):
     module.setup()
     expected = symmetric(SLANTED) if augment else SLANTED
     np.testing.assert_allclose(module.first("train", 4).noise_correlation, expected)
+    for part in ("val", "test"):  # nobody turns them
+        np.testing.assert_allclose(module.first(part, 4).noise_correlation, SLANTED)
     assert "noise_correlation" not in module.facts()["attributes"]
 
 

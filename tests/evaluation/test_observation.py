@@ -98,3 +98,14 @@ def test_a_survey_whose_noise_is_not_known_lends_that_of_its_edges(physical):
     np.testing.assert_allclose(seen.var(axis=(2, 3)), expected, rtol=0.2)
     assert "white noise" in observation.what
     assert "the noise is not known" in observation.notes[0]
+
+
+def test_a_galaxy_of_unknown_noise_gets_that_of_its_partner_s_edge():
+    observation = Observation.__new__(Observation)
+    stamps = np.random.default_rng(0).normal(0, 2, (2, 1, 64, 64))
+    observation.variance = lambda *_: np.array([[1.0], [np.nan]])
+    observation.real = lambda *_: stamps
+    observation.noise = lambda sigma, seed: sigma
+    observation._masked = lambda images, *_: images
+    found = observation.with_noise(np.zeros((2, 1)), np.arange(2), seed=0)
+    assert found[:, 0].tolist() == pytest.approx([1, 2], rel=0.1)

@@ -7,6 +7,7 @@ import torch
 from scipy.signal import convolve2d
 
 from galgen.data.batch import Batch
+from galgen.data.psfs import read_psfs
 from galgen.models.telescope import convolve, noise_and_width, on_survey_pixels
 
 
@@ -80,3 +81,35 @@ def test_noise_and_width_of_gaussian_psfs():
     assert width[1, 1].isnan()
     unknown = Batch(torch.zeros(2, 2, 8, 8), torch.arange(2))
     assert noise_and_width(unknown, 2).isnan().all()
+
+
+def test_the_noise_of_a_band_that_a_galaxy_lacks_is_unknown():
+    weight = torch.ones(2, 2, 8, 8)
+    weight[1, 0], weight[0, 0, 0, 0] = 0, 0
+    batch = Batch(torch.zeros(2, 2, 8, 8), torch.arange(2), weight=weight)
+    batch.noise_variance = torch.full((2, 2), 0.25)
+    noise = noise_and_width(batch, 2)[:, :2]
+    assert noise.exp().isnan().tolist() == [[False, False], [True, False]]
+    assert noise[0].exp().tolist() == pytest.approx([0.5, 0.5])
+
+
+class File(list):
+    """Stands for a stamp file that has one PSF."""
+
+    def read(self, rows, size, name):
+        return self[0]
+
+
+def test_a_psf_of_even_size_is_flipped_about_its_centre():
+    rng = np.random.default_rng(0)
+    psf = rng.random((1, 1, 6, 4)).astype(np.float32)
+    psf /= psf.sum()
+    stamps = File([psf])
+    stamps.columns, stamps.bands, stamps.stacks = {}, ["a"], {"psf": psf.shape}
+    read = torch.from_numpy(read_psfs(stamps, np.array([0])))
+    light = torch.from_numpy(rng.random((1, 1, 16, 16)).astype(np.float32))
+    seen = convolve(light, read)
+    torch.testing.assert_close(seen, convolve(light, torch.from_numpy(psf)))
+    for axis in (2, 3):
+        turned = convolve(light.flip(axis), read.flip(axis))
+        torch.testing.assert_close(turned.flip(axis), seen)

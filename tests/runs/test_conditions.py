@@ -77,3 +77,18 @@ def test_conditions_of_the_survey_are_those_of_one_galaxy():
     found = read_conditions({"redshift": "survey", "magnitude": "survey"})
     redshift = found["redshift"].draw(4, 10, 500, SURVEY)
     np.testing.assert_array_equal(found["magnitude"].draw(4, 10, 500, 20 + SURVEY), 20 + redshift)
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.int64(22), np.array([0.5, 0.75])])
+def test_numbers_of_numpy_are_numbers(value):
+    name = "magnitude" if np.max(value) > 10 else "redshift"
+    drawn = Condition(name, value).draw(0, 0, 2)
+    np.testing.assert_array_equal(drawn, np.broadcast_to(value, 2))
+
+
+def test_a_range_and_the_survey_s_rows_are_independent():
+    survey = np.linspace(20, 25, 4000)  # a file that is sorted by magnitude
+    magnitude = Condition("magnitude", "survey").draw(0, 0, 4000, survey)
+    for name, wanted in (("redshift", "0.1:2"), ("magnitude", "20:25"), ("size", "0.1:1")):
+        drawn = Condition(name, wanted).draw(0, 0, 4000)
+        assert abs(np.corrcoef(magnitude, drawn)[0, 1]) < 0.06
