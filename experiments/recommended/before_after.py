@@ -27,7 +27,6 @@ def main() -> None:
     before, after = (galgen.load(directory) for directory in sys.argv[1:])
     chosen = galaxies(after)
     positions = np.array(list(chosen.values()))
-    figure, axes = plt.subplots(len(chosen), 7, figsize=(8.4, 1.25 * len(chosen) + 0.4))
     noise, images, truth = survey(after, positions)
     columns = {"stamp": images, "true light": truth}
     for name, run in (("before", before), ("after", after)):
@@ -36,6 +35,8 @@ def main() -> None:
         columns[f"{name}: residual"] = (images - seen) / noise
         if run.model.psf_free:
             columns[f"{name}: light"] = light
+    size = (1.2 * len(columns), 1.25 * len(chosen) + 0.4)
+    figure, axes = plt.subplots(len(chosen), len(columns), figsize=size)
     for column, (title, planes) in enumerate(columns.items()):
         axes[0, column].set_title(title, fontsize=7)
         for row, plane in enumerate(planes):

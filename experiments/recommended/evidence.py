@@ -33,7 +33,6 @@ def main() -> None:
 def bounds(run, likelihood) -> np.ndarray:
     """Bound the log-evidence of N test galaxies under a likelihood, nats, (N,)."""
     run.model.likelihood = likelihood
-    run.survey.needs = ("psf", "noise_correlation")
     generator, found = torch.Generator().manual_seed(0), []
     for start in range(0, N, BLOCK):
         batch = run.survey.batch("test", np.arange(start, start + BLOCK))
