@@ -19,6 +19,7 @@ import galgen
 from galgen.evaluation.morphology.whole_stamps import half_light_radius
 from galgen.evaluation.observation import Observation
 from galgen.evaluation.shear import INSTRUMENTS, SIDE
+from galgen.models.telescope import on_survey_pixels
 
 HERE = Path(__file__).parent
 N = 2000
@@ -39,7 +40,8 @@ def main() -> None:
         "magnitude": stamps.by_galaxy("magnitude")[rows],
         "size": stamps.by_galaxy("flux_radius")[rows],
     }
-    made = run.sample(len(rows), **asked, seed=1)
+    light = run.make(len(rows), asked, run.prior_for(None, asked), seed=1, start=0)
+    made = on_survey_pixels(light, run.model.oversampling)
     true = stamps.read(rows, run.model.image_size, "psf_free")
     order = np.random.default_rng(0).permutation(len(rows))
     found = {
@@ -50,7 +52,7 @@ def main() -> None:
     }
     (HERE / "asked.json").write_text(json.dumps({"galaxies": len(rows)} | found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
-    draw(run, made, asked["magnitude"])
+    draw(run, light, asked["magnitude"])
 
 
 def differences(run, light: np.ndarray, asked: dict[str, np.ndarray]) -> dict:
@@ -101,11 +103,11 @@ def seen(image: np.ndarray, pixel_scale: float) -> tuple[float, float]:
     return float(drawn.array.sum()), sigma * instrument.pixel
 
 
-def draw(run, made: np.ndarray, magnitude: np.ndarray) -> None:
+def draw(run, light: np.ndarray, magnitude: np.ndarray) -> None:
     """Draw test galaxies above generated ones, the same grey for the same brightness."""
-    positions = np.arange(len(made))
+    positions = np.arange(len(light))
     observation = Observation(run)
-    seen = observation.generated(made, positions, seed=3)[:, 0]
+    seen = observation.generated(light, positions, seed=3)[:, 0]
     real = observation.real("test", positions)[:, 0]
     figure, axes = plt.subplots(2 * len(EDGES), SHOWN, figsize=(SHOWN, 2 * len(EDGES) + 0.4))
     for row, edge in enumerate(EDGES):
