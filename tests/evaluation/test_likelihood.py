@@ -143,3 +143,17 @@ def test_residuals_of_the_right_model_are_the_noise():
 
 def test_without_noise_variance_there_is_no_chi2():
     assert "reduced_chi2" not in reconstruction(linear_run(Gaussian(SIGMA))[0], np.arange(N))
+
+
+def test_a_squared_error_counts_the_pixels_that_a_gaussian_counts():
+    found = []
+    for likelihood, beta in ((SquaredError(), 2 * SIGMA**2), (Gaussian(SIGMA), 1.0)):
+        GENERATOR.manual_seed(1)
+        run, _ = linear_run(likelihood, beta)
+        whole = run.survey.batch
+        weight = (torch.arange(N * SIDE**2) % 3 > 0).float().reshape(N, 1, SIDE, SIDE)
+        run.survey.batch = lambda part, rows, whole=whole, weight=weight: replace(
+            whole(part, rows), weight=weight[rows]
+        )
+        found.append(evidence(run, np.arange(N), ["normal"]))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
