@@ -47,14 +47,13 @@ class Part(Dataset):
         self.stamps, self.rows, self.size = stamps, rows, size
         self.stacks = [name for name in ("image", "weight") if name in stamps.stacks]
         self.index = torch.from_numpy(rows)
-        self.columns = {
-            name: torch.from_numpy(stamps.columns[name][rows].astype(np.float32))
-            for name in ("redshift", "background")
-            if name in stamps.columns
-        }
-        if "redshift" in self.columns:
+        self.columns: dict[str, Tensor] = {}
+        if "redshift" in stamps.columns:
             known = known_redshifts(stamps.columns["redshift"][rows])
             self.columns["redshift"] = torch.from_numpy(known)
+        if "background" in stamps.columns:
+            background = stamps.columns["background"][rows].astype(np.float32)
+            self.columns["background"] = torch.from_numpy(background)
         if "noise_variance" in stamps.columns:
             variance = stamps.columns["noise_variance"][rows].astype(float)
             # Of a band that a galaxy lacks, any noise does: its pixels have weight 0.
