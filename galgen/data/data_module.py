@@ -192,6 +192,7 @@ class SurveyDataModule(LightningDataModule):
             "split": split_facts(self),
             "redshift": redshift_statistics(self),
             "without_redshift": self.without_redshift,
+            "background": self._background(),
             "squared_error_of_zero": baseline,
         }
 
@@ -313,6 +314,11 @@ class SurveyDataModule(LightningDataModule):
         return self.transform.value_range(
             pixels.min(axes).astype(float), pixels.max(axes).astype(float)
         )
+
+    def _background(self) -> list[float] | None:
+        """Return the usual level of the training stamps in each band; None where none is known."""
+        levels = self.parts["train"].columns.get("background")
+        return None if levels is None else levels.nanmedian(dim=0).values.nan_to_num().tolist()
 
     def _zero_baseline(self, part: Part) -> float:
         """Measure what an all-zero prediction scores, per galaxy."""

@@ -105,6 +105,8 @@ class TrainedRun(ImageFacts):
     def scaled(self, images: ArrayLike) -> torch.Tensor:
         """Bring images (N, B, H, W) in the stamp file's unit to the model's scale, on its device.
 
+        A transform that subtracts each stamp's background takes the usual one of the survey.
+
         Raises:
             ValueError: if they have another shape.
         """
@@ -116,7 +118,11 @@ class TrainedRun(ImageFacts):
             raise ValueError(
                 f"images are {tuple(image.shape)}, {self.name} takes (N, {bands}, {side}, {side})"
             )
-        return self.transform(Batch(image, torch.arange(len(image)))).image
+        background = self.facts.get("background")
+        if background is not None:
+            background = self._tensor(background).expand(len(image), -1)
+        batch = Batch(image, torch.arange(len(image)), background=background)
+        return self.transform(batch).image
 
     def sample(
         self,
@@ -217,7 +223,8 @@ class TrainedRun(ImageFacts):
     def encode(self, images: ArrayLike, redshift: ArrayLike | None = None) -> Normal:
         """Return the posteriors q(latent | image) of images, batch shape (N, latent_dim).
 
-        A model whose encoder sees noise and PSF takes them for the usual ones of its survey.
+        A model whose encoder sees noise and PSF takes them for the usual ones of its survey, and so
+        does a transform that subtracts a background.
 
         Args:
             images: (N, B, H, W), in the stamp file's unit.

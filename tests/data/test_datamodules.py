@@ -52,6 +52,7 @@ def test_the_background_is_subtracted(augmented):
     raw = torch.from_numpy(datamodule.stamps.read(batch.index.numpy(), 32))
     light = (raw - 0.1).relu()
     torch.testing.assert_close(batch.image, light / light.amax(dim=(2, 3), keepdim=True))
+    assert datamodule.facts()["background"] == pytest.approx([0.1])
 
 
 def test_facts(survey):
@@ -59,6 +60,7 @@ def test_facts(survey):
     datamodule.setup()
     facts = datamodule.facts()
     assert facts["split"]["counts"] == {"train": 64, "val": 8, "test": 8}
+    assert facts["background"] is None
     with h5py.File(survey) as file:
         rows = datamodule.parts["val"].rows
         images, redshift = file["images"][:], file["zphot"][:]

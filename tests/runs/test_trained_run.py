@@ -119,6 +119,14 @@ def test_arrays_of_any_type_and_tensors_go_in_and_arrays_come_out(trained):
     assert run.decode(q.mean.numpy(), 0.7).shape == (3, 1, 32, 32)
 
 
+def test_a_peak_model_subtracts_the_usual_background_as_in_training(trained):
+    run, images = galgen.load(trained), discs(4)
+    expected = run.scaled(images)
+    run.facts["background"] = [0.1]
+    torch.testing.assert_close(run.scaled(images + 0.1), expected, atol=1e-6, rtol=0)
+    assert not torch.allclose(run.scaled(images), expected, atol=1e-3)
+
+
 def test_images_are_in_the_unit_of_the_survey(physical):
     run = galgen.load(physical)
     images = 1.5 * discs(4)
