@@ -9,10 +9,12 @@ except PackageNotFoundError:  # a checkout that is not installed, as a benchmark
 
 
 def load(run, checkpoint=None, device="cpu", trusted_packages=()):
-    """Load a trained run.
+    """Load a trained run, or a released model.
 
     Args:
-        run: run directory, as `python -m galgen.train` printed it.
+        run: run directory, as `python -m galgen.train` printed it; the name of a model that comes
+            with galgen, such as `"hst-f814w-simulated"`; or the URL of a released model, at whose
+            end `#sha256=...` may say the SHA-256 of its release.json.
         checkpoint: `"best"` (lowest validation loss) or `"last"`; where None, the best of a
             finished run, and the last of one that is not, with a warning.
         device: where the model computes, such as `"cuda"`.
@@ -23,8 +25,8 @@ def load(run, checkpoint=None, device="cpu", trusted_packages=()):
         take and return images in the survey's unit; its `model` is the LightningModule.
 
     Raises:
-        GalgenError: if the directory is not a run, has no checkpoint yet, or names a class
-            that galgen does not ship.
+        GalgenError: if the directory is not a run, has no checkpoint yet, names a class that
+            galgen does not ship, or was changed after its release; if a URL does not give a model.
     """
     from galgen.config.targets import trust
     from galgen.runs.trained_run import TrainedRun  # torch is imported by those who need it

@@ -15,6 +15,7 @@ COMMANDS = {
     "generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
     "export": "write a run's networks as ONNX, TorchScript or safetensors",
     "report": "write a page about a run or a sweep",
+    "release": "write a run without its data, for others to load",
     "import_weights": "turn an original weight file into a run directory",
 }
 

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from galgen.config.command import command
 from galgen.config.rules import LEAST_EVALUATED, check_whole_numbers
+from galgen.config.run_paths import results_folder
 from galgen.files import write_text
 from galgen.reports.score_table import print_table
 
@@ -27,7 +28,7 @@ def main(config: DictConfig) -> None:
     priors = list(config.prior or run.priors)
     result = Evaluation(run, config.n, priors, config.seeds).evaluate()
     result.facts["seconds"] = round(time.perf_counter() - started, 1)
-    path = run.directory / "evaluation.json"
+    path = results_folder(run.directory) / "evaluation.json"
     write_text(path, json.dumps(without_nan(result.facts), indent=2))
     print_table(result.facts)
     print(path)
@@ -49,7 +50,8 @@ def draw(run, result) -> dict[str, Path]:
     from galgen.figures.evaluation_figures import draw_evaluation
     from galgen.figures.saving import save_all
 
-    paths = save_all(draw_evaluation(result, run), run.directory / "figures")
+    folder = results_folder(run.directory) / "figures"
+    paths = save_all(draw_evaluation(result, run), folder)
     shown = [path for path in paths if path.suffix == ".png"]
     for path in shown:
         print(path)

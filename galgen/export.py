@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from galgen.config.command import command
+from galgen.config.run_paths import results_folder
 from galgen.errors import GalgenError
 from galgen.files import refuse_to_replace, written_whole
 
@@ -37,7 +38,7 @@ def main(config: DictConfig) -> None:
             f"format={config.format}: this needs {', '.join(missing)}, not installed here. "
             "pip install 'galgen[export]'"
         )
-    folder = Path(str(config.out or f"{config.run}/export"))
+    folder = Path(str(config.out or results_folder(Path(config.run)) / "export"))
     if folder.exists() and not folder.is_dir():
         raise GalgenError(f"out={folder}: this is a file. Give out=<folder>.")
     paths = {name: folder / f"{name}.{ending}" for name in ("encoder", "decoder")}

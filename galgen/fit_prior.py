@@ -1,8 +1,11 @@
 """`python -m galgen.fit_prior`: fit priors to the latents of a finished run."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from galgen.config.command import command
+from galgen.config.releases import is_read_only
 from galgen.config.rules import check_whole_numbers
 from galgen.config.targets import check_arguments, check_targets
 from galgen.errors import GalgenError
@@ -14,6 +17,11 @@ def main(config: DictConfig) -> None:
     check_whole_numbers(config, {"seed": 0})
     if "normal" in config.prior:
         raise GalgenError("prior=normal: N(0, 1) needs no fit. Name others: prior=[flow,gmm].")
+    if is_read_only(Path(config.run)):
+        raise GalgenError(
+            f"run={config.run}: a released model is kept as it is. Copy this folder to "
+            "runs/<name>, and give run=runs/<name>."
+        )
     check_targets(config)
     check_arguments(config)
     from galgen.runs.trained_run import TrainedRun

@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen.config.command import command
+from galgen.config.run_paths import results_folder
 from galgen.config.targets import check_arguments, check_targets, instantiate
 from galgen.errors import GalgenError
 from galgen.files import DISK_FULL
@@ -65,7 +66,7 @@ def out_folder(out: str | None, sources: list[str]) -> Path:
         return Path(out).expanduser()
     if len(sources) > 1 or not Path(sources[0]).expanduser().is_dir():
         raise GalgenError("out: a figure of several runs needs a folder. Give out=<folder>.")
-    return Path(sources[0]).expanduser() / "figures"
+    return results_folder(Path(sources[0]).expanduser()) / "figures"
 
 
 def suffix_of(config: DictConfig, name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from galgen.config.command import command
+from galgen.config.run_paths import results_folder
 from galgen.errors import GalgenError
 from galgen.files import written_whole
 from galgen.runs.reading import find_runs
@@ -43,7 +44,7 @@ def out_file(out: str | None, folders: list[Path]) -> Path:
     """
     if not out and len(folders) > 1:
         raise GalgenError("out: a page about several runs needs a file. Give out=<file>.html.")
-    path = Path(str(out)).expanduser() if out else folders[0] / "report.html"
+    path = Path(str(out)).expanduser() if out else results_folder(folders[0]) / "report.html"
     if path.is_dir():
         raise GalgenError(f"{path} is a folder. Give out=<file>.html.")
     reason = "the folder is not writable"

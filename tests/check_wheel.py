@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+LARGEST = 20
+"""Size of the wheel, MB, at most."""
 COMPOSE = """
 import sys
 from hydra import compose, initialize_config_dir
@@ -39,13 +41,18 @@ def main() -> None:
         run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, str(ROOT))
         run(sys.executable, "-m", "venv", f"{folder}/venv")
         (wheel,) = Path(folder).glob("*.whl")
+        size = wheel.stat().st_size / 1e6
+        print(f"{wheel.name}: {size:.1f} MB")
+        assert size < LARGEST
         constraints = str(ROOT / "constraints.txt")
         run(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel))
         elsewhere = Path(folder) / "elsewhere"
         elsewhere.mkdir()
         run(python, "-c", COMPOSE, cwd=elsewhere)
-        training = ["trainer=debug", "data.galaxies=160", "data.image_size=32", "model.width=4"]
         cache = {"GALGEN_CACHE": f"{folder}/cache", "PATH": "/usr/bin:/bin", "HOME": folder}
+        mock = ["run=hst-f814w-simulated", "n=20", "redshift=0.1:2", "psf=survey", "out=mock.fits"]
+        run(python, "-m", "galgen.generate", *mock, cwd=elsewhere, env=cache)
+        training = ["trainer=debug", "data.galaxies=160", "data.image_size=32", "model.width=4"]
         run(python, "-m", "galgen.train", *training, cwd=elsewhere, env=cache)
         (done,) = elsewhere.glob("runs/*/DONE")
         load = (

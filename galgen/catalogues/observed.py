@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galgen.data.noise_correlation import draw_survey_noise
-from galgen.data.psfs import read_psfs
+from galgen.data.noise_correlation import draw_correlated
 from galgen.data.surveys.cutouts.calibration import Given, calibrate
 from galgen.data.surveys.cutouts.cutout_files import Unusable, read_file
 from galgen.data.surveys.fits_files import file_and_part
@@ -58,16 +57,16 @@ class Telescope:
             )
         if noise not in (NONE, SURVEY):
             raise GalgenError(f"noise={noise}: it can be {NONE} or {SURVEY}.")
-        if psf == SURVEY and "psf" not in run.survey.stamps.stacks:
-            raise GalgenError(f"psf=survey: {run.survey.file} has no PSFs. Give a FITS file.")
+        if psf == SURVEY and not run.exposures.has_psfs:
+            raise GalgenError(f"psf=survey: {run.exposures.source} has no PSFs. Give a FITS file.")
         if noise == SURVEY and run.unit == PEAK:
             raise GalgenError(
                 f"noise=survey: galaxies of {run.name} are scaled to a peak of 1, and noise has a "
                 "flux. Leave noise out."
             )
-        if noise == SURVEY and "noise_variance" not in run.survey.stamps.columns:
+        if noise == SURVEY and not run.exposures.has_noise:
             raise GalgenError(
-                f"noise=survey: {run.survey.file} has no noise_variance. Leave noise out."
+                f"noise=survey: {run.exposures.source} has no noise_variance. Leave noise out."
             )
         if psf not in (None, NONE, SURVEY):
             kernel, self.sha256 = self._read(psf)
@@ -86,10 +85,10 @@ class Telescope:
             (n, B, H, W); the light as it is where there is neither PSF nor noise.
         """
         if self.psf == SURVEY or self.noise == SURVEY:
-            rows = self._galaxies(seed, start, len(images))
+            places = self._galaxies(seed, start, len(images))
         psfs = self._kernel
         if self.psf == SURVEY:
-            psfs = read_psfs(self.run.survey.stamps, rows)
+            psfs = self.run.exposures.psfs(places)
         oversampling = self.run.model.oversampling
         if psfs is not None:
             light = torch.from_numpy(images)
@@ -97,24 +96,25 @@ class Telescope:
         elif self.on_survey_pixels:
             images = on_survey_pixels(images, oversampling)
         if self.noise == SURVEY:
-            images = images + self._noise(rows, seed, start, images.shape[-1])
+            images = images + self._noise(places, seed, start, images.shape[-1])
         return images
 
     def _galaxies(self, seed: int, start: int, n: int) -> np.ndarray:
-        """Draw the rows of the survey's galaxies whose PSF and noise each galaxy has, (n,)."""
-        rows = self.run.survey.parts["train"].rows
-        place = uniform(seed, TELESCOPE, start, n, 1)[:, 0] * len(rows)
-        return rows[place.astype(int)]
+        """Draw which of the survey's galaxies each galaxy has PSF and noise of, (n,)."""
+        place = uniform(seed, TELESCOPE, start, n, 1)[:, 0] * len(self.run.exposures)
+        return place.astype(int)
 
-    def _noise(self, rows: np.ndarray, seed: int, start: int, size: int) -> np.ndarray:
+    def _noise(self, places: np.ndarray, seed: int, start: int, size: int) -> np.ndarray:
         """Draw the noise of galaxies, (n, B, size, size), each by its number."""
-        stamps = self.run.survey.stamps
-        variance = np.where(stamps.has_band[rows], stamps.columns["noise_variance"][rows], 0)
+        exposures = self.run.exposures
         drawn = [
-            draw_survey_noise(stamps, 1, size, np.random.default_rng([TELESCOPE, seed, number]))
-            for number in range(start, start + len(rows))
+            draw_correlated(
+                exposures.correlation, 1, size, np.random.default_rng([TELESCOPE, seed, number])
+            )
+            for number in range(start, start + len(places))
         ]
-        return np.concatenate(drawn) * np.sqrt(variance)[..., None, None].astype(np.float32)
+        level = np.sqrt(exposures.noise_variance(places))
+        return np.concatenate(drawn) * level[..., None, None].astype(np.float32)
 
     def _read(self, given: str) -> tuple[np.ndarray, str]:
         """Read a PSF on the run's pixels, (B, h, w) of sum 1, and the hash of its file."""

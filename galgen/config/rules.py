@@ -5,10 +5,9 @@ import re
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galgen.config.paths import CONF
-from galgen.config.run_paths import is_run
+from galgen.config.run_paths import is_run, locate
 from galgen.config.trainer_rules import check_trainer
 from galgen.errors import GalgenError
-from galgen.files import expand
 
 LOSSES = ("val/loss", "val/reconstruction", "val/kl")
 """What a search can minimise without an evaluation."""
@@ -64,7 +63,7 @@ def check_rules(config: DictConfig) -> None:
         )
     if type(config.seed) is not int or config.seed < 0:
         raise GalgenError(f"seed={config.seed}: it must be a whole number from 0.")
-    if config.init_from and not is_run(expand(config.init_from)):
+    if config.init_from and not is_run(locate(config.init_from, "init_from")):
         raise GalgenError(f"init_from={config.init_from}: this is not a run. Give a run directory.")
     epochs = config.trainer.max_epochs
     if config.resume not in ("auto", "never"):

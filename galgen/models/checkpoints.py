@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -10,6 +11,9 @@ import torch
 
 from galgen.errors import DamagedCheckpoint, GalgenError, Unreadable
 from galgen.files import reading, written_whole
+
+PLAIN = "galgen"
+"""Key of a safetensors file's metadata: all that is not a tensor, as JSON."""
 
 
 def write_checkpoint(checkpoint: dict, path: Path) -> None:
@@ -25,11 +29,26 @@ def write_checkpoint(checkpoint: dict, path: Path) -> None:
         part.write_bytes(buffer.getbuffer())
 
 
+def write_safetensors(checkpoint: dict, path: Path) -> None:
+    """Write a checkpoint as safetensors, with its plain values as JSON in the metadata.
+
+    Args:
+        checkpoint: its content, `state_dict` and plain values.
+        path: a `.safetensors` file.
+    """
+    from safetensors.torch import save  # by those who release a model alone
+
+    plain = {name: value for name, value in checkpoint.items() if name != "state_dict"}
+    weights = {name: tensor.contiguous() for name, tensor in checkpoint["state_dict"].items()}
+    with written_whole(path) as part:
+        part.write_bytes(save(weights, {PLAIN: json.dumps(plain)}))
+
+
 def read_checkpoint(path: Path, map_location=None) -> dict:
     """Read a checkpoint of tensors and plain values.
 
     Args:
-        path: a `.ckpt` file.
+        path: a `.ckpt` file, or `.safetensors` of a released model.
         map_location: device for the tensors.
 
     Raises:
@@ -44,12 +63,15 @@ def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
     try:
         with reading(path):
             content = path.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if archive.testzip():  # torch does not look at the checksums
-                raise zipfile.BadZipFile
-        checkpoint = torch.load(
-            io.BytesIO(content), map_location=map_location or "cpu", weights_only=True
-        )
+        if path.suffix == ".safetensors":
+            checkpoint = _of_safetensors(content)
+        else:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                if archive.testzip():  # torch does not look at the checksums
+                    raise zipfile.BadZipFile
+            checkpoint = torch.load(
+                io.BytesIO(content), map_location=map_location or "cpu", weights_only=True
+            )
     except FileNotFoundError as error:
         raise GalgenError(f"{path}: there is no such checkpoint.") from error
     except (Unreadable, MemoryError):
@@ -63,6 +85,14 @@ def read_and_hash(path: Path, map_location=None) -> tuple[dict, str]:
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
         raise GalgenError(f"{path}: not a checkpoint: it has no state_dict.")
     return checkpoint, hashlib.sha256(content).hexdigest()
+
+
+def _of_safetensors(content: bytes) -> dict:
+    from safetensors.torch import load  # by those who use a released model alone
+
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    plain = json.loads(header["__metadata__"][PLAIN])
+    return {**plain, "state_dict": load(content)}
 
 
 def load_weights(model: torch.nn.Module, state: dict, source: str | Path) -> None:

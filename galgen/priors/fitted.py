@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from torch import nn
 
+from galgen.config.run_paths import weights_file
 from galgen.config.targets import instantiate
 from galgen.errors import GalgenError
 from galgen.models.checkpoints import load_weights, read_checkpoint, write_checkpoint
@@ -19,13 +20,17 @@ CONDITIONS = "conditions"
 
 def path_of(directory: Path, name: str) -> Path:
     """Return where a run keeps a prior, or `CONDITIONS`."""
-    folder = Path(directory) if name == CONDITIONS else Path(directory) / FOLDER
-    return folder / f"{name}.ckpt"
+    return weights_file(_folder_of(directory, name), name)
+
+
+def _folder_of(directory: Path, name: str) -> Path:
+    return Path(directory) if name == CONDITIONS else Path(directory) / FOLDER
 
 
 def names_of(directory: Path) -> list[str]:
     """Name the priors that were fitted to a run, in alphabetical order."""
-    return sorted(path.stem for path in (Path(directory) / FOLDER).glob("*.ckpt"))
+    files = (Path(directory) / FOLDER).glob("*.*")
+    return sorted({path.stem for path in files if path.suffix in (".ckpt", ".safetensors")})
 
 
 def save(directory: Path, name: str, module: nn.Module, node: dict, about: dict) -> Path:
@@ -42,9 +47,10 @@ def save(directory: Path, name: str, module: nn.Module, node: dict, about: dict)
         The file.
     """
     state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
-    path = path_of(directory, name)
+    path = _folder_of(directory, name) / f"{name}.ckpt"
     path.parent.mkdir(exist_ok=True)
     write_checkpoint({"name": name, "state_dict": state, "node": node, **about}, path)
+    path.with_suffix(".safetensors").unlink(missing_ok=True)  # of a released model's copy
     return path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from galgen.config.run_paths import locate
 from galgen.errors import GalgenError, InUse
 from galgen.files import expand, reading, write_text
 from galgen.runs.environment import environment
@@ -39,7 +40,7 @@ class Run:
         if config.data.get("file"):
             config.data.file = str(expand(config.data.file).absolute())
         if config.get("init_from"):
-            config.init_from = str(expand(config.init_from).absolute())
+            config.init_from = str(locate(config.init_from).absolute())
         self.config, self.command = config, sys.argv
         if not config.run_name:
             config.run_name = content_name(config)

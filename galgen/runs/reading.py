@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from galgen.config.run_paths import is_run
+from galgen.config.run_paths import is_run, weights_file
 from galgen.errors import GalgenError
 from galgen.files import reading
 
@@ -81,7 +81,7 @@ def checkpoint_path(directory: Path, checkpoint: str | None = None) -> Path:
         checkpoint: `best` or `last`; where None, the best of a finished run, else the last.
     """
     checkpoint = checkpoint or ("best" if is_finished(directory) else "last")
-    return Path(directory) / "checkpoints" / f"{checkpoint}.ckpt"
+    return weights_file(Path(directory) / "checkpoints", checkpoint)
 
 
 def read_json(path: Path) -> dict:

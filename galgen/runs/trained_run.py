@@ -12,10 +12,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch.distributions import Normal
 
+from galgen.config import releases
 from galgen.config.run_paths import locate as locate_run
 from galgen.config.targets import check_targets, instantiate
 from galgen.data.batch import Batch
 from galgen.data.data_module import SurveyDataModule
+from galgen.data.exposures import Exposures, KeptExposures
 from galgen.errors import GalgenError
 from galgen.models.blocks import in_blocks, latent_block
 from galgen.models.telescope import on_survey_pixels
@@ -34,13 +36,15 @@ log = logging.getLogger(__name__)
 
 OF_TRANSFORMS = ("galgen.data.transforms",)
 """Where the classes come from that a run's config may name as its transform."""
+EXPOSURES = "exposures.h5"
+"""File of a released model with the PSFs and the noise of its survey."""
 
 
 class TrainedRun(ImageFacts):
     """A run whose model is used; images go in and come out in the run's unit.
 
     Args:
-        directory: the run directory.
+        directory: the run directory, the name of a released model, or the URL of one.
         device: where the model computes; a GPU if there is one, where None.
         data_file: stamp file of its survey, where it is not where the training found it.
         checkpoint: `best` or `last`; where None, the best of a finished run, else the last.
@@ -51,6 +55,7 @@ class TrainedRun(ImageFacts):
         config: the resolved config.
         facts: what data.json keeps.
         model: in eval mode, on the device.
+        epochs: that its weights were trained for.
         transform: between the stamp file's unit and the model's scale.
         trained_redshifts: smallest and largest redshift of the training part.
         verdict: how the training judged the model (`galgen.runs.verdict.judge`); None where it
@@ -68,6 +73,7 @@ class TrainedRun(ImageFacts):
         checkpoint: str | None = None,
     ):
         self.directory = locate_run(directory)
+        releases.check(self.directory)
         self.config = read_config(self.directory)
         check_targets(self.config.data, OF_SURVEYS)
         self.name = self.config.run_name or self.directory.name
@@ -75,10 +81,10 @@ class TrainedRun(ImageFacts):
         keep_scale(self.config, self.facts)
         self.data_file, self.warned = data_file, set()
         path = checkpoint_path(self.directory, checkpoint)
-        model, self.weights_sha256, epochs = load_model(self.config.model, path)
+        model, self.weights_sha256, self.epochs = load_model(self.config.model, path)
         if not is_finished(self.directory):
             log.warning(
-                "%s is not finished: these are its weights of epoch %d", self.directory, epochs
+                "%s is not finished: these are its weights of epoch %d", self.directory, self.epochs
             )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
@@ -341,6 +347,18 @@ class TrainedRun(ImageFacts):
             GalgenError: if its file is missing or another than the training's.
         """
         return open_survey(self)
+
+    @functools.cached_property
+    def exposures(self) -> Exposures | KeptExposures:
+        """The PSFs and the noise that the training galaxies were taken with.
+
+        Raises:
+            GalgenError: if neither the run nor its survey has them here.
+        """
+        kept = self.directory / EXPOSURES
+        if kept.is_file():
+            return KeptExposures(kept)
+        return Exposures(self.survey.stamps, self.survey.parts["train"].rows)
 
     def warn_once(self, warning: str | None) -> None:
         """Give a warning, if there is one, unless this run has given it before."""

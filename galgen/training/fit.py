@@ -17,6 +17,7 @@ from pytorch_lightning.profilers import PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from galgen.config.run_paths import weights_file
 from galgen.config.targets import instantiate
 from galgen.config.trainer_rules import check_shares, seconds
 from galgen.errors import DamagedCheckpoint, GalgenError, InUse
@@ -131,7 +132,7 @@ def begin(config: DictConfig, run: Run, datamodule) -> None:
 
 def start_from(model, other: str) -> None:
     """Copy the networks' best weights of another run into the model."""
-    path = Path(other) / "checkpoints" / "best.ckpt"
+    path = weights_file(Path(other) / "checkpoints", "best")
     state = read_checkpoint(path)["state_dict"]
     for part in ("encoder.", "decoder."):
         weights = {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}

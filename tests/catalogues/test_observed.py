@@ -10,15 +10,8 @@ from astropy.io import fits
 import galgen
 from galgen.catalogues.observed import Telescope
 from galgen.errors import GalgenError
-from tests.catalogues.conftest import PSFS, SCALE, SIGMA, gaussian, read
-from tests.conftest import train_once
-
-
-@pytest.fixture(scope="module")
-def free(tmp_path_factory, survey_with_psfs) -> Path:
-    """Train a model of light in front of the telescope; tests leave it as it is."""
-    data = ["data=mosaic", f"data.file={survey_with_psfs}", "model=galaxy_vae"]
-    return train_once(tmp_path_factory.mktemp("free"), *data, "model.latent_dim=80")
+from tests.catalogues.conftest import read
+from tests.conftest import PSFS, SCALE, SIGMA, gaussian
 
 
 def generated(command, run, *arguments, out="m.h5") -> tuple[np.ndarray, dict]:

@@ -8,8 +8,7 @@ import torch
 
 import galgen
 from galgen.evaluation.observation import Observation
-from tests.catalogues.conftest import gaussian
-from tests.conftest import train_once
+from tests.conftest import gaussian, train_once
 
 N = 3
 

@@ -37,7 +37,7 @@ WORDS = ["a/b.h5", "a b", "it's", "a,b", "x=(1)", "$HOME", "déjà"]
         ("export", ["run=run", "out=@"], "there", "out={}/there: this is a file"),
         ("import_weights", ["file=@"], "no.pt", "file={}/no.pt: there is no such file"),
         ("generate", ["run=run", "n=1", "out=@"], "there.h5", "out={}/there.h5: it exists"),
-        ("train", ["init_from=@"], "no", "init_from={}/no: this is not a run"),
+        ("train", ["init_from=@"], "no", "init_from={}/no: there is no such run"),
     ],
 )
 def test_every_path_may_have_a_home_or_a_variable(

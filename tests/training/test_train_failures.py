@@ -66,7 +66,7 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(command, small, monk
         (["transform=none", "data.image_size=16"], "image_size=16"),
         (["trainer.max_epochs=0"], "positive whole number"),
         (["resume=maybe"], "resume=maybe"),
-        (["init_from=nowhere"], "init_from=nowhere: this is not a run"),
+        (["init_from=nowhere"], "init_from=nowhere: there is no such run"),
         (["optimizer.lr=-1"], "Invalid learning rate"),
         (["model.norm=layer"], "'batch' or 'group'"),
         (["beta_schedule.beta=-1"], "not negative"),
