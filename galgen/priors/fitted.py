@@ -16,15 +16,19 @@ FOLDER = "priors"
 """Of the priors' files in a run directory."""
 CONDITIONS = "conditions"
 """Name of the file with the distribution of the survey's conditions."""
+POSTERIOR = "condition_posterior"
+"""Name of the file with what latents say about conditions."""
+OF_RUN = (CONDITIONS, POSTERIOR)
+"""Names of the files that lie in the run directory itself."""
 
 
 def path_of(directory: Path, name: str) -> Path:
-    """Return where a run keeps a prior, or `CONDITIONS`."""
+    """Return where a run keeps a prior, `CONDITIONS` or `POSTERIOR`."""
     return weights_file(_folder_of(directory, name), name)
 
 
 def _folder_of(directory: Path, name: str) -> Path:
-    return Path(directory) if name == CONDITIONS else Path(directory) / FOLDER
+    return Path(directory) if name in OF_RUN else Path(directory) / FOLDER
 
 
 def names_of(directory: Path) -> list[str]:

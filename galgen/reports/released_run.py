@@ -111,8 +111,7 @@ def _write_weights(run: TrainedRun, part: Path) -> None:
     write_safetensors({"state_dict": weights, "epoch": run.epochs - 1}, path)
     weights_sha256 = sha256(path)
     names = [name for name in fitted.names_of(run.directory) if run.priors[name]]
-    if fitted.path_of(run.directory, fitted.CONDITIONS).is_file():
-        names.append(fitted.CONDITIONS)
+    names += [name for name in fitted.OF_RUN if fitted.path_of(run.directory, name).is_file()]
     for name in names:
         about = read_checkpoint(fitted.path_of(run.directory, name))
         state = {key: value.clone() for key, value in about["state_dict"].items()}

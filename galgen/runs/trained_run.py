@@ -248,7 +248,7 @@ class TrainedRun(ImageFacts):
         """Return the posteriors of a batch of the survey, whose images are scaled already."""
         if self.model.conditional:
             self._redshifts(batch.redshift, len(batch.image))  # raises if one is unknown
-        return self.model.encode_batch(self._on_device(batch))
+        return self.model.encode_batch(self.on_device(batch))
 
     @torch.no_grad()
     def reconstruct_batch(self, batch: Batch) -> np.ndarray:
@@ -256,7 +256,7 @@ class TrainedRun(ImageFacts):
 
         They are seen through the telescope, as the stamps are.
         """
-        return self.physical(self.model.reconstruct(self._on_device(batch)))
+        return self.physical(self.model.reconstruct(self.on_device(batch)))
 
     def decode(self, latent: ArrayLike, redshift: ArrayLike | None = None) -> np.ndarray:
         """Return the images (N, B, H, W) of latents, in `unit`, float32; as `light`."""
@@ -301,7 +301,8 @@ class TrainedRun(ImageFacts):
         self.warn_once(self.priors.note(prior))
         return prior
 
-    def _on_device(self, batch: Batch) -> Batch:
+    def on_device(self, batch: Batch) -> Batch:
+        """Return a batch on the model's device."""
         return self.model.transfer_batch_to_device(batch, self.model.device, 0)
 
     def _tensor(self, values: ArrayLike) -> torch.Tensor:

@@ -1,0 +1,144 @@
+"""The posteriors of conditions of many galaxies, of a run's survey or of a user's file."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from galgen.data.batch import Batch
+from galgen.data.stamp_file import StampFile, known_redshifts
+from galgen.errors import GalgenError
+from galgen.priors.condition_posterior import ConditionPosterior
+from galgen.runs.conditions import COLUMNS
+from galgen.runs.given_stamps import GivenStamps
+from galgen.runs.trained_run import TrainedRun
+
+BLOCK = 64
+"""Galaxies encoded at a time."""
+
+
+class ConditionPosteriors:
+    """The posteriors of galaxies that a run has encoded.
+
+    Args:
+        posterior: what latents say about conditions.
+        mean: of the latents' posteriors, (N, latent_dim).
+        std: of these, (N, latent_dim).
+        ids: of the galaxies, (N,).
+        true: known conditions by name, (N,) each, NaN where unknown.
+        described: the galaxies in words.
+    """
+
+    def __init__(
+        self,
+        posterior: ConditionPosterior,
+        mean: torch.Tensor,
+        std: torch.Tensor,
+        ids: np.ndarray,
+        true: dict[str, np.ndarray],
+        described: str,
+    ):
+        self.posterior, self.mean, self.std = posterior, mean, std
+        self.ids, self.true, self.described = ids, true, described
+
+    @classmethod
+    def of_part(
+        cls, run: TrainedRun, posterior: ConditionPosterior, part: str
+    ) -> "ConditionPosteriors":
+        """Encode a part of the run's survey.
+
+        Raises:
+            GalgenError: if the survey is not available.
+        """
+        rows = run.survey.parts[part].rows
+
+        def batch(first: int, stop: int) -> Batch:
+            return run.survey.batch(part, np.arange(first, stop))
+
+        mean, std = _encode(run, batch, len(rows))
+        ids, true = _known(run.survey.stamps, rows, posterior.names)
+        simulated = "simulated " if run.attributes.get("survey") == "simulated" else ""
+        return cls(posterior, mean, std, ids, true, f"{simulated}galaxies of the {part} part")
+
+    @classmethod
+    def of_file(
+        cls,
+        run: TrainedRun,
+        posterior: ConditionPosterior,
+        path: Path,
+        pixel_scale: float | None,
+        zero_point,
+    ) -> "ConditionPosteriors":
+        """Encode the stamps of a file; arguments as `GivenStamps`.
+
+        Raises:
+            GalgenError: if they do not fit the run.
+        """
+        given = GivenStamps(run, path, pixel_scale, zero_point)
+        mean, std = _encode(run, given.batch, len(given))
+        finite = (mean.isfinite() & std.isfinite()).all(dim=1)
+        if not finite.all():
+            raise GalgenError(
+                f"images={path}: the encoder makes no number of {int((~finite).sum())} stamps, the "
+                f"first in row {int((~finite).nonzero()[0])} (counted from 0). Look at its pixels."
+            )
+        ids, true = _known(given.stamps, np.arange(len(given)), posterior.names)
+        return cls(posterior, mean, std, ids, true, f"galaxies of {path.name}")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the conditions."""
+        return self.posterior.names
+
+    def grid(self, name: str, points: int) -> np.ndarray:
+        """Return values over a condition's range in the survey, (points,)."""
+        return self.posterior.grid(name, points)
+
+    def cumulative(self, name: str, grid: np.ndarray) -> np.ndarray:
+        """Return the distributions of a condition at values (G,), (N, G)."""
+        return self.posterior.distribution(name, self.mean, self.std, grid)
+
+    def pit(self, name: str) -> np.ndarray:
+        """Return the distributions at the known values, (N,), NaN where unknown."""
+        true = self.true[name]
+        return self.posterior.distribution(name, self.mean, self.std, true[:, None])[:, 0]
+
+    def median(self, name: str) -> np.ndarray:
+        """Return the medians of a condition, (N,)."""
+        grid = self.grid(name, 1001)
+        return np.array([np.interp(0.5, row, grid) for row in self.cumulative(name, grid)])
+
+    def prior_median(self) -> float:
+        """Return the median redshift of the survey."""
+        grid = self.grid("redshift", 1001)
+        return float(np.interp(0, self.posterior.score("redshift", grid), grid))
+
+
+def _encode(run: TrainedRun, batch: Callable, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation of the posteriors of n galaxies, a block at a time."""
+    found = []
+    blocks = track(range(0, n, BLOCK), "encoding", transient=True, disable=not sys.stdout.isatty())
+    for first in blocks:
+        q = run.encode_batch(batch(first, min(first + BLOCK, n)))
+        found.append((q.mean.cpu(), q.stddev.cpu()))
+    mean, std = (torch.cat(column) for column in zip(*found, strict=True))
+    return mean, std
+
+
+def _known(
+    stamps: StampFile, rows: np.ndarray, names: list[str]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return ids and known conditions of galaxies."""
+    ids = stamps.columns.get("galaxy_id", np.arange(len(stamps)))[rows]
+    true = {}
+    for name in names:
+        if COLUMNS[name] in stamps.columns:
+            values = stamps.by_galaxy(COLUMNS[name])[rows].astype(float)
+            if name == "redshift":
+                values = known_redshifts(values).astype(float)
+            if np.isfinite(values).any():
+                true[name] = values
+    return ids, true
