@@ -28,7 +28,7 @@ def draw_posteriors(
         pit: the cumulative posterior at the true redshift, (N,).
     """
     panels = 1 if true is None else 3
-    figure = Figure(figsize=(3.4 * panels + 0.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(3.6 * panels + 0.4, 3.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, panels))
     chosen = np.linspace(0, len(densities) - 1, min(SHOWN, len(densities))).astype(int)
     for number, row in enumerate(chosen):
@@ -57,11 +57,12 @@ def _stack(axis, grid: np.ndarray, densities: np.ndarray, true: np.ndarray) -> N
         inside = known & (true >= edges[column]) & (true < edges[column + 1])
         if inside.any():
             image[:, column] = densities[inside].mean(axis=0)
+            image[:, column] /= image[:, column].max()
     extent = (grid[0], grid[-1], grid[0], grid[-1])
     axis.imshow(image, origin="lower", extent=extent, aspect="auto", cmap="Greys")
     axis.plot(grid, grid, color=COLOURS[0], lw=0.8)
     axis.set(xlabel="redshift in the catalogue", ylabel="redshift z")
-    axis.set_title("mean p(z | stamp) of galaxies at each redshift", fontsize=7)
+    axis.set_title("mean p(z | stamp) at each redshift, largest value 1", fontsize=7)
 
 
 def _pit(axis, pit: np.ndarray) -> None:
@@ -71,6 +72,6 @@ def _pit(axis, pit: np.ndarray) -> None:
     axis.hist(found, bins=np.linspace(0, 1, BINS + 1), histtype="step", color=COLOURS[0])
     axis.axhline(mean, color="0.4", lw=0.8)
     axis.axhspan(mean - np.sqrt(mean), mean + np.sqrt(mean), color="0.85", zorder=0)
-    axis.set(xlabel="PIT, the cumulative p(z) at the catalogue's redshift", ylabel="galaxies")
+    axis.set(xlabel="PIT: cumulative p(z) at the catalogue's redshift", ylabel="galaxies")
     axis.set(xlim=(0, 1), ylim=(0, None))
     axis.set_title("calibration: flat within the band of chance", fontsize=7)

@@ -21,8 +21,9 @@ WIDTH, DROPOUT = 64, 0.3
 BATCH, EPOCHS, PATIENCE = 128, 60, 8
 """Galaxies in a batch; most epochs; epochs without a smaller held-out cost."""
 LR, WEIGHT_DECAY = 0.001, 0.01
-LEVELS = np.concatenate([[0.0002], np.linspace(0.005, 0.995, 80), [0.9998]])
-"""Quantiles that a column's distribution is kept by."""
+TAIL = np.array([0.0002, 0.003, 0.02, 0.06])
+LEVELS = np.concatenate([TAIL, np.linspace(0.14, 0.86, 9), 1 - TAIL[::-1]])
+"""Quantiles that a column's distribution is kept by; more would keep the chance in it too."""
 
 
 class ConditionPosterior(nn.Module):
