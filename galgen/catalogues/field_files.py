@@ -64,7 +64,7 @@ def header_of(field: Field, run: TrainedRun) -> fits.Header:
     if point is not None:
         header["MAGZERO"] = (point, "AB magnitude of one unit")
     header["FILTER"] = sky.band
-    header["RUN"], header["WGTHASH"] = run.name, (run.weights_sha256, "SHA-256 of the weights")
+    header["RUN"], header["WGTHASH"] = run.name, run.weights_sha256
     header["PRIOR"], header["SEED"] = sky.prior, sky.seed
     header["DENSITY"] = (sky.density, "galaxies of an arcmin2")
     header["PSF"] = (sky.psf, "FWHM in arcsec, or a file")

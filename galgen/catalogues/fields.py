@@ -229,10 +229,8 @@ class Drawing:
         if self.psf is not None:
             galaxy = galsim.Convolve(galaxy, self.psf)
         half = min(MARGIN, galaxy.getGoodImageSize(self.sky.pixel_scale) // 2 + 1)
-        near = galsim.BoundsI(
-            *(round(x) + half * s for s in (-1, 1)), round(y) - half, round(y) + half
-        )
-        part = image[near & image.bounds]
+        middle = galsim.PositionI(round(x), round(y))
+        part = image[galsim.BoundsI(middle).withBorder(half) & image.bounds]
         galaxy.drawImage(part, center=galsim.PositionD(x, y), method=self.method, add_to_image=True)
 
 

@@ -14,7 +14,7 @@ from galgen.figures.display import COLOURS
 
 LARGEST = 6000
 """Side of a field in which sources are detected, px."""
-THRESHOLD = 2.0
+THRESHOLD = 4.0
 """Of detection, in standard deviations of a smoothed pixel."""
 PIXELS = 5
 """Of a source, at least."""
@@ -67,7 +67,8 @@ def draw_counts(sky: Sky, truth: np.ndarray, found: dict[str, np.ndarray]) -> Fi
     """
     figure = Figure(figsize=(8.2, 3.6), layout="constrained")
     counts, sizes = figure.subplots(1, 2)
-    edges = np.arange(np.floor(np.nanmin(truth["magnitude"])), 28, BIN)
+    low, high = np.nanmin(truth["magnitude"]), np.nanmax(truth["magnitude"])
+    edges = np.arange(np.floor(low), high + 4 * BIN, BIN)
     area = (sky.side * sky.pixel_scale / 60) ** 2
     samples = {"true galaxies": truth, "detections": found}
     for colour, (name, sample) in zip(COLOURS, samples.items(), strict=False):
