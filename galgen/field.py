@@ -1,7 +1,6 @@
 """`python -m galgen.field`: a sky of generated galaxies, as an image and its true galaxies."""
 
 import math
-import os
 import time
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def main(config: DictConfig) -> None:
     if not config.overwrite:
         refuse_to_replace(out, paths)
     check_space("out", out, "its pixels", 4.0 * sky.side**2)
-    field = Field(sky, config.processes or len(os.sched_getaffinity(0)))
+    field = Field(sky, run, config.processes)
     print(f"{out}: {sky.side} x {sky.side} px of {sky.pixel_scale:g} arcsec, {len(field)} galaxies")
     started = time.perf_counter()
     truth = write_field(field, run, *paths)

@@ -1,6 +1,8 @@
 """Mock fields: many generated galaxies on one sky, a cell of the sky at a time."""
 
+import logging
 import math
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ STREAM = 17
 """First number of the seed of a cell's random numbers."""
 MOFFAT_BETA = 3.5
 """Of a PSF that is given by its FWHM."""
+GALAXIES = 1000
+"""That are worth another process."""
 MARGIN = 256
 """How far from its cell a galaxy's light reaches at most, px."""
 NONE = "none"
@@ -90,14 +94,15 @@ class Field:
 
     Args:
         sky: what it shows.
-        processes: that draw it.
+        run: whose galaxies it shows, if that is loaded already.
+        processes: that draw it; as many as its galaxies are worth where None.
 
     Raises:
         GalgenError: if the PSF cannot be read.
     """
 
-    def __init__(self, sky: Sky, processes: int):
-        self.sky, self.processes = sky, processes
+    def __init__(self, sky: Sky, run: TrainedRun | None = None, processes: int | None = None):
+        self.sky, self.run = sky, run
         edges = np.minimum(CELL * np.arange(sky.cells + 1), sky.side)
         areas = np.multiply.outer(np.diff(edges), np.diff(edges)) * (sky.pixel_scale / 60) ** 2
         counts = [
@@ -105,6 +110,8 @@ class Field:
             for cell, area in enumerate(areas.reshape(-1))
         ]
         self.firsts = np.concatenate([[0], np.cumsum(counts)]).tolist()
+        cores = len(os.sched_getaffinity(0))
+        self.processes = processes or max(1, min(cores, len(self) // GALAXIES))
         read_psf(sky.psf)
 
     def __len__(self) -> int:
@@ -145,7 +152,7 @@ class Field:
         """Draw the cells in their order, in processes of their own if there are several."""
         jobs = [(cell, *self.firsts[cell : cell + 2]) for cell in range(self.sky.cells**2)]
         if self.processes == 1 or len(jobs) == 1:
-            drawing = Drawing(self.sky)
+            drawing = Drawing(self.sky, self.run)
             yield from (drawing.cell(*job) for job in jobs)
             return
         workers = min(self.processes, len(jobs))
@@ -164,10 +171,11 @@ class Drawing:
 
     Args:
         sky: what it shows.
+        run: whose galaxies it draws, if that is loaded already.
     """
 
-    def __init__(self, sky: Sky):
-        self.sky, self.run = sky, TrainedRun(sky.run, "cpu")
+    def __init__(self, sky: Sky, run: TrainedRun | None = None):
+        self.sky, self.run = sky, run or TrainedRun(sky.run, "cpu")
         self.learned = learned_conditions(self.run) if has_conditions(self.run) else None
         self.psf, self.method = read_psf(sky.psf)
         self.band = self.run.bands.index(sky.band)
@@ -200,7 +208,9 @@ class Drawing:
         """Generate the galaxies of a table, and fill in what they are, (n, side, side)."""
         run, n = self.run, len(table)
         values = {}
-        if n and self.learned is not None:
+        if not n:
+            return np.empty((0, 1, 1), np.float32)
+        if self.learned is not None:
             known = run.priors[self.sky.prior].conditions
             drawn = self.learned.draw(self.sky.seed, first, n)
             values = {name: drawn[name].astype(np.float32) for name in drawn if name in known}
@@ -208,14 +218,15 @@ class Drawing:
             column = name if name == "redshift" else f"requested_{name}"
             table[column] = values.get(name, np.nan)
         light = run.make(n, values, self.sky.prior, self.sky.seed, first)[:, self.band]
-        light = without_edge(light)
+        # Negative light in the corners of a bright galaxy would be a dark frame around it.
+        light = np.clip(without_edge(light), 0, None)
         flux = light.sum(axis=(1, 2), dtype=float) * self.sky.magnification
         point = run.zero_points[self.band]
         with np.errstate(divide="ignore", invalid="ignore"):
             table["magnitude"] = (math.nan if point is None else point) - 2.5 * np.log10(flux)
         table["flux"] = flux
         scale = light_scale(run)
-        table["half_light_radius"] = half_light_radius(np.clip(light, 0, None)) * scale
+        table["half_light_radius"] = half_light_radius(light) * scale
         return light
 
     def _draw(self, image: galsim.Image, light: np.ndarray, x: float, y: float) -> None:
@@ -240,6 +251,7 @@ _drawing: Drawing | None = None
 
 def _begin(sky: Sky) -> None:
     global _drawing
+    logging.getLogger("galgen").setLevel(logging.ERROR)  # the command has warned already
     threadpool_limits(1)
     torch.set_num_threads(1)
     _drawing = Drawing(sky)
