@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": "set runs side by side: a table, and rate against distortion over beta",
     "generate": "generate a catalogue of galaxies: FITS, HDF5 or Zarr",
     "export": "write a run's networks as ONNX, TorchScript or safetensors",
+    "explore": "write a page in which a browser generates a run's galaxies",
     "field": "draw a sky of generated galaxies, with its true catalogue",
     "redshift": "tell redshift, magnitude and size from stamps",
     "report": "write a page about a run or a sweep",

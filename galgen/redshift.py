@@ -15,6 +15,8 @@ from galgen.config.run_paths import results_folder
 from galgen.errors import GalgenError
 from galgen.files import expand, refuse_to_replace
 
+FINE = 1001
+"""Values on which means and percentiles are computed."""
 TEST = "test"
 """What stands for the survey's test part instead of a file."""
 
@@ -97,10 +99,11 @@ def write(run, found, out: Path, points: int) -> None:
 
     columns = {"galaxy_id": found.ids}
     for name in found.names:
-        grid = found.grid(name, points)
-        cumulative = found.cumulative(name, grid)
-        columns |= summarise(name, grid, cumulative)
+        grid = found.grid(name, FINE)
+        columns |= summarise(name, grid, found.cumulative(name, grid))
         if name == "redshift":
+            grid = found.grid(name, points)
+            cumulative = found.cumulative(name, grid)
             densities = density(grid, cumulative)
             qp = out.with_name(f"{out.stem}_qp.hdf5")
             write_densities(qp, grid, densities, found.ids)

@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "galgen"
 LAYERS = (
     ("commands",),
-    ("reports",),
+    ("reports", "explorer"),
     ("figures", "catalogues"),
     ("evaluation", "sweeps"),
     ("training",),

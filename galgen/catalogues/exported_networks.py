@@ -107,12 +107,17 @@ def metadata(run, name: str, network) -> dict[str, str]:
     return {key: str(fact) for key, fact in facts.items() if fact is not None}
 
 
+def quiet_exporters() -> None:
+    """Let what exports ONNX speak of errors alone."""
+    for chatty in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+
+
 def write_onnx(network, example: tuple, facts: dict[str, str], path: Path) -> Callable:
     """Write ONNX with its weights inside, and read it with ONNX Runtime."""
     import onnxruntime
 
-    for chatty in ("torch.onnx", "onnxscript", "onnx_ir"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    quiet_exporters()
     free = {"dynamic_shapes": [{0: torch.export.Dim("batch")}] * len(example)}
     names = {"input_names": network.inputs, "output_names": network.outputs}
     # Only strict=True keeps the size free where a model takes the `len` of its batch.

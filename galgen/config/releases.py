@@ -17,7 +17,7 @@ RECORD = "release.json"
 """File of a released model: its format, and the SHA-256 of each other file."""
 FORMAT = 1
 """Of released models; a higher one is newer than this galgen."""
-FILE = re.compile(r"(?:[a-z_]+/)?[A-Za-z0-9_]+\.(?:yaml|json|csv|safetensors|h5|md|png)|DONE")
+FILE = re.compile(r"(?:[a-z_]+/)?[A-Za-z0-9_]+\.(?:yaml|json|csv|onnx|safetensors|h5|md|png)|DONE")
 """Paths that a released model may have: plain names, in one folder at most."""
 LARGEST = 2**31
 """Bytes of a file that are downloaded, at most."""

@@ -1,6 +1,7 @@
 """The figure of a mock field: number counts and sizes of detections beside the true galaxies."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.convolution import convolve_fft
@@ -9,8 +10,10 @@ from astropy.stats import mad_std
 from matplotlib.figure import Figure
 from photutils.segmentation import SourceCatalog, SourceFinder, make_2dgaussian_kernel
 
-from galgen.catalogues.fields import Sky
 from galgen.figures.display import COLOURS
+
+if TYPE_CHECKING:
+    from galgen.catalogues.fields import Sky
 
 LARGEST = 6000
 """Side of a field in which sources are detected, px."""
@@ -24,7 +27,7 @@ BIN = 0.5
 """Width of bins, mag."""
 
 
-def detections(path: Path, sky: Sky) -> dict[str, np.ndarray] | None:
+def detections(path: Path, sky: "Sky") -> dict[str, np.ndarray] | None:
     """Detect sources in the image of a field, and measure them.
 
     Args:
@@ -57,7 +60,7 @@ def detections(path: Path, sky: Sky) -> dict[str, np.ndarray] | None:
     }
 
 
-def draw_counts(sky: Sky, truth: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
+def draw_counts(sky: "Sky", truth: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
     """Draw number counts and sizes of true galaxies and of detections.
 
     Args:

@@ -8,6 +8,7 @@ import jinja2
 
 from galgen import __version__
 from galgen.config.explanations import explain
+from galgen.config.run_paths import results_folder
 from galgen.config.targets import locate
 from galgen.errors import GalgenError
 from galgen.reports import facts, gallery
@@ -41,6 +42,7 @@ class Section:
         result: of the training; None before its first epoch.
         tables: the model and training data of each run.
         shown: the pictures.
+        explorer: the page beside this one in which a browser generates galaxies, if there is one.
 
     Raises:
         GalgenError: if it is not a run, or is damaged.
@@ -57,6 +59,8 @@ class Section:
         self.notes: list[str] = []
         self.environment = self._read("environment.json")
         self.evaluation = self._read("evaluation.json")
+        page = results_folder(directory) / "explorer.html"
+        self.explorer = page.name if page.is_file() else None
         run = self._load(device, data_file)
         self.result = facts.result(self.config, self.facts, self.rows) if self.rows else None
         self.tables = self._tables(run)

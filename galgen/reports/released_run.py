@@ -1,5 +1,6 @@
 """A run made into a released model: what it needs to generate, without the survey's galaxies."""
 
+import importlib.util
 import json
 import logging
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from galgen.catalogues.browser_networks import check as check_browser
+from galgen.catalogues.browser_networks import write_graphs
 from galgen.config.releases import FORMAT, RECORD
 from galgen.data.exposures import KeptExposures
 from galgen.errors import GalgenError
@@ -54,6 +57,7 @@ def write_release(run: TrainedRun, name: str, folder: Path) -> None:
         _write_environment(run.directory, part)
         _write_weights(run, part)
         _write_exposures(run, part)
+        _write_graphs(run, part)
         text = card(run, name, _read(part, "evaluation.json"), _read(part, "environment.json"))
         (part / "README.md").write_text(text, encoding="utf-8")
         files = {str(path.relative_to(part)): sha256(path) for path in _files(part)}
@@ -131,6 +135,24 @@ def _write_exposures(run: TrainedRun, part: Path) -> None:
         shutil.copy(exposures.source, part / EXPOSURES)
     elif exposures.has_psfs or exposures.has_noise:
         exposures.keep(part / EXPOSURES)
+
+
+def _write_graphs(run: TrainedRun, part: Path) -> None:
+    """Write what the explorer runs, of each prior that it draws from."""
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        log.warning(
+            "The explorer will not know the released model: that needs %s. "
+            "pip install 'galgen[export]'",
+            ", ".join(missing),
+        )
+        return
+    for prior in run.priors:
+        try:
+            check_browser(run, prior)
+        except GalgenError:
+            continue  # which the explorer says of this run too
+        write_graphs(run, prior, part)
 
 
 def _read(part: Path, name: str) -> dict | None:

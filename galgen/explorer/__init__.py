@@ -1,0 +1,1 @@
+"""The page that shows in a browser what a model knows."""
