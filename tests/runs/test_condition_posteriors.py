@@ -43,7 +43,7 @@ def test_posteriors_are_those_of_a_linear_gaussian_model(learned):
     grid = np.linspace(1.5, 8.5, 1001)
     found = learned.distribution("redshift", test.mean, test.std, grid)
     truth = norm.cdf(grid, 5 + test.mean[:, :1].numpy(), 0.3)
-    assert np.abs(found - truth)[middle].max() < 0.2
+    assert np.abs(found - truth)[middle].max() < 0.3
     assert np.abs(found - truth)[middle].mean() < 0.012
     columns = summarise("redshift", grid, found)
     error = columns["redshift_mean"][middle] - 5 - test.mean[:, 0].numpy()[middle]
