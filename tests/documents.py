@@ -7,7 +7,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = ("getting_started", "training", "sweeps", "surveys", "using", "evaluation", "extending")
+PAGES = (
+    "getting_started",
+    "training",
+    "sweeps",
+    "surveys",
+    "using",
+    "released",
+    "evaluation",
+    "extending",
+)
 """First pages of docs/ in the order of reading: later ones use the runs of earlier ones."""
 OWN_TEST = "extending"
 """A page whose blocks tests/test_extending.py runs."""
