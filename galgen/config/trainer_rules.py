@@ -8,7 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from galgen.errors import GalgenError
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+AUTO = "auto"
+"""The precision that the processor computes fastest, of these."""
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", AUTO)
 """In the others the latents, which stay in float32, do not fit the weights."""
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}

@@ -32,6 +32,7 @@ from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.checks import check_fit, needs
 from galgen.training.clusters import cluster
 from galgen.training.loggers import MetricsCSV
+from galgen.training.precision import choose_precision
 from galgen.training.preemption import Preempted
 from galgen.training.tracking import WandbLogger, flat_config
 
@@ -64,6 +65,7 @@ def train(config: DictConfig, run: Run) -> None:
     seed_everything(config.seed, verbose=False)
     datamodule = instantiate(config.data)
     model = instantiate(config.model)
+    choose_precision(config, run.directory)
     trainer = make_trainer(config)
     make_optimizers(model)
     datamodule.needs = needs(model)
