@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from galgen.config.run_paths import locate
+from galgen.config.trainer_rules import AUTO
 from galgen.errors import GalgenError, InUse
 from galgen.files import expand, reading, write_text
 from galgen.runs.environment import environment
@@ -84,6 +85,8 @@ class Run:
             return
         stored = flatten(content_of(load_yaml(path)))
         new = flatten(content_of(stored_form(self.config)))
+        if new.get("trainer.precision") == AUTO:  # the run keeps what that was when it began
+            new["trainer.precision"] = stored.get("trainer.precision")
         different = [key for key in {**stored, **new} if stored.get(key) != new.get(key)]
         if is_longer(stored, new, different):
             check_longer(self.directory, stored, new)
