@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from experiments.notebook.execute import TOUR, execute
+from experiments.notebook.execute import FIRST, TOUR, execute
 from galgen.runs.reading import read_facts
 from tests.conftest import SIZE, only_run
 
@@ -73,3 +73,17 @@ def test_what_is_committed_was_executed_and_tells_not_where(tour):
         for output in cell.outputs:
             output.get("data", {}).pop("image/png", None)
         assert not re.search(r"(?<![\w.])/\w+/|Warning|\d %", str(cell.outputs)), cell.source
+
+
+def test_the_first_notebook_needs_nothing_but_galgen(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = nbformat.read(FIRST, as_version=4)
+    committed = [kinds(cell) for cell in code(notebook)]
+    before = texts(code(notebook)[1])
+    execute(notebook, tmp_path)
+    assert [kinds(cell) for cell in code(notebook)] == committed
+    assert sum("image/png" in kinds for kinds in committed) == 4
+    assert texts(code(notebook)[1]) == before
+    median = float(re.search(r"'(2\d.\d+)'", before[0])[1])
+    assert abs(median - 23.5) < 0.2
+    assert FIRST.stat().st_size < 700_000

@@ -1,4 +1,4 @@
-"""Execute tour.ipynb on a run, and keep its outputs."""
+"""Execute first_galaxies.ipynb, or tour.ipynb on a run, and keep its outputs."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 TOUR = Path(__file__).with_name("tour.ipynb")
+FIRST = Path(__file__).with_name("first_galaxies.ipynb")
 
 
 def execute(notebook: NotebookNode, folder: Path) -> None:
@@ -23,8 +24,10 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    path = FIRST
     if len(sys.argv) > 1:
+        path = TOUR
         os.environ["GALGEN_RUN"] = str(Path(sys.argv[1]).absolute())
-    tour = nbformat.read(TOUR, as_version=4)
-    execute(tour, TOUR.parent)
-    nbformat.write(tour, TOUR)
+    notebook = nbformat.read(path, as_version=4)
+    execute(notebook, path.parent)
+    nbformat.write(notebook, path)
