@@ -1,6 +1,7 @@
 """Files: written whole or not at all, why the system refuses one, their hash, and the cache."""
 
 import errno
+import glob
 import hashlib
 import os
 import re
@@ -190,7 +191,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise GalgenError(f"{path}: this is a folder. Give the path of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part_of(path).unlink(missing_ok=True)  # of a process that was killed
+    remove_stale_parts(path)
     with _in_place_of(path) as part:
         yield part
 
@@ -205,7 +206,7 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
     Yields:
         The path of the folder to make. After an error or an interruption it is deleted.
     """
-    remove(part_of(path))  # of a process that was killed
+    remove_stale_parts(path)
     with _in_place_of(path) as part:
         yield part
 
@@ -249,8 +250,26 @@ def uninterrupted() -> Iterator[None]:
 
 
 def part_of(path: Path) -> Path:
-    """Return where a file or folder is written until it is complete."""
-    return path.with_name(path.name + ".part")
+    """Return where this process writes a file or folder until it is complete."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def remove_stale_parts(path: Path) -> None:
+    """Delete the parts of a file or folder that processes have left which were killed."""
+    for part in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        number = part.name.removeprefix(f"{path.name}.").removesuffix(".part")
+        if number.isdigit() and not (int(number) != os.getpid() and _is_running(int(number))):
+            remove(part)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -13,8 +13,11 @@ from galgen.config.releases import is_read_only
 from galgen.config.rules import check_whole_numbers
 from galgen.config.run_paths import results_folder
 from galgen.errors import GalgenError
-from galgen.files import expand, refuse_to_replace
+from galgen.files import expand, refuse_to_replace, write_text
 
+BLOCK = 2000
+"""Galaxies that are summarised at a time."""
+MOST_POINTS = 10_000
 FINE = 1001
 """Values on which means and percentiles are computed."""
 TEST = "test"
@@ -24,7 +27,8 @@ TEST = "test"
 @command("redshift", words="run", resumes=False)
 def main(config: DictConfig) -> None:
     """Write a table of posteriors, densities for qp and a figure; print scores where known."""
-    check_whole_numbers(config, {"points": 10, "seed": 0})
+    check_whole_numbers(config, {"seed": 0})
+    check_whole_numbers(config, {"points": 10}, MOST_POINTS)
     out = output(config)
     from galgen.runs.condition_posteriors import ConditionPosteriors
     from galgen.runs.trained_run import TrainedRun
@@ -56,7 +60,8 @@ def output(config: DictConfig) -> Path:
     if out.suffix not in ENDINGS:
         raise GalgenError(f"out={out}: its ending can be one of {', '.join(ENDINGS)}.")
     if config.out and not config.overwrite:
-        refuse_to_replace(out, [out])
+        beside = ("_qp.hdf5", "_scores.json", "_posteriors.png", "_posteriors.pdf")
+        refuse_to_replace(out, [out, *(out.with_name(out.stem + end) for end in beside)])
     return out
 
 
@@ -100,7 +105,11 @@ def write(run, found, out: Path, points: int) -> None:
     columns = {"galaxy_id": found.ids}
     for name in found.names:
         grid = found.grid(name, FINE)
-        columns |= summarise(name, grid, found.cumulative(name, grid))
+        blocks = [
+            summarise(name, grid, found.cumulative(name, grid, slice(start, start + BLOCK)))
+            for start in range(0, len(found.ids), BLOCK)
+        ]
+        columns |= {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
         if name == "redshift":
             grid = found.grid(name, points)
             cumulative = found.cumulative(name, grid)
@@ -113,6 +122,7 @@ def write(run, found, out: Path, points: int) -> None:
             for path in [qp, *save_all(figures, out.parent)]:
                 print(path)
     about = {"RUN": run.name, "WEIGHTS": run.weights_sha256, "IMAGES": found.described}
+    about = {k: text.encode("ascii", "backslashreplace").decode() for k, text in about.items()}
     write_table(out, columns, about)
     print(out)
 
@@ -139,7 +149,7 @@ def report(run, found, out: Path, is_test: bool) -> None:
         }
     print_scores(facts)
     path = out.with_name(f"{out.stem}_scores.json")
-    path.write_text(json.dumps(facts, indent=2))
+    write_text(path, json.dumps(facts, indent=2))
     print(path)
 
 

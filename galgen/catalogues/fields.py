@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ STREAM = 17
 """First number of the seed of a cell's random numbers."""
 MOFFAT_BETA = 3.5
 """Of a PSF that is given by its FWHM."""
+WINGS = 2.5
+"""Radius that holds 99 % of such a PSF, in FWHM."""
+BLOCK = 256
+"""Galaxies that are generated at a time."""
 GALAXIES = 1000
 """That are worth another process."""
 MARGIN = 256
@@ -196,20 +201,20 @@ class Drawing:
         extent = np.minimum(CELL, sky.side - corner)
         inside = place * extent
         table["x"], table["y"] = (corner + inside + 0.5).T
-        light = self._light(table, first)
         kept = np.ones(len(table), bool)
-        if sky.faintest is not None:
-            kept = table["magnitude"] <= sky.faintest
-        for row in np.flatnonzero(kept):
-            self._draw(image, light[row], *(inside[row] + MARGIN + 0.5))
+        for start in range(0, len(table), BLOCK):
+            rows = table[start : start + BLOCK]
+            light = self._light(rows, first + start)
+            if sky.faintest is not None:
+                kept[start : start + BLOCK] = rows["magnitude"] <= sky.faintest
+            for row in np.flatnonzero(kept[start : start + BLOCK]):
+                self._draw(image, light[row], *(inside[start + row] + MARGIN + 0.5))
         return image.array, table[kept]
 
     def _light(self, table: np.ndarray, first: int) -> np.ndarray:
         """Generate the galaxies of a table, and fill in what they are, (n, side, side)."""
         run, n = self.run, len(table)
         values = {}
-        if not n:
-            return np.empty((0, 1, 1), np.float32)
         if self.learned is not None:
             known = run.priors[self.sky.prior].conditions
             drawn = self.learned.draw(self.sky.seed, first, n)
@@ -218,15 +223,19 @@ class Drawing:
             column = name if name == "redshift" else f"requested_{name}"
             table[column] = values.get(name, np.nan)
         light = run.make(n, values, self.sky.prior, self.sky.seed, first)[:, self.band]
+        total = light.sum(axis=(1, 2), dtype=float)
         # Negative light in the corners of a bright galaxy would be a dark frame around it.
         light = np.clip(without_edge(light), 0, None)
-        flux = light.sum(axis=(1, 2), dtype=float) * self.sky.magnification
+        kept = light.sum(axis=(1, 2), dtype=float)
+        light *= np.divide(total, kept, out=np.zeros(n), where=kept > 0)[:, None, None]
+        flux = total * self.sky.magnification
         point = run.zero_points[self.band]
         with np.errstate(divide="ignore", invalid="ignore"):
             table["magnitude"] = (math.nan if point is None else point) - 2.5 * np.log10(flux)
         table["flux"] = flux
         scale = light_scale(run)
-        table["half_light_radius"] = half_light_radius(light) * scale
+        larger = math.sqrt(self.sky.magnification)
+        table["half_light_radius"] = half_light_radius(light) * scale * larger
         return light
 
     def _draw(self, image: galsim.Image, light: np.ndarray, x: float, y: float) -> None:
@@ -252,6 +261,7 @@ _drawing: Drawing | None = None
 def _begin(sky: Sky) -> None:
     global _drawing
     logging.getLogger("galgen").setLevel(logging.ERROR)  # the command has warned already
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits says so
     threadpool_limits(1)
     torch.set_num_threads(1)
     _drawing = Drawing(sky)
@@ -259,6 +269,28 @@ def _begin(sky: Sky) -> None:
 
 def _draw(job: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     return _drawing.cell(*job)
+
+
+def check_reach(sky: Sky, run: TrainedRun) -> None:
+    """Check that no galaxy, lensed and blurred, reaches further than it is drawn.
+
+    Raises:
+        GalgenError: if one may.
+    """
+    side = run.model.image_size * run.model.oversampling * light_scale(run)
+    stretched = math.sqrt(sky.magnification) / (1 - math.hypot(*sky.shear))
+    psf = read_psf(sky.psf)[0]
+    blurred = 0.0
+    if isinstance(psf, galsim.Moffat):
+        blurred = WINGS * psf.fwhm
+    elif psf is not None:
+        blurred = psf.image.array.shape[0] * psf.image.scale / 2
+    reach = (0.5 * side * stretched + blurred) / sky.pixel_scale
+    if reach > MARGIN:
+        raise GalgenError(
+            f"pixel_scale={sky.pixel_scale:g}: with PSF, shear and magnification, galaxies reach "
+            f"{reach:.0f} px from their centre, and {MARGIN} are drawn. Give larger pixels."
+        )
 
 
 def has_conditions(run: TrainedRun) -> bool:

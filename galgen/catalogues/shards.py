@@ -14,9 +14,9 @@ from galgen.catalogues.rows import Catalogue
 from galgen.errors import GalgenError
 from galgen.files import (
     check_space,
-    part_of,
     reading,
     remove,
+    remove_stale_parts,
     uninterrupted,
     write_text,
     written_whole,
@@ -116,7 +116,8 @@ class Shards:
 
     def _claim(self) -> None:
         """Say whose galaxies are in the folder; delete those of another catalogue, and parts."""
-        for part in (part_of(self.out), *self.folder.glob("*.part")):
+        remove_stale_parts(self.out)
+        for part in self.folder.glob("*.part"):
             remove(part)  # of a process that was killed
         note, identity = self.folder / "identity.json", self.catalogue.identity()
         with contextlib.suppress(FileNotFoundError, ValueError), reading(note):

@@ -233,8 +233,9 @@ def _completed(shards: list[Future]) -> Iterator[Future]:
 
 def _delete_parts(folder: Path) -> None:
     """Delete half-written files of killed processes; files in use are locked."""
-    for part in folder.glob("*.h5.part"):
-        with suppress(Timeout), FileLock(part.with_suffix(".lock"), timeout=0):
+    for part in folder.glob("*.h5.*part"):
+        lock = folder / f"{part.name.partition('.h5.')[0]}.h5.lock"
+        with suppress(Timeout), FileLock(lock, timeout=0):
             part.unlink(missing_ok=True)
 
 

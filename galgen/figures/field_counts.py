@@ -70,7 +70,8 @@ def draw_counts(sky: "Sky", truth: np.ndarray, found: dict[str, np.ndarray]) -> 
     """
     figure = Figure(figsize=(8.2, 3.6), layout="constrained")
     counts, sizes = figure.subplots(1, 2)
-    low, high = np.nanmin(truth["magnitude"]), np.nanmax(truth["magnitude"])
+    known = truth["magnitude"][np.isfinite(truth["magnitude"])]
+    low, high = known.min(), known.max()
     edges = np.arange(np.floor(low), high + 4 * BIN, BIN)
     area = (sky.side * sky.pixel_scale / 60) ** 2
     samples = {"true galaxies": truth, "detections": found}

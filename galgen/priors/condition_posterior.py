@@ -44,7 +44,9 @@ class ConditionPosterior(nn.Module):
     def __init__(self, latent_dim: int, names: Sequence[str]):
         super().__init__()
         self.names, inputs = list(names), 2 * latent_dim
-        self.register_buffer("quantiles", torch.zeros(len(names), len(LEVELS), dtype=torch.float64))
+        levels = torch.from_numpy(LEVELS)
+        self.register_buffer("levels", levels)
+        self.register_buffer("quantiles", levels.new_zeros(len(names), len(levels)))
         self.register_buffer("shift", torch.zeros(inputs))
         self.register_buffer("weight", torch.ones(inputs))
         self.register_buffer("narrowing", torch.ones(len(names), dtype=torch.float64))
@@ -103,7 +105,7 @@ class ConditionPosterior(nn.Module):
         """Return the normal scores of values of a condition, NaN where these are NaN."""
         table = self.quantiles[self.names.index(name)].numpy()
         inside = np.clip(values, table[0], table[-1])
-        return PchipInterpolator(table, ndtri(LEVELS))(inside)
+        return PchipInterpolator(table, ndtri(self.levels.numpy()))(inside)
 
     def grid(self, name: str, points: int) -> np.ndarray:
         """Return values of a condition over its range in the survey, evenly spaced, (points,)."""

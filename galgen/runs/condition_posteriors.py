@@ -97,9 +97,9 @@ class ConditionPosteriors:
         """Return values over a condition's range in the survey, (points,)."""
         return self.posterior.grid(name, points)
 
-    def cumulative(self, name: str, grid: np.ndarray) -> np.ndarray:
-        """Return the distributions of a condition at values (G,), (N, G)."""
-        return self.posterior.distribution(name, self.mean, self.std, grid)
+    def cumulative(self, name: str, grid: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+        """Return the distributions of a condition at values (G,), of some galaxies, (n, G)."""
+        return self.posterior.distribution(name, self.mean[rows], self.std[rows], grid)
 
     def pit(self, name: str) -> np.ndarray:
         """Return the distributions at the known values, (N,), NaN where unknown."""

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 ALIKE = 0.01
 """Relative difference of pixel scales that count as one."""
+LARGEST = 50
+"""Pixels that are so many times larger or smaller than a run's are none of its survey."""
+FAINTEST = 100
+"""Zero points are smaller than that, AB."""
 
 
 class GivenStamps:
@@ -93,14 +97,18 @@ class GivenStamps:
             noise = _edge_scatter(stacks["image"])
             if batch.psf is not None:
                 side = 2 * math.ceil(batch.psf.shape[-1] * self.scale / 2) + 1
-                stacks["psf"] = self._resample(batch.psf, side)
+                psf = self._resample(batch.psf, side)
+                total = psf.sum(dim=(2, 3), keepdim=True)
+                stacks["psf"] = torch.where(total > 0, psf / total, 0.0)
             if weight is not None:
-                weight = (self._resample(weight, size) * self.scale**2 > 0.99).float()
+                weight = (self._resample(weight, size) * self.scale**2 > 0.95).float()
         if weight is not None:
             weight = crop(weight, self.run.model.image_size)
             stacks["image"] = stacks["image"].where(weight > 0, 0.0)
         background = batch.background
-        if background is None and self.run.facts.get("background") is not None:
+        if background is not None:
+            background = background * self.factor / self.scale**2
+        elif self.run.facts.get("background") and self._unit_alike:
             background = torch.tensor(self.run.facts["background"]).expand(stop - first, -1)
         batch = replace(batch, **stacks, noise=noise, weight=weight, background=background)
         return self.run.transform(self.run.on_device(batch))
@@ -108,10 +116,17 @@ class GivenStamps:
     def _factor(self, zero_point: float | Sequence[float] | None) -> torch.Tensor:
         """Return what pixels of each band are multiplied by, (B,)."""
         own, bands = self.run.zero_points, len(self.run.bands)
+        self._unit_alike = self.stamps.attrs.get("unit") == self.run.attributes.get("unit")
         if self.run.unit == PEAK or all(point is None for point in own):
             return torch.ones(bands)
+        if zero_point is not None:
+            for point in zero_point if _several(zero_point) else [zero_point]:
+                if not _is_number(point) or abs(point) > FAINTEST:
+                    raise GalgenError(
+                        f"zero_point={zero_point}: give the AB magnitude of one unit, as 25.94."
+                    )
         given = self.stamps.zero_points if zero_point is None else zero_point
-        given = list(given) if isinstance(given, Sequence) else [given] * bands
+        given = list(given) if _several(given) else [given] * bands
         if len(given) != bands:
             raise GalgenError(f"zero_point={zero_point}: give one, or {bands}, one a band.")
         for band, point in zip(self.run.bands, given, strict=True):
@@ -121,14 +136,15 @@ class GivenStamps:
                     f"{self.run.name} has {own} ({self.run.unit}). Give zero_point=<AB magnitude "
                     "of one unit>."
                 )
+        pairs = zip(own, given, strict=True)
         return torch.tensor(
-            [10 ** (0.4 * (mine - point)) for mine, point in zip(own, given, strict=True)]
+            [1.0 if mine is None else 10 ** (0.4 * (mine - point)) for mine, point in pairs]
         ).float()
 
     def _scale(self, pixel_scale: float | None) -> float:
         """Return how many of the run's pixels the side of one of the file's pixels has."""
         own = self.run.pixel_scale
-        given = pixel_scale or self.stamps.attrs.get("pixel_scale")
+        given = self.stamps.attrs.get("pixel_scale") if pixel_scale is None else pixel_scale
         if own is None:
             return 1.0
         if given is None:
@@ -136,21 +152,35 @@ class GivenStamps:
                 f"images={self.stamps.path}: its pixel scale is not known, and {self.run.name} has "
                 f"{own:g} arcsec. Give pixel_scale=<arcsec>."
             )
-        if not (isinstance(given, float | int) and given > 0):
-            raise GalgenError(f"pixel_scale={given}: it must be positive.")
+        if not (_is_number(given) and 1 / LARGEST < given / own < LARGEST):
+            raise GalgenError(
+                f"pixel_scale={given}: the side of a pixel in arcsec is meant, and {self.run.name} "
+                f"has {own:g}. Give pixel_scale=<arcsec>."
+            )
         return float(given) / own
 
     def _resample(self, stack: torch.Tensor, side: int) -> torch.Tensor:
         """Interpolate images (N, B, h, w) to the run's pixels, (N, B, side, side)."""
         import galsim  # for stamps of other pixels alone
 
-        planes = stack.numpy().astype(float)
+        planes, k = stack.numpy().astype(float), math.ceil(1 / self.scale)
         found = np.empty((*planes.shape[:2], side, side), np.float32)
         for place in np.ndindex(planes.shape[:2]):
             image = galsim.Image(planes[place], scale=self.scale)
-            drawn = galsim.InterpolatedImage(image, normalization="flux", calculate_stepk=False)
-            found[place] = drawn.drawImage(nx=side, ny=side, scale=1.0, method="no_pixel").array
+            galaxy = galsim.InterpolatedImage(image, normalization="flux", calculate_stepk=False)
+            # On pixels no larger than the file's, and then summed: sampled at larger ones, light
+            # between them would be lost, and noise would be folded in.
+            fine = galaxy.drawImage(nx=k * side, ny=k * side, scale=1 / k, method="no_pixel").array
+            found[place] = fine.reshape(side, k, side, k).sum(axis=(1, 3))
         return torch.from_numpy(found)
+
+
+def _several(value) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_number(value) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _edge_scatter(images: torch.Tensor) -> torch.Tensor:

@@ -70,6 +70,8 @@ def test_a_psf_blurs_and_magnification_brightens(command, free):
     assert blurred.max() < 0.8 * sharp.max()
     np.testing.assert_allclose(blurred.sum(), sharp.sum(), rtol=0.02)
     np.testing.assert_allclose(brighter["flux"], 1.5 * truth["flux"], rtol=1e-5)
+    radii = [table["half_light_radius"] for table in (brighter, truth)]
+    np.testing.assert_allclose(radii[0], np.sqrt(1.5) * radii[1], rtol=1e-5)
     np.testing.assert_allclose(bright.sum(), 1.5 * sharp.sum(), rtol=0.02)
     fits.writeto("psf.fits", gaussian(3.0, 41), fits.Header({"PIXSCALE": 0.05}))
     filed, _, _ = drawn(command, free, "psf=psf.fits", out="f.fits")
@@ -95,14 +97,19 @@ def test_shear_is_that_of_galsim(command, free):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["size=0"], "size=0: it must be positive"),
-        (["shear=[0.9,0.9]"], "shear=[0.9, 0.9]: give g1 and g2, together less than 1"),
-        (["noise=-1"], "noise=-1: give the standard deviation"),
+        (["size=0"], "size=0: give the side in arcmin, a number from 0.001 to 10000"),
+        (["shear=[0.9,0.9]"], "shear=[0.9, 0.9]: give g1 and g2, together at most 0.7"),
+        (["noise=-1"], "noise=-1: give the standard deviation of a pixel"),
         (["out=field.png"], "out=field.png: give a name that ends in .fits"),
         (["psf=nothere.fits"], "psf=nothere.fits: there is no file"),
         (["psf=-1"], "psf=-1: the FWHM of a PSF is positive"),
         (["band=F160W"], "band=F160W"),
-        (["size=100000"], "px wide, more than 200000"),
+        (["size=9999"], "px wide, more than 200000"),
+        (["faintest=nan"], "faintest=nan: give an AB magnitude"),
+        (["shear=0.02"], "shear=0.02: give g1 and g2"),
+        (["shear=[a,b]"], "shear=['a', 'b']: give g1 and g2"),
+        (["psf=5", "pixel_scale=0.03"], "galaxies reach"),
+        (["pixel_scale=0.002"], "galaxies reach"),
         (["size=150"], "take about"),
         (["processes=0"], "processes=0"),
     ],

@@ -8,8 +8,10 @@ import shutil
 import threading
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from astropy.table import Table
 
 import galgen
 from galgen.catalogues.observed import Telescope
@@ -238,6 +240,23 @@ def test_a_model_that_comes_with_galgen_works_from_its_name(command, name):
     code, printed = command("fit_prior", f"run={name}", "prior=flow")
     assert code == 1
     assert "a released model is kept as it is" in printed
+
+
+@pytest.mark.parametrize("name", releases.names())
+def test_a_model_that_comes_with_galgen_tells_redshifts(command, name):
+    """Of its own galaxies, it finds the magnitudes that were asked for."""
+    words = ["n=60", "magnitude=21:24.5", "psf=survey", "noise=survey", "out=seen.h5"]
+    code, printed = command("generate", f"run={name}", *words)
+    assert code == 0, printed
+    code, printed = command("redshift", f"run={name}", "images=seen.h5", "out=z.fits")
+    assert code == 0, printed
+    table = Table.read("z.fits")
+    with h5py.File("seen.h5") as file:
+        asked = file["requested_magnitude"][:]
+    error = table["magnitude_p50"] - asked
+    assert abs(np.median(error)) < 0.3
+    assert np.corrcoef(table["magnitude_p50"], asked)[0, 1] > 0.9
+    assert np.isfinite(table["redshift_mean"]).all()
 
 
 def test_an_unknown_name_lists_the_released_models(command):
