@@ -94,10 +94,11 @@ def test_a_browser_computes_what_python_does(opened):
 def test_the_controls_change_the_galaxies(opened):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    browser, _ = opened
+    browser, run = opened
 
     def total() -> float:
-        return browser.execute_script("return window.explorer.measure(shownLight())[0].flux")
+        bands = browser.execute_script("return window.explorer.measure(shownLight())")
+        return bands[run.reference]["flux"]
 
     browser.execute_script(
         "window.shownLight = () => window.explorer.shown[2].light;"
