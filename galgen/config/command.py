@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig
 from galgen.config.command_line import multirun_first, name_words, readable_by_hydra
 from galgen.config.explanations import check_given, explain
 from galgen.config.paths import CONF, fill_in, fill_in_paths
+from galgen.config.releases import is_url
 from galgen.config.run_paths import locate as locate_run
 from galgen.config.targets import trust
 from galgen.errors import GalgenError
@@ -127,5 +128,6 @@ def find_run(config: DictConfig) -> None:
         GalgenError: if there is no such run.
     """
     sources = config.run if isinstance(config.run, ListConfig) else [config.run]
-    found = [str(locate_run(fill_in("run", str(source)))) for source in sources]
+    given = [source if is_url(source) else fill_in("run", str(source)) for source in sources]
+    found = [str(locate_run(source)) for source in given]
     config.run = found if isinstance(config.run, ListConfig) else found[0]

@@ -8,6 +8,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from galgen.config.paths import HYDRAS, PATHS, fill_in
+from galgen.config.releases import is_url
 from galgen.errors import GalgenError
 
 
@@ -41,7 +42,7 @@ def multirun_first(arguments: list[str]) -> list[str]:
 def readable_by_hydra(arguments: list[str]) -> list[str]:
     """Bring values that Hydra cannot read into a form that it can.
 
-    Those are paths with ${NAME} of the environment or ~, and patterns with `{id}`.
+    Those are paths with ${NAME} of the environment or ~, patterns with `{id}`, and URLs.
 
     Args:
         arguments: the command line. The rest of a path is filled in when the config is composed,
@@ -56,7 +57,8 @@ def readable_by_hydra(arguments: list[str]) -> list[str]:
                 value = value.replace(home, str(fill_in(key, home)), 1)
             if key in HYDRAS and "${" not in value:
                 value = str(fill_in(key, value))
-        if "{id}" in value and not re.search(r"['\"]|^\{(?!id\})", value):
+        is_pattern = "{id}" in value and not re.search(r"['\"]|^\{(?!id\})", value)
+        if is_pattern or is_url(value):
             value = QuotedString(value, Quote.single).with_quotes()
         filled.append(f"{key}{equals}{value}")
     return filled

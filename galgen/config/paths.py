@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from galgen.config.releases import is_url
 from galgen.errors import GalgenError
 from galgen.files import expand
 
@@ -29,7 +30,7 @@ def fill_in_paths(config: DictConfig) -> None:
     """
     for key in PATHS:
         value = OmegaConf.select(config, key)
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and value and not is_url(value):
             OmegaConf.update(config, key, str(fill_in(key, value)))
 
 

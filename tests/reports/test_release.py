@@ -176,6 +176,14 @@ def test_a_released_model_comes_from_a_host_once(host, released, monkeypatch):
     assert again.directory == model.directory
 
 
+def test_a_command_takes_a_url(command, host):
+    folder, url = host
+    words = [f"run={url}/discs{pin(folder / 'discs')}", "n=2", "out=of_a_host.h5"]
+    code, printed = command("generate", *words)
+    assert code == 0, printed
+    assert Path("of_a_host.h5").is_file()
+
+
 @pytest.mark.parametrize(
     ("address", "fragment", "says"),
     [
