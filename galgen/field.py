@@ -32,13 +32,13 @@ def main(config: DictConfig) -> None:
     """Draw a field into a FITS file, its true galaxies into another, and compare detections."""
     check(config)
     from galgen.catalogues.field_files import write_field
-    from galgen.catalogues.fields import Field, Sky, check_reach, check_run
+    from galgen.catalogues.fields import Field, MockSky, check_reach, check_run
     from galgen.runs.trained_run import TrainedRun
 
     run = TrainedRun(config.run, "cpu")
     psf = str(config.psf)
     band = check_run(run, psf, config.band)
-    sky = Sky(
+    sky = MockSky(
         run=str(run.directory),
         size=float(config.size),
         pixel_scale=float(config.pixel_scale or run.pixel_scale),

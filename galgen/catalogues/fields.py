@@ -59,7 +59,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Sky:
+class MockSky:
     """What a field shows; its galaxies and its noise follow from it alone."""
 
     run: str
@@ -106,7 +106,7 @@ class Field:
         GalgenError: if the PSF cannot be read.
     """
 
-    def __init__(self, sky: Sky, run: TrainedRun | None = None, processes: int | None = None):
+    def __init__(self, sky: MockSky, run: TrainedRun | None = None, processes: int | None = None):
         self.sky, self.run = sky, run
         edges = np.minimum(CELL * np.arange(sky.cells + 1), sky.side)
         areas = np.multiply.outer(np.diff(edges), np.diff(edges)) * (sky.pixel_scale / 60) ** 2
@@ -179,7 +179,7 @@ class Drawing:
         run: whose galaxies it draws, if that is loaded already.
     """
 
-    def __init__(self, sky: Sky, run: TrainedRun | None = None):
+    def __init__(self, sky: MockSky, run: TrainedRun | None = None):
         self.sky, self.run = sky, run or TrainedRun(sky.run, "cpu")
         self.learned = learned_conditions(self.run) if has_conditions(self.run) else None
         self.psf, self.method = read_psf(sky.psf)
@@ -258,7 +258,7 @@ _drawing: Drawing | None = None
 """Of this process, where it is one of several."""
 
 
-def _begin(sky: Sky) -> None:
+def _begin(sky: MockSky) -> None:
     global _drawing
     logging.getLogger("galgen").setLevel(logging.ERROR)  # the command has warned already
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits says so
@@ -271,7 +271,7 @@ def _draw(job: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     return _drawing.cell(*job)
 
 
-def check_reach(sky: Sky, run: TrainedRun) -> None:
+def check_reach(sky: MockSky, run: TrainedRun) -> None:
     """Check that no galaxy, lensed and blurred, reaches further than it is drawn.
 
     Raises:

@@ -13,7 +13,7 @@ from photutils.segmentation import SourceCatalog, SourceFinder, make_2dgaussian_
 from galgen.figures.display import COLOURS
 
 if TYPE_CHECKING:
-    from galgen.catalogues.fields import Sky
+    from galgen.catalogues.fields import MockSky
 
 LARGEST = 6000
 """Side of a field in which sources are detected, px."""
@@ -27,7 +27,7 @@ BIN = 0.5
 """Width of bins, mag."""
 
 
-def detections(path: Path, sky: "Sky") -> dict[str, np.ndarray] | None:
+def detections(path: Path, sky: "MockSky") -> dict[str, np.ndarray] | None:
     """Detect sources in the image of a field, and measure them.
 
     Args:
@@ -60,7 +60,7 @@ def detections(path: Path, sky: "Sky") -> dict[str, np.ndarray] | None:
     }
 
 
-def draw_counts(sky: "Sky", truth: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
+def draw_counts(sky: "MockSky", truth: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
     """Draw number counts and sizes of true galaxies and of detections.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from galgen.catalogues.fields import CELL, Field, Sky
+from galgen.catalogues.fields import CELL, Field, MockSky
 from tests.conftest import gaussian
 
 
@@ -57,10 +57,10 @@ def test_noise_has_its_level_and_number_counts_their_density(command, free):
     assert abs(np.mean(numbers) - 40) < 4 * np.sqrt(40 / 30)
 
 
-def sky(run, **changes) -> Sky:
+def sky(run, **changes) -> MockSky:
     facts = {"run": str(run), "size": 1, "pixel_scale": 0.05, "density": 40, "faintest": None}
     facts |= {"psf": "none", "noise": 0, "shear": (0, 0), "magnification": 1, "band": "unknown"}
-    return Sky(**{**facts, "prior": "normal", "seed": 0, **changes})
+    return MockSky(**{**facts, "prior": "normal", "seed": 0, **changes})
 
 
 def test_a_psf_blurs_and_magnification_brightens(command, free):
