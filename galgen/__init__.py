@@ -22,7 +22,7 @@ def load(run, checkpoint=None, device="cpu", trusted_packages=()):
 
     Returns:
         `galgen.runs.trained_run.TrainedRun`: its `sample`, `reconstruct`, `encode` and `decode`
-        take and return images in the survey's unit; its `model` is the LightningModule.
+        take and return images in the survey's unit; its `model` is the PyTorch module.
 
     Raises:
         GalgenError: if the directory is not a run, has no checkpoint yet, names a class that

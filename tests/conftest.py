@@ -283,9 +283,9 @@ def pulling_the_plug(monkeypatch):
 
     @contextmanager
     def at(step: int):
-        from galgen.models.vae import VAE
+        from galgen.training.model_training import ModelTraining
 
-        training_step = VAE.training_step
+        training_step = ModelTraining.training_step
 
         def failing_step(self, batch, batch_idx):
             if self.global_step == step:
@@ -293,7 +293,7 @@ def pulling_the_plug(monkeypatch):
             return training_step(self, batch, batch_idx)
 
         with monkeypatch.context() as patch:
-            patch.setattr(VAE, "training_step", failing_step)
+            patch.setattr(ModelTraining, "training_step", failing_step)
             yield
 
     return at

@@ -62,9 +62,9 @@ class Job:
 
 def at_moments(act: Callable[[int], None], files: bool = True) -> None:
     """Have `act` called with the number of each moment: each step and, if wanted, file of a run."""
-    from galgen.models.vae import VAE
+    from galgen.training.model_training import ModelTraining
 
-    count, training_step = itertools.count(1), VAE.training_step
+    count, training_step = itertools.count(1), ModelTraining.training_step
 
     def step(*arguments):
         act(next(count))
@@ -74,7 +74,7 @@ def at_moments(act: Callable[[int], None], files: bool = True) -> None:
         if event in ("open", "os.rename") and "runs/" in str(arguments[0]):
             act(next(count))
 
-    VAE.training_step = step
+    ModelTraining.training_step = step
     if files:
         sys.addaudithook(look)
 

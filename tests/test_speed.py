@@ -15,6 +15,7 @@ from galgen.config.rules import check_rules
 from galgen.config.targets import instantiate
 from galgen.data.batch import Batch
 from galgen.models.vae import VAE
+from galgen.training.model_training import ModelTraining
 from tests.conftest import only_run, trained_weights
 
 CHECKOUT = Path(__file__).parents[1]
@@ -54,12 +55,13 @@ def test_a_compiled_training_is_the_same_training(command, small):
 
 def test_gradients_are_clipped_to_a_norm_or_a_value():
     model = VAE(image_size=32, width=4)
-    model.trainer = trainer = Trainer(accelerator="cpu", logger=False, precision="bf16-mixed")
+    training = ModelTraining(model)
+    training.trainer = trainer = Trainer(accelerator="cpu", logger=False, precision="bf16-mixed")
     for algorithm, expected in (("norm", 0.5), ("value", 0.5), (None, 0.5)):
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
-        model.configure_gradient_clipping(optimizer, 0.5, algorithm)
+        training.configure_gradient_clipping(optimizer, 0.5, algorithm)
         gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
         found = gradients.max() if algorithm == "value" else gradients.norm()
         assert found == pytest.approx(expected, rel=1e-3)

@@ -160,11 +160,7 @@ def loader_rates(survey: Path) -> dict[str, float]:
         loader = data.train_dataloader()
         rates[kind] = reading_rate(
             loader,
-            lambda batch, data=data: (
-                data.on_after_batch_transfer(
-                    data.transfer_batch_to_device(batch, DEVICE, 0), 0
-                ).image
-            ),
+            lambda batch, data=data: data.on_after_batch_transfer(batch.to(DEVICE), 0).image,
         )
     return rates
 

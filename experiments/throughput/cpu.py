@@ -11,10 +11,16 @@ from rich.table import Table
 
 from experiments.machine import machine
 from experiments.throughput.measure import MODELS, random_batch
+from galgen.training.model_training import ModelTraining
 
 RESULTS = Path(__file__).with_name("cpu.csv")
-IMAGES = {"small_cvae2": 64, "cvae2": 16}
-NORMS = {"small_cvae2": ("batch", "group"), "cvae2": ("batch",)}
+IMAGES = {"small_cvae2": 64, "residual_vae": 64, "galaxy_vae": 64, "cvae2": 16}
+NORMS = {
+    "small_cvae2": ("batch", "group"),
+    "residual_vae": ("group",),
+    "galaxy_vae": ("group",),
+    "cvae2": ("batch",),
+}
 FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
 STEPS = 5
 
@@ -58,12 +64,13 @@ def step_time(
         network.to(memory_format=FORMATS[format])
         if compiled:
             network.compile()
-    batch = random_batch(vae, IMAGES[model])
+    training, batch = ModelTraining(vae), random_batch(vae, IMAGES[model])
     times = []
     for _ in range(STEPS + 2):
         started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = vae.loss(batch, 0.1, vae.noise(batch, vae.generator(1, 0, 0))).total
+            noise = training.noise(batch, training.generator(1, 0, 0))
+            loss = vae.loss(batch, 0.1, noise).total
         loss.backward()
         times.append(time.perf_counter() - started)
     return sorted(times[2:])[STEPS // 2]

@@ -34,6 +34,7 @@ from galgen.models.vae import VAE
 from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, StopOnNonFinite
 from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.loggers import MetricsCSV
+from galgen.training.model_training import ModelTraining
 
 RESIDUAL = {
     "image_size": 64,
@@ -208,7 +209,7 @@ def train_with_galgen(
                 LogRates(),
                 Checkpoint(folder, "last"),
             ],
-        ).fit(model, datamodule=data)
+        ).fit(ModelTraining(model), datamodule=data)
 
 
 def write_survey(path: Path, stamps: int, image_size: int, bands: int = 1) -> None:
@@ -244,7 +245,7 @@ def flop_of_training(name: str) -> float:
     model, n = make_model(name), 2
     with FlopCounterMode(display=False) as counter:
         batch = random_batch(model, n)
-        noise = model.noise(batch, model.generator(1, 0, 0))
+        noise = torch.zeros(n, model.latent_dim)
         model.loss(batch, 0.1, noise).total.backward()
     return counter.get_total_flops() / n
 

@@ -1,6 +1,6 @@
 """Classes that a config names: which are allowed, whether their arguments fit, and their objects.
 
-Checking and instantiating import the module of each target.
+Checking and instantiating import the module of each target; checking its name does not.
 """
 
 import difflib
@@ -82,21 +82,32 @@ def check_targets(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> Non
     Raises:
         GalgenError: if one does not; it has not been called then.
     """
+    check_names(config, allowed)
+    own = tuple(_trusted)
     for key, node in _target_nodes(config):
         target = node["_target_"]
-        private = any(part.startswith("_") for part in target.split("."))
-        own = tuple(_trusted)
-        if not inside(target, allowed + own) or inside(target, REFUSED) or private:
-            raise GalgenError(
-                f"{_target(key)}={target}: refused, only public classes of {', '.join(allowed)} "
-                "may be named here. Name a package of your own: trusted_packages=[mypackage]."
-            )
         found = locate(key, target)
         # galgen.config.command.os.system has an allowed name, but is not ours.
         if not inspect.isclass(found) or not inside(found.__module__, ALLOWED + own):
             raise GalgenError(
                 f"{_target(key)}={target}: refused, it is not a class defined in "
                 f"{', '.join(allowed + own)}. Name one."
+            )
+
+
+def check_names(config: DictConfig, allowed: tuple[str, ...] = ALLOWED) -> None:
+    """Check every `_target_` as `check_targets` does, by its name alone: nothing is imported.
+
+    Raises:
+        GalgenError: if one is not the name of something public in an allowed package.
+    """
+    for key, node in _target_nodes(config):
+        target = str(node["_target_"])
+        private = any(part.startswith("_") for part in target.split("."))
+        if not inside(target, allowed + tuple(_trusted)) or inside(target, REFUSED) or private:
+            raise GalgenError(
+                f"{_target(key)}={target}: refused, only public classes of {', '.join(allowed)} "
+                "may be named here. Name a package of your own: trusted_packages=[mypackage]."
             )
 
 

@@ -1,8 +1,10 @@
 """A batch of galaxies, and how several processes share it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -56,5 +58,13 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Move the tensors to memory that a GPU reads on its own."""
+        return self._of_each(Tensor.pin_memory)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on a device."""
+        wait = torch.device(device).type == "cpu"  # a GPU reads pinned memory on its own
+        return self._of_each(lambda tensor: tensor.to(device, non_blocking=not wait))
+
+    def _of_each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **{name: tensor.pin_memory() for name, tensor in tensors.items()})
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})

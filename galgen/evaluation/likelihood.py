@@ -92,7 +92,7 @@ def evidence(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for start in range(0, len(positions), BLOCK):
-            batch = _batch(run, positions[start : start + BLOCK])
+            batch = run.on_device(run.survey.batch("test", positions[start : start + BLOCK]))
             divisor, constant = 1.0, 0.0
             if squared:
                 divisor = beta
@@ -143,7 +143,7 @@ def log_prior(prior: Prior, latent: Tensor, redshift: Tensor | None) -> Tensor:
 
 def _residuals(run: TrainedRun, positions: np.ndarray) -> tuple[np.ndarray, ...]:
     """Measure residuals of test galaxies: error, zero's, chi2, product with the next, square."""
-    batch = _batch(run, positions)
+    batch = run.on_device(run.survey.batch("test", positions))
     weight = torch.ones_like(batch.image) if batch.weight is None else batch.weight
     residual = (batch.image - run.model.reconstruct(batch)).double() * weight
     variance, axes = batch.noise_variance, (1, 2, 3)
@@ -161,8 +161,3 @@ def _residuals(run: TrainedRun, positions: np.ndarray) -> tuple[np.ndarray, ...]
         left.square().sum(dim=axes),
     )
     return tuple(column.cpu().numpy() for column in columns)
-
-
-def _batch(run: TrainedRun, positions: np.ndarray):
-    batch = run.survey.batch("test", positions)
-    return run.model.transfer_batch_to_device(batch, run.model.device, 0)

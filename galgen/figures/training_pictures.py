@@ -86,8 +86,10 @@ class Pictures(Callback):
         display = display_of(datamodule, self.bands)
         with torch.compiler.set_stance("force_eager"):  # a few images are not worth compiling for
             drawn = {
-                "figures/reconstruction": reconstruct_galaxies(pl_module, datamodule, display),
-                "samples/samples": generate_galaxies(pl_module, datamodule, display),
+                "figures/reconstruction": reconstruct_galaxies(
+                    pl_module.model, datamodule, display
+                ),
+                "samples/samples": generate_galaxies(pl_module.model, datamodule, display),
             }
         for name, (figure, caption) in drawn.items():
             path = self.directory / f"{name}_epoch{epoch:04d}.png"
@@ -101,8 +103,7 @@ class Pictures(Callback):
 
 def reconstruct_galaxies(model, datamodule, display: Display):
     """Draw validation galaxies over their reconstructions; return the figure and its caption."""
-    batch = datamodule.first("val", GALAXIES_IN_PICTURES)
-    batch = model.transfer_batch_to_device(batch, model.device, 0)
+    batch = datamodule.first("val", GALAXIES_IN_PICTURES).to(model.device)
     with torch.no_grad():
         reconstruction = model.reconstruct(batch)
     known = None if batch.redshift is None else batch.redshift.cpu().numpy()

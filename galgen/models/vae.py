@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.distributions import Normal
 
 from galgen.models.beta_schedules import Constant
 from galgen.models.likelihoods import KnownNoise, SquaredError
-from galgen.models.losses import EpochMeans, Loss
+from galgen.models.losses import Loss
 from galgen.models.networks import Original, Sinh
 from galgen.models.posterior import kl_to_standard_normal, posterior
 from galgen.models.telescope import TelescopePlanes, convolve
@@ -18,17 +16,13 @@ from galgen.models.telescope import TelescopePlanes, convolve
 OUTPUTS = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "sinh": Sinh, "none": nn.Identity}
 """Activations that turn the decoder's last layer into an image."""
 
-MONITOR = "val/loss"
-"""Metric that a plateau schedule goes by."""
-TRAINING, VALIDATION = 1, 2
-"""First number of the seed of a step's noise."""
 
-
-class VAE(LightningModule):
+class VAE(nn.Module):
     """Beta-VAE of galaxy images (Kingma & Welling 2014; Higgins et al. 2017).
 
     Its methods take and return tensors on its device, on the scale of the run's transform, and
-    check nothing: `galgen.load` returns what users call.
+    check nothing: `galgen.load` returns what users call. `galgen.training.model_training` takes the
+    steps of its training.
 
     Args:
         image_size: side of the stamps, px, 32 to 256.
@@ -120,7 +114,16 @@ class VAE(LightningModule):
         self.make_optimizer = optimizer
         self.make_lr_schedule = lr_schedule
         self.seed = seed
-        self.means = {"train": EpochMeans(), "val": EpochMeans()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return next(self.parameters()).dtype
 
     def make_networks(self, network: Original, sizes: dict) -> tuple[nn.Module, nn.Module]:
         """Return encoder and decoder.
@@ -244,105 +247,3 @@ class VAE(LightningModule):
         cost = reconstruction + beta * kl + further
         tempered = None if weight is None else (weight * cost).mean()
         return Loss(cost.mean(), reconstruction.mean(), kl.mean(), tempered=tempered)
-
-    def noise(self, batch, generator: torch.Generator) -> Tensor:
-        """Draw the standard normal numbers of a batch's latents, (N, latent_dim).
-
-        Several processes that divide a batch draw those of the whole.
-
-        Args:
-            batch: `galgen.data.batch.Batch`.
-            generator: on the model's device.
-        """
-        rank, ranks, total = batch.share
-        rows, device = max(total, rank + 1), generator.device
-        return torch.randn(rows, self.latent_dim, generator=generator, device=device)[rank::ranks]
-
-    def generator(self, *counters: int) -> torch.Generator:
-        """Return the generator of a step's noise, a function of (seed, counters) alone.
-
-        A resumed run then continues as the uninterrupted one would have, without any generator's
-        state in the checkpoint.
-        """
-        state = np.random.SeedSequence([self.seed, *counters]).generate_state(1, np.uint64)
-        return torch.Generator(self.device).manual_seed(int(state[0]))
-
-    def on_train_start(self):
-        """Remember the length of the training, which the beta schedule is a function of."""
-        self.total_steps = int(self.trainer.estimated_stepping_batches)
-
-    def training_step(self, batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch at the schedule's beta, as this process counts in it."""
-        beta = self.beta_schedule(self.global_step, self.total_steps)
-        generator = self.generator(TRAINING, self.current_epoch, batch_idx)
-        loss = self.loss(batch, beta, self.noise(batch, generator))
-        self.means["train"].add(loss, beta, batch.share.galaxies)
-        minimised = loss.total if loss.tempered is None else loss.tempered
-        return minimised * batch.share.weight
-
-    def validation_step(self, batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch at the schedule's last beta, with the same noise each time."""
-        beta = self.beta_schedule.beta
-        loss = self.loss(batch, beta, self.noise(batch, self.generator(VALIDATION, batch_idx)))
-        self.means["val"].add(loss, beta, batch.share.galaxies)
-        return loss.total
-
-    def on_validation_epoch_end(self):
-        """Log the means over the validation part."""
-        self._log("val")
-
-    def on_train_epoch_end(self):
-        """Log the means over the training part, and tell a plateau schedule the validation loss.
-
-        Lightning would tell it after the checkpoints, and a resume would not make up for it.
-        """
-        self._log("train")
-        loss = self.trainer.callback_metrics.get(MONITOR)
-        for node in self.trainer.lr_scheduler_configs:
-            if node.reduce_on_plateau and loss is not None:
-                node.scheduler.step(loss)
-
-    def lr_scheduler_step(self, scheduler, metric) -> None:
-        """Step a schedule of the epochs, when Lightning asks for it."""
-        if metric is None:
-            scheduler.step()
-
-    def _log(self, part: str) -> None:
-        means = self.means[part].over_ranks(self.trainer.strategy)
-        self.log_dict({f"{part}/{name}": value for name, value in means.items()})
-        self.means[part] = EpochMeans()
-
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Keep the means of an epoch that has not ended."""
-        checkpoint["means"] = self.means["train"].state_dict(self.trainer.strategy)
-
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Take up the means of an epoch that had not ended."""
-        if self.trainer.is_global_zero:
-            self.means["train"].load_state_dict(checkpoint.get("means", {}))
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradients of a step, also of a fused optimizer.
-
-        Lightning refuses to under autocast, since such an optimizer may unscale gradients itself;
-        in bfloat16 they are not scaled.
-        """
-        if self.trainer.precision == "16-mixed":
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val and gradient_clip_algorithm == "value":
-            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
-        elif gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-
-    def configure_optimizers(self):
-        """Return the optimizer and, where there is one, its schedule, stepped each epoch."""
-        optimizer = self.make_optimizer(self.parameters())
-        if not self.make_lr_schedule:
-            return optimizer
-        schedule = {"scheduler": self.make_lr_schedule(optimizer), "monitor": MONITOR}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}

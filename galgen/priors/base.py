@@ -62,8 +62,7 @@ class Prior(nn.Module):
             train: galaxies to learn from.
             val: galaxies that are held out.
             seed: of its random numbers.
-            trainer: maps (epochs, callbacks) to a Lightning Trainer that shows its progress, for
-                priors that are trained by gradients.
+            trainer: callable that trains a `TrainedPrior` by gradients: (prior, train, val, seed).
 
         Raises:
             ValueError: if the galaxies do not suffice.

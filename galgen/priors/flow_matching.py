@@ -79,16 +79,15 @@ class FlowMatching(TrainedPrior):
         self.velocity.load_state_dict(self.average.module.state_dict())
         del self.average
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self, steps: int) -> dict:
         """Return Adam, whose rate rises for a short while and then falls to nothing."""
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
-        steps = self.trainer.estimated_stepping_batches
         schedule = OneCycleLR(
             optimizer, self.lr, total_steps=steps, pct_start=WARM_UP, cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
+    def after_step(self) -> None:
         """Bring the average of the weights up to date."""
         self.average.update_parameters(self.velocity)
 

@@ -1,16 +1,11 @@
 """Priors that are trained by gradients on posterior samples."""
 
-import copy
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
-from pytorch_lightning import Callback, LightningModule
-from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from galgen.priors.base import Posteriors, Prior
 
@@ -18,7 +13,7 @@ PATIENCE = 4
 """Epochs without a smaller held-out cost, after which the learning rate is halved."""
 
 
-class TrainedPrior(Prior, LightningModule):
+class TrainedPrior(Prior):
     """A prior that is trained until the held-out cost no longer falls.
 
     Conditions that are not required are hidden at random in the training, so that the prior serves
@@ -77,24 +72,7 @@ class TrainedPrior(Prior, LightningModule):
         Raises:
             ValueError: if the held-out cost was never finite.
         """
-        best = KeepBest()
-        stop = EarlyStopping("val/cost", patience=self.patience, check_finite=True)
-        try:
-            trainer(self.max_epochs, [best, stop]).fit(
-                self, self._loader(train, seed, shuffle=True), self._loader(val, seed)
-            )
-        except SystemExit:  # Lightning turns Ctrl-C into an exit
-            raise KeyboardInterrupt from None
-        if best.state is None:
-            raise ValueError("the held-out cost was never finite. Use a lower lr")
-        self.load_state_dict(best.state)
-
-    def _loader(self, data: Posteriors, seed: int, shuffle: bool = False) -> DataLoader:
-        rows = TensorDataset(data.mean, data.std, data.conditions)
-        generator = torch.Generator().manual_seed(seed)
-        order = RandomSampler(rows, generator=generator) if shuffle else range(len(rows))
-        batches = BatchSampler(order, self.batch_size, drop_last=False)
-        return DataLoader(rows, sampler=batches, batch_size=None)
+        trainer(self, train, val, seed)
 
     @abstractmethod
     def cost(self, standardised: Tensor, context: Tensor) -> Tensor:
@@ -160,22 +138,13 @@ class TrainedPrior(Prior, LightningModule):
         made = self.make(noise, self._context(conditions, len(noise)))
         return made * self.latent_scale + self.latent_shift
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """Return the cost of new posterior samples of [mean, std, conditions], each (N, ...)."""
-        return self._step("train", batch, None)
+    def training_cost(self, batch: Sequence[Tensor], generator: torch.Generator | None) -> Tensor:
+        """Return the mean objective of new samples of [mean, std, conditions], each (N, ...).
 
-    def validation_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """Return the cost of posterior samples that are the same in every epoch."""
-        return self._step("val", batch, torch.Generator(self.device).manual_seed(batch_idx))
-
-    def configure_optimizers(self) -> dict:
-        """Return Adam, whose rate is halved when the held-out cost no longer falls."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
-        schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=PATIENCE)
-        monitor = {"scheduler": schedule, "monitor": "val/cost", "strict": False}
-        return {"optimizer": optimizer, "lr_scheduler": monitor}
-
-    def _step(self, part: str, batch: list[Tensor], generator: torch.Generator | None) -> Tensor:
+        Args:
+            batch: posteriors and what is known of their galaxies.
+            generator: of its random numbers; PyTorch's own where None.
+        """
         mean, std, conditions = batch
         n, optional = len(mean), len(self.conditions) - self.required
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
@@ -185,9 +154,24 @@ class TrainedPrior(Prior, LightningModule):
         hidden[:, self.required :] = chance[:, 1:] < chance[:, :1]
         standardised = (mean + std * noise - self.latent_shift) / self.latent_scale
         context = self._context(conditions.masked_fill(hidden, torch.nan), n)
-        loss = self.objective(standardised, context, generator).mean()
-        self.log(f"{part}/cost", loss, on_step=False, on_epoch=True, batch_size=n)
-        return loss
+        return self.objective(standardised, context, generator).mean()
+
+    def configure_optimizers(self, steps: int) -> dict:
+        """Return Adam, whose rate is halved when the held-out cost no longer falls.
+
+        Args:
+            steps: of the whole training, if it is not stopped before.
+
+        Returns:
+            What Lightning takes of its `configure_optimizers`.
+        """
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
+        schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=PATIENCE)
+        monitor = {"scheduler": schedule, "monitor": "val/cost", "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": monitor}
+
+    def after_step(self) -> None:
+        """Do what is to be done after each step of the training."""
 
     def _context(self, conditions: Tensor | None, n: int) -> Tensor:
         """Standardise conditions, with 0 where unknown, and append which are known, (N, 2 K)."""
@@ -196,16 +180,3 @@ class TrainedPrior(Prior, LightningModule):
         known = ~conditions.isnan()
         standardised = (conditions - self.condition_shift) / self.condition_scale
         return torch.cat([standardised.where(known, 0.0), known.to(standardised.dtype)], dim=1)
-
-
-class KeepBest(Callback):
-    """Keep the weights with the least held-out cost."""
-
-    def __init__(self):
-        self.least, self.state = math.inf, None
-
-    def on_validation_end(self, trainer, pl_module):
-        """Keep the weights, if they are the best so far."""
-        cost = float(trainer.callback_metrics["val/cost"])
-        if cost < self.least:
-            self.least, self.state = cost, copy.deepcopy(pl_module.state_dict())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from galgen.config.targets import check_targets
+from galgen.config.targets import check_names
 from galgen.errors import GalgenError, Unreadable
 from galgen.files import reading
 
@@ -64,7 +64,7 @@ def flatten(node, prefix: str = "") -> dict:
 
 
 def read_config(directory: Path) -> DictConfig:
-    """Read the config of a run.
+    """Read the config of a run; classes that it names are imported when they are instantiated.
 
     Args:
         directory: the run directory.
@@ -73,7 +73,7 @@ def read_config(directory: Path) -> DictConfig:
         GalgenError: if it is not a run directory, or its config names a class that is not allowed.
     """
     config = read_unchecked_config(directory)
-    check_targets(config)
+    check_names(config)
     return config
 
 

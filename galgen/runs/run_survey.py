@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galgen.config.targets import instantiate
-from galgen.data.data_module import SurveyDataModule
 from galgen.data.identity import redshift_statistics, split_facts
 from galgen.errors import GalgenError
 
 if TYPE_CHECKING:
+    from galgen.data.data_module import SurveyDataModule  # Lightning, for those who need it
     from galgen.runs.trained_run import TrainedRun
 
 OF_SURVEYS = (
@@ -19,7 +19,7 @@ OF_SURVEYS = (
 """Where the classes come from that a run's config may name as its survey."""
 
 
-def open_survey(run: "TrainedRun") -> SurveyDataModule:
+def open_survey(run: "TrainedRun") -> "SurveyDataModule":
     """Open the stamp file of a run, which is read from disk.
 
     Args:

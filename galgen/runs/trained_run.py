@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +15,8 @@ from torch.distributions import Normal
 
 from galgen.config import releases
 from galgen.config.run_paths import locate as locate_run
-from galgen.config.targets import check_targets, instantiate
+from galgen.config.targets import check_names, instantiate
 from galgen.data.batch import Batch
-from galgen.data.data_module import SurveyDataModule
 from galgen.data.exposures import Exposures, KeptExposures
 from galgen.errors import GalgenError
 from galgen.models.blocks import in_blocks, latent_block
@@ -31,6 +31,9 @@ from galgen.runs.run_config import keep_scale, read_config
 from galgen.runs.run_priors import RunPriors
 from galgen.runs.run_survey import OF_SURVEYS, open_survey
 from galgen.runs.verdict import cautions
+
+if TYPE_CHECKING:
+    from galgen.data.data_module import SurveyDataModule  # Lightning, for those who need it
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class TrainedRun(ImageFacts):
         self.directory = locate_run(directory)
         releases.check(self.directory)
         self.config = read_config(self.directory)
-        check_targets(self.config.data, OF_SURVEYS)
+        check_names(self.config.data, OF_SURVEYS)
         self.name = self.config.run_name or self.directory.name
         self.facts = read_facts(self.directory)
         keep_scale(self.config, self.facts)
@@ -303,7 +306,7 @@ class TrainedRun(ImageFacts):
 
     def on_device(self, batch: Batch) -> Batch:
         """Return a batch on the model's device."""
-        return self.model.transfer_batch_to_device(batch, self.model.device, 0)
+        return batch.to(self.model.device)
 
     def _tensor(self, values: ArrayLike) -> torch.Tensor:
         """Return numbers as a tensor of the model's type, on its device."""
@@ -341,7 +344,7 @@ class TrainedRun(ImageFacts):
         return column
 
     @functools.cached_property
-    def survey(self) -> SurveyDataModule:
+    def survey(self) -> "SurveyDataModule":
         """The survey, split as in the training.
 
         Raises:

@@ -183,7 +183,7 @@ def _reconstruct(model, datamodule, positions: np.ndarray) -> tuple[np.ndarray, 
     """
     import torch  # here, because a verdict is read without it
 
-    batch = model.transfer_batch_to_device(datamodule.batch("val", positions), model.device, 0)
+    batch = datamodule.batch("val", positions).to(model.device)
     with torch.no_grad():
         again = model.reconstruct(batch)
     noise = np.full(batch.image.shape[:2], np.nan)

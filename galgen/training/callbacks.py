@@ -194,7 +194,7 @@ class Accelerate(Callback):
             )
         if trainer.strategy.root_device.type == "cuda":
             torch.set_float32_matmul_precision("high")
-        for network in (pl_module.encoder, pl_module.decoder):
+        for network in (pl_module.model.encoder, pl_module.model.decoder):
             network.compile(mode=self.mode, dynamic=self.dynamic)
 
 

@@ -32,6 +32,8 @@ from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.checks import check_fit, needs
 from galgen.training.clusters import cluster
 from galgen.training.loggers import MetricsCSV
+from galgen.training.memory_format import choose_memory_format
+from galgen.training.model_training import ModelTraining
 from galgen.training.precision import choose_precision
 from galgen.training.preemption import Preempted
 from galgen.training.tracking import WandbLogger, flat_config
@@ -67,7 +69,9 @@ def train(config: DictConfig, run: Run) -> None:
     model = instantiate(config.model)
     choose_precision(config, run.directory)
     trainer = make_trainer(config)
-    make_optimizers(model)
+    choose_memory_format(model, trainer.strategy.root_device, config.trainer.precision)
+    training = ModelTraining(model)
+    make_optimizers(training)
     datamodule.needs = needs(model)
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -87,13 +91,13 @@ def train(config: DictConfig, run: Run) -> None:
         if first_rank:
             begin(config, run, datamodule)
         trainer.loggers = make_loggers(config, run) if first_rank else []
-        fit(trainer, model, datamodule, run)
+        fit(trainer, training, datamodule, run)
         if not first_rank:
             sys.exit(0)
         finish(run, model, datamodule)
 
 
-def make_optimizers(model) -> None:
+def make_optimizers(training: ModelTraining) -> None:
     """Make the optimizer and its schedule, which Lightning is given later.
 
     So an argument that is out of range is refused before the run directory is touched. A model that
@@ -102,8 +106,8 @@ def make_optimizers(model) -> None:
     Raises:
         ValueError: if an argument is out of range.
     """
-    made = model.configure_optimizers()
-    model.configure_optimizers = lambda: made
+    made = training.configure_optimizers()
+    training.configure_optimizers = lambda: made
 
 
 def begin(config: DictConfig, run: Run, datamodule) -> None:
@@ -180,19 +184,19 @@ def make_profiler(config: DictConfig):
     return SimpleProfiler(**place) if config.trainer.profiler else None
 
 
-def fit(trainer, model, datamodule, run: Run) -> None:
+def fit(trainer, training: ModelTraining, datamodule, run: Run) -> None:
     """Train from the last checkpoint, where there is one.
 
     Raises:
         Preempted: if a signal stopped the training, after a checkpoint.
     """
-    resume = resumable(model, run)
+    resume = resumable(training.model, run)
     if resume and stopped_early(trainer, resume):
         return
     if resume and rank_zero_only.rank == 0:
         print(f"resuming from {resume}")
     try:
-        trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
+        trainer.fit(training, datamodule=datamodule, ckpt_path=resume)
     except SIGTERMException:
         if not trainer.is_global_zero:
             sys.exit(0)  # the first process prints the results and sets the exit code

@@ -1,10 +1,9 @@
 """Fitting priors to the latents of a run, and the distribution of its survey's conditions."""
 
-import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytorch_lightning as pl
@@ -25,6 +24,7 @@ from galgen.runs.encoded_survey import Latents, encode_part
 from galgen.runs.prior_records import forget_prior, remember_prior
 from galgen.runs.trained_run import TrainedRun
 from galgen.training.clusters import cluster
+from galgen.training.prior_training import train_prior
 from galgen.training.progress import FittingProgress
 
 PARTS = ("train", "val")
@@ -82,8 +82,7 @@ class Fit:
         data = {part: self._posteriors(part, names) for part in PARTS}
         try:
             module = instantiate(node, **sizes)
-            with self._trainers(name) as trainer:
-                module.fit(data["train"], data["val"], self.seed, trainer)
+            module.fit(data["train"], data["val"], self.seed, self._trainer(name))
         except ValueError as error:
             raise GalgenError(f"prior={name}: {explain(error)}") from error
         density, normal = self._densities(module, data["val"], required)
@@ -119,8 +118,8 @@ class Fit:
         torch.manual_seed(self.seed)
         module = SurveyConditions(names)
         try:
-            with self._trainers(fitted.CONDITIONS) as trainer:
-                module.fit(rows["train"], rows["val"], self.seed, trainer)
+            trainer = self._trainer(fitted.CONDITIONS)
+            module.fit(rows["train"], rows["val"], self.seed, trainer)
         except ValueError as error:
             raise GalgenError(f"conditions: {explain(error)}") from error
         target = f"{SurveyConditions.__module__}.{SurveyConditions.__qualname__}"
@@ -166,11 +165,10 @@ class Fit:
         )
         return f"{path}: {', '.join(names)}, learned from {len(self.part['train'].row)} galaxies"
 
-    @contextlib.contextmanager
-    def _trainers(self, name: str) -> Iterator:
-        """Give what maps (epochs, callbacks) to a Trainer that shows its progress."""
+    def _trainer(self, name: str) -> Callable:
+        """Return what trains a prior, (prior, train, val, seed), and shows its progress."""
 
-        def trainer(max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+        def make_trainer(max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
             return pl.Trainer(
                 accelerator="cpu" if self.run.model.device.type == "cpu" else "auto",
                 devices=1,
@@ -185,11 +183,14 @@ class Fit:
                 num_sanity_val_steps=0,
             )
 
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning on torch 2.13
-            warnings.filterwarnings("ignore", message=".*does not have many workers")
-            yield trainer
+        def train(prior, train: Posteriors, val: Posteriors, seed: int) -> None:
+            logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning on torch 2.13
+                warnings.filterwarnings("ignore", message=".*does not have many workers")
+                train_prior(prior, train, val, seed, make_trainer)
+
+        return train
 
     @torch.no_grad()
     def _densities(self, module, held_out: Posteriors, required: int) -> tuple[float, float]:

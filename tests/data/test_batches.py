@@ -13,6 +13,7 @@ from galgen.data.order import EpochBatches
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
 from galgen.models.vae import VAE
+from galgen.training.model_training import ModelTraining
 from tests.conftest import discs
 from tests.data.conftest import CACHES, module
 
@@ -103,11 +104,11 @@ def test_a_device_cache_holds_the_galaxies_of_its_rank_and_reads_others(survey, 
 
 
 def test_a_share_gives_the_noise_of_the_whole_batch():
-    model, noise = VAE(image_size=32, width=4, latent_dim=2), []
+    training, noise = ModelTraining(VAE(image_size=32, width=4, latent_dim=2)), []
     for share in (None, Share(0, 2, 5), Share(1, 2, 5)):
         rows = torch.arange(5)[share.rank :: share.ranks] if share else torch.arange(5)
         batch = Batch(torch.zeros(len(rows), 1, 32, 32), rows, share=share)
-        noise.append(model.noise(batch, model.generator(1, 0, 0)))
+        noise.append(training.noise(batch, training.generator(1, 0, 0)))
     assert torch.equal(noise[0][::2], noise[1])
     assert torch.equal(noise[0][1::2], noise[2])
 

@@ -47,9 +47,6 @@ class Linear:
     def reconstruct(self, batch):
         return self.decode(self.encode(batch.image).mean)
 
-    def transfer_batch_to_device(self, batch, device, _):
-        return batch
-
 
 def linear_run(likelihood, beta=1.0, noise_variance=None):
     latent = torch.randn(N, 2, generator=GENERATOR)
@@ -69,6 +66,7 @@ def linear_run(likelihood, beta=1.0, noise_variance=None):
     stamps = SimpleNamespace(columns=columns, by_galaxy=columns.get, noise_correlation=correlation)
     survey = SimpleNamespace(batch=batch, parts={"test": part}, stamps=stamps)
     run = SimpleNamespace(model=Linear(likelihood, beta), survey=survey, unit="counts/s")
+    run.on_device = lambda batch: batch
     run.priors = {"normal": StandardNormal(2)}
     return run, image.flatten(1).numpy()
 

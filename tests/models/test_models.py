@@ -19,6 +19,7 @@ from galgen.models.networks import Residual
 from galgen.models.posterior import LOG_VARIANCE, kl_to_standard_normal, posterior
 from galgen.models.vae import VAE
 from galgen.priors.random_numbers import standard_normal
+from galgen.training.model_training import ModelTraining
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("[!_]*.yaml"))
 REDSHIFTS = torch.linspace(0.1, 2.5, 6)
@@ -172,10 +173,10 @@ def test_outputs_keep_their_bounds(output, low, high):
 
 
 def test_beta_in_training_follows_the_schedule_and_validation_its_end():
-    model = VAE(image_size=32, width=4)
-    model.beta_schedule = SimpleNamespace(beta=0.9)
-    model.eval().validation_step(batch_of(4, 32), 0)
-    means = model.means["val"].over_ranks(SingleDeviceStrategy())
+    training = ModelTraining(VAE(image_size=32, width=4))
+    training.model.beta_schedule = SimpleNamespace(beta=0.9)
+    training.eval().validation_step(batch_of(4, 32), 0)
+    means = training.means["val"].over_ranks(SingleDeviceStrategy())
     assert means["beta"] == pytest.approx(0.9)
     torch.testing.assert_close(means["loss"], means["reconstruction"] + 0.9 * means["kl"])
 
@@ -292,25 +293,26 @@ def test_a_step_never_waits_for_the_device(composed, name, likelihood):
         f"model={name}", f"likelihood={likelihood}", "data.image_size=32", "model.image_size=32",
         "model.width=4",
     )  # fmt: skip
-    model, batch = instantiate(config.model), batch_of(4, 32)
-    made = model.configure_optimizers()
+    training, batch = ModelTraining(instantiate(config.model)), batch_of(4, 32)
+    made = training.configure_optimizers()
     optimizer = made["optimizer"] if isinstance(made, dict) else made
-    for training in (True, False):
-        model.train(training)
-        with Questions() as questions, torch.set_grad_enabled(training):
-            loss = model.loss(batch, 0.1, model.noise(batch, model.generator(1, 0, 0)))
-            model.means["train"].add(loss, 0.1, 4)
-            if training:
+    for learns in (True, False):
+        training.train(learns)
+        with Questions() as questions, torch.set_grad_enabled(learns):
+            noise = training.noise(batch, training.generator(1, 0, 0))
+            loss = training.model.loss(batch, 0.1, noise)
+            training.means["train"].add(loss, 0.1, 4)
+            if learns:
                 loss.total.backward()
                 optimizer.step()
         assert questions.asked == 0
 
 
 def test_steps_draw_the_same_numbers_however_they_are_reached():
-    model, batch = VAE(image_size=32, width=4, seed=3), batch_of(4, 32)
+    training, batch = ModelTraining(VAE(image_size=32, width=4, seed=3)), batch_of(4, 32)
 
     def draw(*counters):
-        return model.noise(batch, model.generator(*counters))
+        return training.noise(batch, training.generator(*counters))
 
     assert torch.equal(draw(1, 1, 2), draw(1, 1, 2))
     places = [(1, 1, 2), (1, 2, 1), (1, 1, 3), (2, 1)]

@@ -3,12 +3,12 @@
 import math
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch.distributions import Normal
-from torch.utils.data import DataLoader, TensorDataset
 
+from galgen.priors.base import Posteriors
 from galgen.priors.flow import LatentFlow
+from tests.priors.conftest import trainer
 
 
 @pytest.fixture
@@ -54,14 +54,10 @@ def test_it_learns_a_conditional_density():
     mean = torch.cat([first, second], dim=1)
     flow = LatentFlow(
         2, conditions=["a"], required=1, transforms=3, width=32, lr=5e-3,
+        batch_size=200, max_epochs=30,
     )  # fmt: skip
-    flow.standardise_by(mean, torch.zeros_like(mean), condition)
-    data = TensorDataset(mean, torch.zeros_like(mean), condition)
-    trainer = pl.Trainer(
-        max_epochs=30, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
-    trainer.fit(flow, DataLoader(data, 200, shuffle=True))
+    data = Posteriors(mean, torch.zeros_like(mean), mean, condition)
+    flow.fit(data, data, 0, trainer)
     entropy = Normal(0.0, 1.0).entropy() + Normal(0.0, 0.3).entropy()
     flow.eval().requires_grad_(False)
     nll = float(-flow.log_prob(mean, condition).mean())

@@ -2,25 +2,13 @@
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from scipy import stats
 
 from galgen.priors.base import Posteriors
 from galgen.priors.flow_matching import FlowMatching
 from galgen.priors.velocity import Velocity
-
-
-def trainer(max_epochs, callbacks):
-    return pl.Trainer(
-        max_epochs=max_epochs,
-        accelerator="cpu",
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+from tests.priors.conftest import trainer
 
 
 def rows(latent, conditions=None):

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.distributions import Normal
@@ -12,7 +11,8 @@ from galgen.priors.base import Posteriors
 from galgen.priors.flow import LatentFlow
 from galgen.priors.trained import TrainedPrior
 from galgen.priors.two_stage import TwoStage
-from tests.priors.conftest import learn
+from galgen.training.prior_training import PriorTraining
+from tests.priors.conftest import learn, trainer
 
 NAN = math.nan
 
@@ -45,7 +45,6 @@ def prior():
     prior.latent_shift[:], prior.latent_scale[:] = torch.tensor([1.0, -3]), torch.tensor([0.5, 20])
     prior.condition_shift[:] = torch.tensor([1.0, 22])
     prior.condition_scale[:] = torch.tensor([0.5, 2])
-    prior.log = lambda *_, **__: None
     return prior.requires_grad_(False)
 
 
@@ -87,9 +86,8 @@ def test_a_collapsed_dimension_keeps_the_scatter_of_its_samples():
 def test_training_hides_optional_conditions_and_never_the_required():
     torch.manual_seed(0)
     prior = Linear(1, conditions=["a", "b", "c"], required=1)
-    prior.log = lambda *_, **__: None
     n = 4000
-    prior.training_step([torch.zeros(n, 1), torch.ones(n, 1), torch.ones(n, 3)], 0)
+    prior.training_cost([torch.zeros(n, 1), torch.ones(n, 1), torch.ones(n, 3)], None)
     required, *optional = prior.seen[:, 3:].T
     assert (required == 1).all()
     number = sum(optional)
@@ -100,16 +98,18 @@ def test_training_hides_optional_conditions_and_never_the_required():
 
 def test_what_is_unknown_stays_unknown_in_training(prior):
     conditions = torch.tensor([[1.0, NAN]]).repeat(50, 1)
-    loss = prior.training_step([torch.zeros(50, 2), torch.ones(50, 2), conditions], 0)
+    loss = prior.training_cost([torch.zeros(50, 2), torch.ones(50, 2), conditions], None)
     assert loss.isfinite()
     assert (prior.seen[:, 3] == 0).all()
 
 
 def test_validation_costs_the_same_in_every_epoch_and_training_does_not(prior):
     batch = [torch.randn(50, 2), torch.ones(50, 2), torch.ones(50, 2)]
-    assert prior.validation_step(batch, 3) == prior.validation_step(batch, 3)
-    assert prior.validation_step(batch, 3) != prior.validation_step(batch, 4)
-    assert prior.training_step(batch, 3) != prior.training_step(batch, 3)
+    training = PriorTraining(prior)
+    training.log = lambda *_, **__: None  # which needs a trainer
+    assert training.validation_step(batch, 3) == training.validation_step(batch, 3)
+    assert training.validation_step(batch, 3) != training.validation_step(batch, 4)
+    assert training.training_step(batch, 3) != training.training_step(batch, 3)
 
 
 def test_it_learns_with_and_without_a_condition():
@@ -155,12 +155,6 @@ def test_every_size_of_latents_is_made_of_its_noise(kind, latent_dim):
 def test_settings_of_the_training_that_are_out_of_range(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Linear(2, **wrong)
-
-
-def trainer(max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
-    quiet = dict.fromkeys(["logger", "enable_checkpointing", "enable_progress_bar"], False)
-    quiet |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "accelerator": "cpu"}
-    return pl.Trainer(max_epochs=max_epochs, callbacks=callbacks, **quiet)
 
 
 def test_a_fit_keeps_the_best_weights_and_is_the_same_again():

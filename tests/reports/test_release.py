@@ -5,6 +5,8 @@ import http.server
 import json
 import platform
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -230,6 +232,18 @@ def test_release_refuses_what_cannot_be_released(command, original, released, tm
     assert code == 1
     assert "its training is not finished" in printed
     assert not Path("releases").exists()
+
+
+def test_generating_imports_no_lightning():
+    script = (
+        "import sys, galgen\n"
+        "galgen.load('hst-f814w-simulated').sample(1, redshift=0.7)\n"
+        "print([m for m in ('pytorch_lightning', 'torch._dynamo', 'wandb') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize("name", releases.names())

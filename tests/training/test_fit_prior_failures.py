@@ -92,7 +92,7 @@ def test_a_survey_that_was_moved_is_asked_for_and_found(command, full, tmp_path)
 
 @pytest.mark.parametrize("moment", ["training", "writing"])
 def test_an_interrupted_fit_leaves_what_was_there(command, full, tmp_path, monkeypatch, moment):
-    from galgen.priors.flow import LatentFlow
+    from galgen.training.prior_training import PriorTraining
 
     run = copied(full, tmp_path)
     (run / "priors").mkdir()
@@ -103,7 +103,7 @@ def test_an_interrupted_fit_leaves_what_was_there(command, full, tmp_path, monke
         raise KeyboardInterrupt
 
     if moment == "training":
-        monkeypatch.setattr(LatentFlow, "validation_step", interrupted)
+        monkeypatch.setattr(PriorTraining, "validation_step", interrupted)
     else:
         monkeypatch.setattr("galgen.files.os.replace", interrupted)
     code, printed = fit(command, run, kinds=["flow"])

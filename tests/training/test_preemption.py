@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 from galgen.data.data_module import SurveyDataModule
-from galgen.models.vae import VAE
 from galgen.runs.metrics import read_metrics
+from galgen.training.model_training import ModelTraining
 from tests.conftest import assert_same_training, only_run
 
 NO_PROGRESS = "callbacks.progress=null"
 DISTRIBUTED = """
 import json, os, signal
-from galgen.models.vae import VAE
-training_step = VAE.training_step
+from galgen.training.model_training import ModelTraining
+training_step = ModelTraining.training_step
 def watched_step(self, batch, batch_idx):
     with open(f"seen{self.global_rank}.jsonl", "a") as file:
         print(json.dumps([self.current_epoch, batch.index.tolist()]), file=file)
     if self.trainer.fit_loop.total_batch_idx == SIGNAL_AT and self.global_rank == 1:
         os.kill(os.getpid(), signal.SIGTERM)
     return training_step(self, batch, batch_idx)
-VAE.training_step = watched_step
+ModelTraining.training_step = watched_step
 from galgen.train import main
 main()
 """
@@ -34,13 +34,13 @@ main()
 @pytest.fixture
 def seen(monkeypatch) -> dict[int, list[int]]:
     """Collect the galaxies that the trainings of a test see, by epoch."""
-    training_step, rows = VAE.training_step, {}
+    training_step, rows = ModelTraining.training_step, {}
 
     def watched_step(self, batch, batch_idx):
         rows.setdefault(self.current_epoch, []).extend(batch.index.tolist())
         return training_step(self, batch, batch_idx)
 
-    monkeypatch.setattr(VAE, "training_step", watched_step)
+    monkeypatch.setattr(ModelTraining, "training_step", watched_step)
     return rows
 
 
@@ -60,7 +60,7 @@ def test_a_signal_ends_a_training_that_goes_on_as_if_nothing_had_been(
     command, small, monkeypatch, seen, number, at, options
 ):
     arguments = [*small, *options]
-    watched_step = VAE.training_step
+    watched_step = ModelTraining.training_step
 
     def signalled_step(self, batch, batch_idx):
         if self.trainer.fit_loop.total_batch_idx == at:
@@ -68,7 +68,7 @@ def test_a_signal_ends_a_training_that_goes_on_as_if_nothing_had_been(
         return watched_step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VAE, "training_step", signalled_step)
+        patch.setattr(ModelTraining, "training_step", signalled_step)
         code, printed = command("train", *arguments)
     if at < 7:
         assert code == 75, printed

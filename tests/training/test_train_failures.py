@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.models.vae import VAE
+from galgen.training.model_training import ModelTraining
 from tests import processes
 from tests.conftest import (
     discs,
@@ -25,7 +25,7 @@ def test_a_training_without_a_validation_is_refused(command, small):
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
     command, small, monkeypatch
 ):
-    step = VAE.training_step
+    step = ModelTraining.training_step
     batches = []
 
     def poisoned(self, batch, batch_idx):
@@ -33,7 +33,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
         batches.append(batch.index.tolist())
         return loss * (np.nan if self.global_step == 5 else 1)
 
-    monkeypatch.setattr(VAE, "training_step", poisoned)
+    monkeypatch.setattr(ModelTraining, "training_step", poisoned)
     code, printed = command("train", *small)
     assert code == 1
     assert "training loss at step 6, epoch 2 is nan" in printed
@@ -42,13 +42,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert not (run / "DONE").exists()
     weights = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert all(tensor.isfinite().all() for tensor in weights.values())
-    monkeypatch.setattr(VAE, "training_step", step)
+    monkeypatch.setattr(ModelTraining, "training_step", step)
     assert command("train", *small)[0] == 0
 
 
 def test_a_validation_loss_that_is_not_finite_stops_the_run(command, small, monkeypatch):
-    step = VAE.validation_step
-    monkeypatch.setattr(VAE, "validation_step", lambda *a: step(*a) * np.inf)
+    step = ModelTraining.validation_step
+    monkeypatch.setattr(ModelTraining, "validation_step", lambda *a: step(*a) * np.inf)
     code, printed = command("train", *small)
     assert code == 1
     assert "validation loss" in printed

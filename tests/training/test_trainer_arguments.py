@@ -12,10 +12,10 @@ from pytorch_lightning import Trainer
 from galgen.config.rules import check_rules
 from galgen.config.trainer_rules import RULES, seconds
 from galgen.errors import GalgenError
-from galgen.models.vae import VAE
 from galgen.runs.metrics import read_metrics
 from galgen.runs.reading import is_finished
 from galgen.training import callbacks
+from galgen.training.model_training import ModelTraining
 from tests.conftest import assert_same_training, only_run
 
 REFUSED = {
@@ -307,7 +307,7 @@ def test_metrics_are_the_same_bytes_after_a_resume(
 
 def test_a_validation_loss_of_another_epoch_chooses_no_best(command, small, monkeypatch):
     """Losses that rise leave the first validated epoch the best."""
-    log = VAE._log
+    log = ModelTraining._log
 
     def rising(self, part):
         for loss in ("loss",):
@@ -315,7 +315,7 @@ def test_a_validation_loss_of_another_epoch_chooses_no_best(command, small, monk
             sums[loss] = sums[loss] + self.current_epoch * 1000 * self.means[part].galaxies
         log(self, part)
 
-    monkeypatch.setattr(VAE, "_log", rising)
+    monkeypatch.setattr(ModelTraining, "_log", rising)
     code, printed = command(
         "train", *small, "trainer.max_epochs=4", "+trainer.check_val_every_n_epoch=2"
     )
