@@ -36,16 +36,16 @@ class BrowserNetwork:
 
 
 class Decoder(nn.Module):
-    """From latents to light in the run's unit, on the survey's pixels."""
+    """From latents, and redshifts where the model needs them, to light on the survey's pixels."""
 
     def __init__(self, run: TrainedRun):
         super().__init__()
         self.model, self.transform = run.model, run.transform
         self.decoder = run.model.decoder
 
-    def forward(self, latent):
-        """Return light (N, B, H, W) of latents (N, latent_dim)."""
-        light = self.transform.inverse(self.model.decode(latent))
+    def forward(self, latent, redshift=None):
+        """Return light (N, B, H, W), in the run's unit, of latents (N, latent_dim)."""
+        light = self.transform.inverse(self.model.decode(latent, redshift))
         return on_survey_pixels(light, self.model.oversampling)
 
 
@@ -53,13 +53,8 @@ def check(run: TrainedRun, prior: str) -> None:
     """Check that a browser can generate a run's galaxies.
 
     Raises:
-        GalgenError: if the model needs a redshift, or the prior is none that the page solves.
+        GalgenError: if the prior is none that the page solves.
     """
-    if run.model.conditional:
-        raise GalgenError(
-            f"run={run.directory}: {run.model.name} is given the redshift itself, and the page "
-            "asks a prior for it. Explore a model such as galaxy_vae."
-        )
     if prior != NORMAL and not isinstance(run.priors[prior], FlowMatching):
         raise GalgenError(
             f"prior={prior}: the page draws from flow_matching, flow_matching_small or normal. Fit "
@@ -117,6 +112,8 @@ def exported(run: TrainedRun, name: str, prior: str) -> bytes:
     """Return a network as ONNX with its weights inside."""
     if name == "decoder":
         network, inputs, output = Decoder(run), {"latent": (run.model.latent_dim,)}, "light"
+        if run.model.conditional:
+            inputs["redshift"] = ()
     else:
         module = run.priors[prior]
         network, output = module.velocity, "velocity"

@@ -2,7 +2,7 @@
 
 const model = JSON.parse(document.getElementById('model').textContent);
 const element = (id) => document.getElementById(id);
-const chosen = { seed: 0, telescope: 'none', stretch: 1, softening: 0.1, conditions: {}, open: null, cells: [] };
+const chosen = { seed: 0, telescope: 'none', stretch: 1, softening: 0.1, conditions: {}, open: null, cells: [], before: null };
 const count = Math.min(window.innerWidth, window.innerHeight) < 600 ? 6 : 12;
 const TOGETHER = 2;
 let workers = [], answers = new Map(), request = 0, shown = [];
@@ -184,12 +184,27 @@ function detail() {
   const words = Object.entries(chosen.conditions).map(([name, value]) => `, ${name}=${value.toFixed(4)}`).join('');
   element('numbers').innerHTML = `<p>Galaxy ${chosen.open} of seed ${chosen.seed}. Asked for: ${asked.join(', ')}.</p>
     <table><tr><th>band</th><th>flux [${model.unit}]</th><th>AB mag</th></tr>${rows.join('')}</table>
-    <p>Half of the light lies within ${radius.toFixed(3)} ${model.pixelScale ? 'arcsec' : 'px'}, in front of the telescope.</p>
+    <p>Half of the light lies within ${radius.toFixed(3)} ${model.pixelScale ? 'arcsec' : 'px'}, ${model.psfFree ? 'in front of the telescope' : 'blurred by the PSF'}.</p>
     ${chosen.cells.length ? '<p>Parts of its latent map were drawn anew.</p>' : `<p>The same galaxy in Python:</p>
-    <pre>galgen.load("${model.name}").sample(\n    1, seed=${chosen.seed}, start=${chosen.open}${words})</pre>`}`;
-  const map = element('map');
-  map.hidden = !model.latentShape || !element('velocity');
-  if (!map.hidden) map.title = 'Click a cell: what the latent map holds there is drawn anew';
+    <pre>galgen.load("${model.load}").sample(\n    1, seed=${chosen.seed}, start=${chosen.open}, prior="${model.priorName}"${words})</pre>`}`;
+  element('map').hidden = !model.latentShape;
+  element('influence').hidden = !chosen.before;
+  if (chosen.before) paintChange(found.light.map((value, i) => value - chosen.before[i]));
+}
+
+/** Draw a change of the light, summed over bands: red where it has become brighter, blue where fainter. */
+function paintChange(change) {
+  const { side } = model, area = side * side, total = new Float32Array(area);
+  change.forEach((value, i) => (total[i % area] += value));
+  const largest = total.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-30);
+  const context = element('change').getContext('2d'), picture = context.createImageData(side, side);
+  total.forEach((value, i) => {
+    const share = Math.sqrt(Math.abs(value) / largest), y = side - 1 - Math.floor(i / side);
+    const colour = value > 0 ? [255, 90, 60] : [70, 140, 255];
+    picture.data.set([...colour.map((part) => part * share), 255], 4 * (y * side + (i % side)));
+  });
+  context.putImageData(picture, 0, 0);
+  element('largest').textContent = `${largest.toPrecision(2)} ${model.unit}`;
 }
 
 function save(blob, name) {
@@ -230,6 +245,7 @@ function slider({ name, low, high, label }) {
   const change = () => {
     if (box.checked) chosen.conditions[name] = Number(range.value);
     else delete chosen.conditions[name];
+    chosen.before = null;
     out.textContent = box.checked ? Number(range.value).toFixed(2) : 'any';
     draw();
   };
@@ -238,14 +254,24 @@ function slider({ name, low, high, label }) {
     box.checked = true;
     change();
   };
+  if (name === 'redshift' && model.conditional) {
+    box.disabled = box.checked = true; // the model makes no galaxy without
+    chosen.conditions[name] = Number(range.value);
+    out.textContent = Number(range.value).toFixed(2);
+  }
   return row;
+}
+
+/** Forget what was drawn anew in a latent map. */
+function forgetCells() {
+  Object.assign(chosen, { cells: [], before: null });
 }
 
 function controls() {
   element('conditions').append(...model.conditions.map(slider));
   element('seed').oninput = ({ target }) => {
     chosen.seed = Math.max(0, Math.floor(Number(target.value) || 0));
-    chosen.cells = [];
+    forgetCells();
     draw();
   };
   element('another').onclick = () => {
@@ -276,7 +302,8 @@ function controls() {
     canvas.setAttribute('role', 'button');
     canvas.setAttribute('aria-label', `galaxy ${number}: show its numbers`);
     canvas.onclick = () => {
-      Object.assign(chosen, { open: number, cells: [] });
+      chosen.open = number;
+      forgetCells();
       document.querySelectorAll('#grid canvas').forEach((other) => other.classList.toggle('open', other === canvas));
       detail();
       element('detail').scrollIntoView({ block: 'nearest' });
@@ -284,15 +311,16 @@ function controls() {
     canvas.onkeydown = ({ key }) => key === 'Enter' && canvas.onclick();
     element('grid').append(canvas);
   }
-  Object.assign(element('large'), { width: model.side, height: model.side });
+  for (const id of ['large', 'change']) Object.assign(element(id), { width: model.side, height: model.side });
   element('png').onclick = () => element('large').toBlob((blob) => save(blob, `galaxy${chosen.open}.png`));
   element('fits').onclick = () => save(fits(shown[chosen.open].seen), `galaxy${chosen.open}.fits`);
   element('large').onclick = (event) => {
-    if (!model.latentShape || !element('velocity')) return;
+    if (!model.latentShape) return;
     const [, height, width] = model.latentShape, box = event.target.getBoundingClientRect();
     const column = Math.min(width - 1, Math.floor((width * (event.clientX - box.left)) / box.width));
     const row = Math.min(height - 1, Math.floor((height * (box.bottom - event.clientY)) / box.height));
     chosen.cells.push({ cell: row * width + column, draw: chosen.cells.length + 1 });
+    chosen.before = shown[chosen.open].light;
     draw();
   };
 }

@@ -12,6 +12,7 @@ import numpy as np
 
 from galgen import __version__
 from galgen.catalogues.browser_networks import browser_networks
+from galgen.config import releases
 from galgen.data.surveys.photometry import canonical
 from galgen.errors import GalgenError
 from galgen.figures.display import CMAP, Display
@@ -80,6 +81,10 @@ def describe(run: TrainedRun, prior: str) -> dict:
     module, ranges = run.priors[prior], condition_ranges(run, prior)
     found = {
         "name": run.name,
+        "load": run.name if releases.is_read_only(run.directory) else f"runs/{run.name}",
+        "priorName": prior,
+        "conditional": run.model.conditional,
+        "psfFree": run.model.psf_free,
         "bands": run.bands,
         "reference": run.reference,
         "side": run.model.image_size,
@@ -95,7 +100,7 @@ def describe(run: TrainedRun, prior: str) -> dict:
         ],
         "prior": None,
         **_telescope(run),
-        **_colours(run, prior),
+        **_colours(run, prior, ranges),
     }
     if prior != NORMAL:
         found["prior"] = {
@@ -138,10 +143,11 @@ def _square(planes: np.ndarray) -> np.ndarray:
     return np.pad(planes, [(0, 0), (rows, rows), (columns, columns)])
 
 
-def _colours(run: TrainedRun, prior: str) -> dict:
+def _colours(run: TrainedRun, prior: str, ranges: dict) -> dict:
     """Return which bands are which colour, and their weights, as in galgen's figures."""
+    values = {"redshift": np.mean(ranges["redshift"])} if run.model.conditional else {}
     display = Display(names=run.bands, zero_points=run.colour_zero_points, reference=run.reference)
-    weights = display.scale(run.make(SEEN, {}, prior, 0, 0)).weight
+    weights = display.scale(run.make(SEEN, values, prior, 0, 0)).weight
     table = matplotlib.colormaps[CMAP](np.linspace(0, 1, COLOURS))[:, :3]
     return {
         "channels": [list(bands) for bands in display.channels.bands],

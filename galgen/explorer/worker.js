@@ -79,7 +79,12 @@ async function galaxies({ seed, numbers, conditions, telescope, open, cells }) {
     noise.set(drawn, row * size);
   });
   const latents = await latentsOf(noise, n, conditions);
-  const light = (await decoder.run({ latent: tensor(latents, n, size) })).light.data;
+  const inputs = { latent: tensor(latents, n, size) };
+  if (model.conditional) {
+    const redshift = conditions[model.conditions.findIndex(({ name }) => name === 'redshift')];
+    inputs.redshift = tensor(new Float32Array(n).fill(redshift), n);
+  }
+  const light = (await decoder.run(inputs)).light.data;
   const area = light.length / n;
   return numbers.map((number, row) => {
     const own = light.slice(row * area, (row + 1) * area);

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,12 @@ def test_the_page_is_one_file_that_asks_for_nothing_else(page):
     ]
 
 
-def test_models_that_a_browser_cannot_draw_from_are_refused(command, trained, free):
-    code, printed = command("explore", f"run={trained}")
+def test_what_a_browser_cannot_draw_from_is_refused(command, free, tmp_path):
+    run = shutil.copytree(free, tmp_path / "mixture")
+    command("fit_prior", f"run={run}", "prior=gmm")
+    code, printed = command("explore", f"run={run}", "prior=gmm")
     assert code == 1
-    assert "is given the redshift itself" in printed
+    assert "prior=gmm: the page draws from flow_matching" in printed
     code, printed = command("explore", f"run={free}", "out=page.txt")
     assert (code, Path("page.txt").exists()) == (1, False)
     assert "give a name that ends in .html" in printed
@@ -62,15 +65,20 @@ window.explorer.ask({seed: 3, numbers: [0, 5], conditions: [0.7, 22.5, NaN], tel
 """
 
 
-@pytest.fixture
-def opened(page, browser):
-    """Open the page, and wait for its first galaxies."""
+def show(browser, path: Path) -> None:
+    """Open a page, and wait for its first galaxies."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.set_window_size(1280, 900)
     browser.set_script_timeout(60)
-    browser.get(page[0].as_uri())
+    browser.get(path.as_uri())
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script("return window.drawn"))
+
+
+@pytest.fixture
+def opened(page, browser):
+    """Open the page of a released model."""
+    show(browser, page[0])
     return browser, galgen.load(page[1])
 
 
@@ -147,3 +155,44 @@ def test_the_random_numbers_are_those_of_python(opened):
         " + '; Array.from(latentNoise(11, 123456, 272))')"
     )
     np.testing.assert_allclose(found, standard_normal(11, 1, 272, 123456)[0], rtol=1e-6)
+
+
+def test_a_model_that_is_given_the_redshift_has_a_slider_for_it(browser, trained, tmp_path):
+    from galgen.explorer.page import explorer
+
+    run, path = galgen.load(trained), tmp_path / "explorer.html"
+    path.write_text(explorer(run, "normal"), encoding="utf-8")
+    show(browser, path)
+    box = browser.find_element("css selector", "[aria-label='ask for redshift']")
+    assert (box.is_selected(), box.is_enabled()) == (True, False)
+    found = browser.execute_async_script(ASK.replace("[0.7, 22.5, NaN]", "[0.7]"))
+    assert not found["error"]
+    for galaxy, start in zip(found["galaxies"], (0, 5), strict=True):
+        light = run.sample(1, redshift=0.7, prior="normal", seed=3, start=start)
+        assert np.ptp(light) > 0
+        np.testing.assert_allclose(galaxy["light"], light.ravel(), atol=1e-4 * np.abs(light).max())
+
+
+def test_a_click_shows_what_a_part_of_the_latent_map_changes(opened):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser, run = opened
+    browser.execute_script("document.querySelector('#galaxy0').click()")
+    influence = browser.find_element("id", "influence")
+    assert not influence.is_displayed()
+    drawn = browser.execute_script("return window.drawn")
+    browser.find_element("id", "large").click()  # in its middle
+    WebDriverWait(browser, 30).until(
+        lambda driver: driver.execute_script("return window.drawn") > drawn
+    )
+    assert influence.is_displayed()
+    light = np.array(
+        browser.execute_script("return Array.from(window.explorer.shown[0].light)"), np.float32
+    ).reshape(run.sample(1).shape)
+    change = np.abs(light - run.sample(1, seed=0, prior="flow_matching")).sum(axis=(0, 1))
+    middle = change[16:-16, 16:-16]
+    assert middle.mean() > 2 * change.mean()
+    found = browser.find_element("id", "largest").text
+    assert float(found.split()[0]) > 0
+    browser.execute_script("document.querySelector('#galaxy1').click()")
+    assert not influence.is_displayed()
