@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
 from galgen.priors.base import Posteriors
+from galgen.priors.recalibration import UNCHANGED, recalibrated, recalibration
 
 MEMBERS = 4
 """Networks whose mean is taken."""
@@ -33,8 +34,8 @@ class ConditionPosterior(nn.Module):
     survey's training part how conditions are distributed among galaxies of the same mean and
     scatter of the latent; that is calibrated wherever the survey is. Each is a mixture of Gaussians
     of the condition's normal score (Bishop 1994), and several are averaged (Lakshminarayanan,
-    Pritzel & Blundell 2017). Averages are too wide; one number for each condition
-    narrows them until the held-out galaxies' own values scatter in them as they should.
+    Pritzel & Blundell 2017). Averages are too wide; they are recalibrated for each condition until
+    the held-out galaxies' own values scatter in them as they should (Bordoloi, Lilly & Amara 2010).
 
     Args:
         latent_dim: numbers in a latent.
@@ -49,7 +50,7 @@ class ConditionPosterior(nn.Module):
         self.register_buffer("quantiles", levels.new_zeros(len(names), len(levels)))
         self.register_buffer("shift", torch.zeros(inputs))
         self.register_buffer("weight", torch.ones(inputs))
-        self.register_buffer("narrowing", torch.ones(len(names), dtype=torch.float64))
+        self.register_buffer("recalibration", torch.tensor([UNCHANGED] * len(names)).double())
         outputs = 3 * COMPONENTS * len(names)
         self.members = nn.ModuleList(_network(inputs, outputs) for _ in range(MEMBERS))
 
@@ -91,8 +92,8 @@ class ConditionPosterior(nn.Module):
             true = val.conditions[:, number].double().numpy()
             known = np.isfinite(true)
             found = self.distribution(name, val.mean[known], val.std[known], true[known, None])
-            scores = ndtri(found.clip(LEVELS[0], LEVELS[-1]))
-            self.narrowing[number] = float(np.sqrt(np.square(scores).mean()))
+            scores = ndtri(found[:, 0].clip(LEVELS[0], LEVELS[-1]))
+            self.recalibration[number] = torch.from_numpy(recalibration(scores))
 
     def _targets(self, part: Posteriors) -> Tensor:
         columns = part.conditions.double().numpy().T
@@ -135,7 +136,8 @@ class ConditionPosterior(nn.Module):
             width = log_width.clamp(-5, 3).exp().numpy()
             for one, middle, spread in zip(weight.T, centre.numpy().T, width.T, strict=True):
                 found += share * one[:, None] * ndtr((scores - middle[:, None]) / spread[:, None])
-        return ndtr(ndtri(found.clip(0, 1)) / float(self.narrowing[self.names.index(name)]))
+        parameters = self.recalibration[self.names.index(name)].numpy()
+        return ndtr(recalibrated(ndtri(found.clip(0, 1)), parameters))
 
 
 def _network(inputs: int, outputs: int) -> nn.Module:
