@@ -53,6 +53,12 @@ def expand(path: str | Path) -> Path:
     return Path(os.path.expandvars(str(path))).expanduser()
 
 
+def system_number(error: BaseException) -> int | None:
+    """Return the number of the system's error behind another; HDF5 hides it in its text."""
+    found = re.search(r"errno = (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(found[1]) if found else None)
+
+
 def reason(error: BaseException) -> str | None:
     """Say why the system did not open, read or write a file.
 
@@ -66,9 +72,7 @@ def reason(error: BaseException) -> str | None:
         return REASONS[errno.ENOMEM]
     if not isinstance(error, OSError):
         return None
-    text = str(error)
-    found = re.search(r"errno = (\d+)", text)
-    number = error.errno or (int(found[1]) if found else None)
+    text, number = str(error), system_number(error)
     if number is None and "already open" in text:  # HDF5's mark in the file, not a lock
         return MARKED
     if number is None and "unable to lock" in text:

@@ -66,7 +66,7 @@ def output(config: DictConfig) -> Path:
 
 
 def learned_posterior(run, seed: int):
-    """Return what the run knows about conditions from latents; learn it the first time.
+    """Return what the run knows about conditions from stamps; learn it the first time.
 
     Raises:
         GalgenError: if it has to be learned, and the run's survey is not available or the run is
@@ -89,10 +89,10 @@ def learned_posterior(run, seed: int):
             f"run={run.directory}: this release cannot tell redshifts. Release it again from its "
             "run, after galgen redshift."
         )
-    from galgen.training.fit_priors import Fit
+    from galgen.training.fit_condition_posterior import fit_condition_posterior
 
-    print("learning what latents say about redshift, magnitude and size, once for this run")
-    print(Fit(run, seed).condition_posterior())
+    print("learning what stamps say about redshift, magnitude and size, once for this run")
+    print(fit_condition_posterior(run, seed))
     return fitted.read(run.directory, fitted.POSTERIOR)[0]
 
 

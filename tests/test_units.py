@@ -18,6 +18,7 @@ from galgen.errors import GalgenError
 from galgen.evaluation.morphology.measure import measure
 from galgen.priors import fitted as fitted_priors
 from galgen.training.checks import check_fit, needs
+from galgen.training.model_training import ModelTraining
 from tests.conftest import discs, run_command, train_once
 
 UNITS = {"uJy": 1.0, "nJy": 1e3, "W/m2/Hz": 1e-32, "erg/s/cm2/A": 1e-20}
@@ -68,10 +69,11 @@ def losses(composed, file: Path, model: str, transform: str, likelihood: str) ->
     survey.setup()
     torch.manual_seed(0)
     network = instantiate(config.model)
+    training = ModelTraining(network)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     batch, found = survey.first("train", 16), []
     for step in range(3):
-        noise = network.noise(batch, network.generator(step))
+        noise = training.noise(batch, training.generator(step))
         loss = network.loss(batch, 1.0, noise).total
         optimizer.zero_grad()
         loss.backward()

@@ -1,5 +1,6 @@
 """Tables of posteriors: means and percentiles of each galaxy, and densities that qp reads."""
 
+import io
 from pathlib import Path
 
 import h5py
@@ -81,9 +82,12 @@ def write_densities(path: Path, grid: np.ndarray, densities: np.ndarray, ids: np
         densities: (N, G).
         ids: of the galaxies, (N,).
     """
-    with written_whole(path) as part, h5py.File(part, "w") as file:
+    content = io.BytesIO()  # HDF5 crashes where a disk becomes full
+    with h5py.File(content, "w") as file:
         file["meta/pdf_name"] = np.array([b"interp"])
         file["meta/pdf_version"] = np.array([0])
         file["meta/xvals"] = grid[None]
         file.create_dataset("data/yvals", data=densities, compression="gzip", shuffle=True)
         file["ancil/galaxy_id"] = ids
+    with written_whole(path) as part:
+        part.write_bytes(content.getbuffer())

@@ -20,7 +20,7 @@ from omegaconf.errors import (
 from galgen.config.paths import CONF, PATHS
 from galgen.config.targets import ALLOWED, arguments_of, did_you_mean, inside, locate
 from galgen.errors import GalgenError
-from galgen.files import DISK_FULL, reason
+from galgen.files import DISK_FULL, reason, system_number
 
 EXTRAS = {
     "pandas": "parquet",
@@ -68,9 +68,11 @@ def explain(error: BaseException) -> str:
                 f"this needs the package {package}, which is not installed. "
                 f"pip install 'galgen[{EXTRAS[package]}]'"
             )
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        place = f" while writing {error.filename}" if error.filename else ""
-        if error.errno == errno.EFBIG:
+    number = system_number(error)
+    if isinstance(error, OSError | RuntimeError) and number in DISK_FULL:
+        written = getattr(error, "filename", None)
+        place = f" while writing {written}" if written else ""
+        if number == errno.EFBIG:
             why = f"files may not be so large here (ulimit -f){place}"
             return f"{why}. The same command continues from here."
         return f"the disk is full{place}. Free some space and give the same command again"

@@ -1,8 +1,9 @@
-"""What a galaxy's latent says about its redshift, magnitude and size."""
+"""What a galaxy's latent and fluxes say about its redshift, magnitude and size."""
 
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,15 +11,16 @@ from scipy.interpolate import PchipInterpolator
 from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
-from galgen.priors.base import Posteriors
 from galgen.priors.recalibration import UNCHANGED, recalibrated, recalibration
 
 MEMBERS = 4
 """Networks whose mean is taken."""
 COMPONENTS = 8
 """Gaussians in a network's mixture."""
-WIDTH, DROPOUT = 64, 0.3
+WIDTH = 64
 """Of the two hidden layers."""
+FLUX_WEIGHT = 4.0
+"""Scatter of fluxes and colours, in that of a latent: they are few, and say most."""
 BATCH, EPOCHS, PATIENCE = 128, 60, 8
 """Galaxies in a batch; most epochs; epochs without a smaller held-out cost."""
 LR, WEIGHT_DECAY = 0.001, 0.01
@@ -27,35 +29,52 @@ LEVELS = np.concatenate([TAIL, np.linspace(0.14, 0.86, 9), 1 - TAIL[::-1]])
 """Quantiles that a column's distribution is kept by; more would keep the chance in it too."""
 
 
-class ConditionPosterior(nn.Module):
-    """The posteriors of a galaxy's conditions, given the encoder's posterior of its latent.
+@dataclass
+class Seen:
+    """What networks see of N galaxies."""
 
-    The encoder's own posterior has N(0, 1) in front, not the survey. So networks learn from the
-    survey's training part how conditions are distributed among galaxies of the same mean and
-    scatter of the latent; that is calibrated wherever the survey is. Each is a mixture of Gaussians
+    latent: Tensor
+    """Means of the encoder's posteriors, (N, latent_dim)."""
+    flux: Tensor
+    """Of each band in the shape of the galaxy's reconstruction, on the model's scale, (N, B)."""
+
+    def rows(self, rows: slice | np.ndarray) -> "Seen":
+        """Return what is seen of some galaxies."""
+        return Seen(self.latent[rows], self.flux[rows])
+
+
+class ConditionPosterior(nn.Module):
+    """The posteriors of a galaxy's conditions, given its latent and its fluxes.
+
+    The encoder's own posterior has N(0, 1) in front, not the survey, and loses some of the colours.
+    So networks learn from the survey's training part how conditions are distributed among galaxies
+    of the same latent and the same fluxes, which the reconstruction is fitted to the stamp with;
+    that is calibrated wherever the survey is. Each is a mixture of Gaussians
     of the condition's normal score (Bishop 1994), and several are averaged (Lakshminarayanan,
     Pritzel & Blundell 2017). Averages are too wide; they are recalibrated for each condition until
     the held-out galaxies' own values scatter in them as they should (Bordoloi, Lilly & Amara 2010).
 
     Args:
         latent_dim: numbers in a latent.
+        bands: number of the bands.
         names: of the conditions.
     """
 
-    def __init__(self, latent_dim: int, names: Sequence[str]):
+    def __init__(self, latent_dim: int, bands: int, names: Sequence[str]):
         super().__init__()
-        self.names, inputs = list(names), 2 * latent_dim
+        self.names, self.bands, inputs = list(names), bands, latent_dim + bands
         levels = torch.from_numpy(LEVELS)
         self.register_buffer("levels", levels)
         self.register_buffer("quantiles", levels.new_zeros(len(names), len(levels)))
         self.register_buffer("shift", torch.zeros(inputs))
         self.register_buffer("weight", torch.ones(inputs))
+        self.register_buffer("fluxes", torch.zeros(2, bands))
         self.register_buffer("recalibration", torch.tensor([UNCHANGED] * len(names)).double())
         outputs = 3 * COMPONENTS * len(names)
         self.members = nn.ModuleList(_network(inputs, outputs) for _ in range(MEMBERS))
 
-    def fit(self, train: Posteriors, val: Posteriors, seed: int) -> None:
-        """Learn from galaxies whose conditions are known, NaN where not.
+    def fit(self, train: tuple[Seen, np.ndarray], val: tuple[Seen, np.ndarray], seed: int) -> None:
+        """Learn from galaxies and their conditions, (N, K), NaN where unknown.
 
         Args:
             train: galaxies to learn from.
@@ -65,19 +84,18 @@ class ConditionPosterior(nn.Module):
         Raises:
             ValueError: if the held-out cost was never finite.
         """
-        for number, column in enumerate(train.conditions.double().numpy().T):
+        for number, column in enumerate(train[1].T):
             table = np.quantile(column[np.isfinite(column)], LEVELS)
             # Strictly rising, also where galaxies share a value.
             table += np.linspace(0, 1e-6 * max(1e-9, table[-1] - table[0]), len(table))
             self.quantiles[number] = torch.from_numpy(np.maximum.accumulate(table))
-        inputs = _inputs(train.mean, train.std)
+        inputs = _inputs(train[0])
         self.shift.copy_(inputs.mean(dim=0))
         # A collapsed dimension says nothing: its noise is not blown up.
         self.weight.copy_(1 / inputs.std(dim=0).clamp_min(0.02))
-        data = [
-            ((_inputs(part.mean, part.std) - self.shift) * self.weight, self._targets(part))
-            for part in (train, val)
-        ]
+        self.weight[-self.bands :] *= FLUX_WEIGHT
+        self.fluxes.copy_(torch.stack(inputs[:, -self.bands :].aminmax(dim=0)))
+        data = [(self._standardised(seen), self._targets(known)) for seen, known in (train, val)]
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # these networks are too small to be divided
         try:
@@ -88,17 +106,19 @@ class ConditionPosterior(nn.Module):
         finally:
             torch.set_num_threads(threads)
         self.eval()
+        seen, columns = val
         for number, name in enumerate(self.names):
-            true = val.conditions[:, number].double().numpy()
-            known = np.isfinite(true)
-            found = self.distribution(name, val.mean[known], val.std[known], true[known, None])
+            known = np.isfinite(columns[:, number])
+            found = self.distribution(name, seen.rows(known), columns[known, number : number + 1])
             scores = ndtri(found[:, 0].clip(LEVELS[0], LEVELS[-1]))
             self.recalibration[number] = torch.from_numpy(recalibration(scores))
 
-    def _targets(self, part: Posteriors) -> Tensor:
-        columns = part.conditions.double().numpy().T
+    def _standardised(self, seen: Seen) -> Tensor:
+        return (_inputs(seen) - self.shift) * self.weight
+
+    def _targets(self, conditions: np.ndarray) -> Tensor:
         scores = [
-            self.score(name, column) for name, column in zip(self.names, columns, strict=True)
+            self.score(name, column) for name, column in zip(self.names, conditions.T, strict=True)
         ]
         return torch.from_numpy(np.stack(scores, axis=1)).float()
 
@@ -108,29 +128,37 @@ class ConditionPosterior(nn.Module):
         inside = np.clip(values, table[0], table[-1])
         return PchipInterpolator(table, ndtri(self.levels.numpy()))(inside)
 
+    def beyond(self, seen: Seen) -> Tensor:
+        """Return which galaxies are brighter, fainter or of other colours than those learned from.
+
+        Returns:
+            Boolean, (N,).
+        """
+        fluxes, (low, high) = _inputs(seen)[:, -self.bands :], self.fluxes
+        return ((fluxes < low) | (fluxes > high)).any(dim=1)
+
     def grid(self, name: str, points: int) -> np.ndarray:
         """Return values of a condition over its range in the survey, evenly spaced, (points,)."""
         table = self.quantiles[self.names.index(name)].numpy()
         return np.linspace(table[0], table[-1], points)
 
     @torch.no_grad()
-    def distribution(self, name: str, mean: Tensor, std: Tensor, values: np.ndarray) -> np.ndarray:
+    def distribution(self, name: str, seen: Seen, values: np.ndarray) -> np.ndarray:
         """Return the cumulative distribution of a condition.
 
         Args:
             name: of the condition.
-            mean: of the latents' posteriors, (N, latent_dim).
-            std: of these, (N, latent_dim).
+            seen: of N galaxies.
             values: of the condition where it is computed: (G,) for all galaxies, or (N, 1).
 
         Returns:
             (N, G) or (N, 1), float64, from 0 to 1.
         """
-        inputs = (_inputs(mean, std) - self.shift) * self.weight
-        scores = np.broadcast_to(self.score(name, values), (len(mean), values.shape[-1]))
+        inputs, n = self._standardised(seen), len(seen.latent)
+        scores = np.broadcast_to(self.score(name, values), (n, values.shape[-1]))
         share, found = 1 / len(self.members), np.zeros(scores.shape)
         for network in self.members:
-            parts = network(inputs).view(len(mean), len(self.names), 3, COMPONENTS)
+            parts = network(inputs).view(n, len(self.names), 3, COMPONENTS)
             logits, centre, log_width = parts[:, self.names.index(name)].double().unbind(dim=1)
             weight = logits.softmax(dim=1).numpy()
             width = log_width.clamp(-5, 3).exp().numpy()
@@ -143,12 +171,14 @@ class ConditionPosterior(nn.Module):
 def _network(inputs: int, outputs: int) -> nn.Module:
     layers = []
     for size in (inputs, WIDTH):
-        layers += [nn.Linear(size, WIDTH), nn.SiLU(), nn.Dropout(DROPOUT)]
+        layers += [nn.Linear(size, WIDTH), nn.SiLU()]
     return nn.Sequential(*layers, nn.Linear(WIDTH, outputs))
 
 
-def _inputs(mean: Tensor, std: Tensor) -> Tensor:
-    return torch.cat([mean, std.log()], dim=1)
+def _inputs(seen: Seen) -> Tensor:
+    """Return latents, one brightness and the colours between neighbouring bands, (N, D + B)."""
+    bright = seen.flux.asinh()
+    return torch.cat([seen.latent, bright[:, :1], bright.diff(dim=1)], dim=1)
 
 
 def _cost(outputs: Tensor, scores: Tensor) -> Tensor:

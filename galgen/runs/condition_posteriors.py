@@ -1,32 +1,27 @@
 """The posteriors of conditions of many galaxies, of a run's survey or of a user's file."""
 
-import sys
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
-import torch
-from rich.progress import track
 
-from galgen.data.batch import Batch
 from galgen.data.stamp_file import StampFile, known_redshifts
 from galgen.errors import GalgenError
-from galgen.priors.condition_posterior import ConditionPosterior
+from galgen.priors.condition_posterior import ConditionPosterior, Seen
 from galgen.runs.conditions import COLUMNS
 from galgen.runs.given_stamps import GivenStamps
+from galgen.runs.seen_galaxies import see, see_part
 from galgen.runs.trained_run import TrainedRun
 
-BLOCK = 64
-"""Galaxies encoded at a time."""
+log = logging.getLogger(__name__)
 
 
 class ConditionPosteriors:
     """The posteriors of galaxies that a run has encoded.
 
     Args:
-        posterior: what latents say about conditions.
-        mean: of the latents' posteriors, (N, latent_dim).
-        std: of these, (N, latent_dim).
+        posterior: what latents and fluxes say about conditions.
+        seen: of N galaxies.
         ids: of the galaxies, (N,).
         true: known conditions by name, (N,) each, NaN where unknown.
         described: the galaxies in words.
@@ -35,13 +30,12 @@ class ConditionPosteriors:
     def __init__(
         self,
         posterior: ConditionPosterior,
-        mean: torch.Tensor,
-        std: torch.Tensor,
+        seen: Seen,
         ids: np.ndarray,
         true: dict[str, np.ndarray],
         described: str,
     ):
-        self.posterior, self.mean, self.std = posterior, mean, std
+        self.posterior, self.seen = posterior, seen
         self.ids, self.true, self.described = ids, true, described
 
     @classmethod
@@ -54,14 +48,11 @@ class ConditionPosteriors:
             GalgenError: if the survey is not available.
         """
         rows = run.survey.parts[part].rows
-
-        def batch(first: int, stop: int) -> Batch:
-            return run.survey.batch(part, np.arange(first, stop))
-
-        mean, std = _encode(run, batch, len(rows))
-        ids, true = _known(run.survey.stamps, rows, posterior.names)
+        ids, true = known_conditions(run.survey.stamps, rows, posterior.names)
         simulated = "simulated " if run.attributes.get("survey") == "simulated" else ""
-        return cls(posterior, mean, std, ids, true, f"{simulated}galaxies of the {part} part")
+        return cls(
+            posterior, see_part(run, part), ids, true, f"{simulated}galaxies of the {part} part"
+        )
 
     @classmethod
     def of_file(
@@ -78,15 +69,21 @@ class ConditionPosteriors:
             GalgenError: if they do not fit the run.
         """
         given = GivenStamps(run, path, pixel_scale, zero_point)
-        mean, std = _encode(run, given.batch, len(given))
-        finite = (mean.isfinite() & std.isfinite()).all(dim=1)
+        seen = see(run, given.batch, len(given))
+        finite = seen.latent.isfinite().all(dim=1) & seen.flux.isfinite().all(dim=1)
         if not finite.all():
             raise GalgenError(
                 f"images={path}: the encoder makes no number of {int((~finite).sum())} stamps, the "
                 f"first in row {int((~finite).nonzero()[0])} (counted from 0). Look at its pixels."
             )
-        ids, true = _known(given.stamps, np.arange(len(given)), posterior.names)
-        return cls(posterior, mean, std, ids, true, f"galaxies of {path.name}")
+        if beyond := int(posterior.beyond(seen).sum()):
+            log.warning(
+                "images=%s: %d of %d galaxies are brighter, fainter or of other colours than all "
+                "that %s learned from. Their posteriors are extrapolated",
+                *(path, beyond, len(given), run.name),
+            )
+        ids, true = known_conditions(given.stamps, np.arange(len(given)), posterior.names)
+        return cls(posterior, seen, ids, true, f"galaxies of {path.name}")
 
     @property
     def names(self) -> list[str]:
@@ -99,12 +96,12 @@ class ConditionPosteriors:
 
     def cumulative(self, name: str, grid: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
         """Return the distributions of a condition at values (G,), of some galaxies, (n, G)."""
-        return self.posterior.distribution(name, self.mean[rows], self.std[rows], grid)
+        return self.posterior.distribution(name, self.seen.rows(rows), grid)
 
     def pit(self, name: str) -> np.ndarray:
         """Return the distributions at the known values, (N,), NaN where unknown."""
         true = self.true[name]
-        return self.posterior.distribution(name, self.mean, self.std, true[:, None])[:, 0]
+        return self.posterior.distribution(name, self.seen, true[:, None])[:, 0]
 
     def median(self, name: str) -> np.ndarray:
         """Return the medians of a condition, (N,)."""
@@ -117,18 +114,7 @@ class ConditionPosteriors:
         return float(np.interp(0, self.posterior.score("redshift", grid), grid))
 
 
-def _encode(run: TrainedRun, batch: Callable, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation of the posteriors of n galaxies, a block at a time."""
-    found = []
-    blocks = track(range(0, n, BLOCK), "encoding", transient=True, disable=not sys.stdout.isatty())
-    for first in blocks:
-        q = run.encode_batch(batch(first, min(first + BLOCK, n)))
-        found.append((q.mean.cpu(), q.stddev.cpu()))
-    mean, std = (torch.cat(column) for column in zip(*found, strict=True))
-    return mean, std
-
-
-def _known(
+def known_conditions(
     stamps: StampFile, rows: np.ndarray, names: list[str]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return ids and known conditions of galaxies."""

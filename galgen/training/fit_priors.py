@@ -16,7 +16,6 @@ from galgen.data.stamp_file import known_redshifts
 from galgen.errors import GalgenError
 from galgen.priors import fitted
 from galgen.priors.base import Posteriors
-from galgen.priors.condition_posterior import ConditionPosterior
 from galgen.priors.conditions import SurveyConditions
 from galgen.priors.normal import StandardNormal
 from galgen.runs.conditions import COLUMNS
@@ -137,33 +136,6 @@ class Fit:
                 f"; no galaxy can be asked for by {' or '.join(unknown)}, which the survey lacks"
             )
         return found
-
-    def condition_posterior(self) -> str:
-        """Learn what latents say about conditions, save it in the run, and return what it knows.
-
-        Raises:
-            GalgenError: if the survey has no conditions.
-        """
-        names = self._condition_names()
-        if not names:
-            raise GalgenError(
-                f"run={self.run.directory}: its survey has no redshifts, magnitudes or sizes to "
-                "learn from. Train on a survey that has."
-            )
-        module = ConditionPosterior(self.run.model.latent_dim, names)
-        try:
-            module.fit(*(self._posteriors(part, names) for part in PARTS), self.seed)
-        except ValueError as error:
-            raise GalgenError(f"run={self.run.directory}: {explain(error)}") from error
-        target = f"{ConditionPosterior.__module__}.{ConditionPosterior.__qualname__}"
-        path = fitted.save(
-            self.run.directory,
-            fitted.POSTERIOR,
-            module,
-            {"_target_": target, "names": names, "latent_dim": self.run.model.latent_dim},
-            {"weights_sha256": self.run.weights_sha256},
-        )
-        return f"{path}: {', '.join(names)}, learned from {len(self.part['train'].row)} galaxies"
 
     def _trainer(self, name: str) -> Callable:
         """Return what trains a prior, (prior, train, val, seed), and shows its progress."""

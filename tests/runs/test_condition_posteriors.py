@@ -1,5 +1,6 @@
 """Posteriors of redshift, magnitude and size: calibration, tables, and stamps that are given."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,54 +15,85 @@ from galgen.catalogues.posterior_table import density, summarise
 from galgen.data.stamp_writing import write_stamps
 from galgen.errors import GalgenError
 from galgen.evaluation.redshift_scores import calibration, scores
-from galgen.priors.base import Posteriors
-from galgen.priors.condition_posterior import ConditionPosterior
+from galgen.priors.condition_posterior import ConditionPosterior, Seen
 from galgen.runs.given_stamps import GivenStamps
+from galgen.runs.seen_galaxies import fitted_fluxes
 from tests.conftest import discs
 
 
-def correlated(n: int, seed: int) -> tuple[Posteriors, np.ndarray]:
-    """Draw galaxies whose redshift is a latent number with Gaussian noise of 0.3."""
+def correlated(n: int, seed: int) -> tuple[Seen, np.ndarray]:
+    """Draw galaxies whose redshift is a latent number with noise of 0.3, and magnitude a colour."""
     rng = np.random.default_rng(seed)
     latent = rng.standard_normal((n, 3)).astype("f4")
+    bright, colour = 5 + rng.standard_normal(n), rng.standard_normal(n)
     redshift = 5 + latent[:, 0] + 0.3 * rng.standard_normal(n)
-    columns = np.stack([redshift, np.where(rng.random(n) < 0.1, np.nan, 22 + latent[:, 1])], axis=1)
-    arrays = (latent, np.full_like(latent, 0.1), latent, columns.astype("f4"))
-    return Posteriors(*map(torch.from_numpy, arrays)), redshift
+    magnitude = np.where(rng.random(n) < 0.1, np.nan, 22 + colour)
+    flux = np.sinh(np.stack([bright, bright + colour], axis=1)).astype("f4")
+    seen = Seen(torch.from_numpy(latent), torch.from_numpy(flux))
+    return seen, np.stack([redshift, magnitude], axis=1)
 
 
 @pytest.fixture(scope="module")
 def learned() -> ConditionPosterior:
-    posterior = ConditionPosterior(3, ["redshift", "magnitude"])
-    posterior.fit(correlated(6000, 0)[0], correlated(1000, 1)[0], 0)
+    posterior = ConditionPosterior(3, 2, ["redshift", "magnitude"])
+    posterior.fit(correlated(6000, 0), correlated(1000, 1), 0)
     return posterior
 
 
 def test_posteriors_are_those_of_a_linear_gaussian_model(learned):
-    test, redshift = correlated(2000, 2)
-    middle = np.abs(test.mean[:, 0].numpy()) < 1.5
+    test, conditions = correlated(2000, 2)
+    latent = test.latent[:, 0].numpy()
+    middle = np.abs(latent) < 1.5
     grid = np.linspace(1.5, 8.5, 1001)
-    found = learned.distribution("redshift", test.mean, test.std, grid)
-    truth = norm.cdf(grid, 5 + test.mean[:, :1].numpy(), 0.3)
+    found = learned.distribution("redshift", test, grid)
+    truth = norm.cdf(grid, 5 + latent[:, None], 0.3)
     assert np.abs(found - truth)[middle].max() < 0.3
     assert np.abs(found - truth)[middle].mean() < 0.012
     columns = summarise("redshift", grid, found)
-    error = columns["redshift_mean"][middle] - 5 - test.mean[:, 0].numpy()[middle]
+    error = columns["redshift_mean"][middle] - 5 - latent[middle]
     assert np.abs(error).mean() < 0.08
     width = (columns["redshift_p84"] - columns["redshift_p16"])[middle]
     np.testing.assert_allclose(np.median(width), 0.6, rtol=0.15)
-    pit = learned.distribution("redshift", test.mean, test.std, redshift[:, None])[:, 0]
+    pit = learned.distribution("redshift", test, conditions[:, :1])[:, 0]
     assert 0.64 < calibration(pit)["coverage_68"] < 0.72
     densities = density(grid, found)
     np.testing.assert_allclose(np.trapezoid(densities, grid, axis=1), 1)
 
 
-def test_an_unknown_condition_does_not_spoil_another(learned):
-    test, _ = correlated(500, 3)
+def test_colours_tell_what_latents_do_not_and_unknown_values_do_not_spoil_it(learned):
+    test, conditions = correlated(500, 3)
     grid = np.linspace(19, 25, 201)
-    found = learned.distribution("magnitude", test.mean, test.std, grid)
+    found = learned.distribution("magnitude", test, grid)
     mean = summarise("magnitude", grid, found)["magnitude_mean"]
-    assert np.corrcoef(mean, test.mean[:, 1])[0, 1] > 0.97
+    known = np.isfinite(conditions[:, 1])
+    assert np.corrcoef(mean[known], conditions[known, 1])[0, 1] > 0.97
+
+
+def test_galaxies_of_other_colours_are_found(learned):
+    test, _ = correlated(500, 4)
+    assert learned.beyond(test).float().mean() < 0.02
+    red = Seen(test.latent, test.flux * torch.tensor([1.0, 300.0]))
+    assert learned.beyond(red).float().mean() > 0.9
+
+
+def test_fluxes_are_those_that_fit_the_reconstruction(free):
+    run = galgen.load(free)
+    batch = run.on_device(run.survey.first("test", 4))
+    latent = run.encode_batch(batch).mean
+    shape = run.model.reconstruct(batch).mean(dim=1, keepdim=True)
+    size = shape.square().sum(dim=(1, 2, 3)).sqrt()
+    bands = run.model.bands
+    made = replace(batch, image=3 * shape.expand(-1, bands, -1, -1), weight=None)
+    found = fitted_fluxes(run, made, latent)
+    torch.testing.assert_close(found, 3 * size[:, None].expand(-1, bands))
+    half = torch.zeros_like(made.image)
+    half[..., : half.shape[-1] // 2] = 1
+    noisy = replace(made, image=made.image + 1e6 * (1 - half), weight=half)
+    again = fitted_fluxes(run, noisy, latent)
+    part = (half * shape.square()).sum(dim=(2, 3)).sqrt()
+    torch.testing.assert_close(again, 3 * part)
+    none = replace(made, weight=torch.zeros_like(half))
+    assert (fitted_fluxes(run, none, latent) == 0).all()
 
 
 def test_scores_of_redshifts():
