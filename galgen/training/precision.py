@@ -25,12 +25,20 @@ def choose_precision(config: DictConfig, directory: Path) -> None:
     Args:
         config: the training's.
         directory: the run directory; it may not exist yet.
+
+    Raises:
+        GalgenError: if several processes were to choose, each by its own measurement.
     """
     if config.trainer.precision != AUTO:
         return
     stored = None if config.overwrite else stored_precision(directory)
     if stored is None:
         on_cpu = config.trainer.accelerator == "cpu" or not torch.accelerator.is_available()
+        if on_cpu and (config.trainer.num_nodes > 1 or config.trainer.devices not in (1, "auto")):
+            raise GalgenError(
+                "trainer.precision=auto: several processes might choose differently. Give "
+                "trainer.precision=bf16-mixed or 32-true."
+            )
         faster = on_cpu and speed_up() > FASTER
         stored = "bf16-mixed" if faster else "32-true"
         print(f"trainer.precision=auto: {stored}, kept in the run")

@@ -33,5 +33,13 @@ def test_a_run_keeps_its_precision(command, small, monkeypatch, pulling_the_plug
     assert code == 0, printed
 
 
+def test_several_processes_do_not_choose_each_for_itself(command, small):
+    words = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
+    code, printed = command("train", *small, *words, "trainer.precision=auto")
+    assert code == 1
+    assert "trainer.precision=auto: several processes might choose differently" in printed
+    assert not Path("runs").exists()
+
+
 def test_the_speed_of_bfloat16_is_measured():
     assert 0.01 < precision.speed_up() < 100
