@@ -56,6 +56,7 @@ def card(run: TrainedRun, name: str, evaluation: dict | None, made: dict | None)
         chi2=_chi2(evaluation) if evaluation else [],
         cautions=sentences(run.verdict),
         limits=_limits(evaluation) if evaluation else [],
+        began=Path(run.config.get("init_from") or "").name,
         made=made,
         commands=_commands(run, made),
     )
