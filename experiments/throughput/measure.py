@@ -34,6 +34,7 @@ from galgen.models.vae import VAE
 from galgen.training.callbacks import Accelerate, Checkpoint, LogRates, StopOnNonFinite
 from galgen.training.checkpoint_io import AtomicCheckpointIO
 from galgen.training.loggers import MetricsCSV
+from galgen.training.memory_format import choose_memory_format
 from galgen.training.model_training import ModelTraining
 
 RESIDUAL = {
@@ -186,6 +187,8 @@ def train_with_galgen(
     """Train galgen's way, with its callbacks, metrics.csv and a checkpoint at the end."""
     way = way | (way.get("on_gpu", {}) if GPU else {})
     model = make_model(name)
+    device = torch.device("cuda" if GPU else "cpu")
+    choose_memory_format(model, device, way["precision"])
     data = datamodule_of(path, model.image_size, batch, cache=way.get("cache", "ram"))
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(

@@ -53,8 +53,14 @@ def check(run: TrainedRun, prior: str) -> None:
     """Check that a browser can generate a run's galaxies.
 
     Raises:
-        GalgenError: if the prior is none that the page solves.
+        GalgenError: if the prior is none that the page solves, or nobody knows what redshifts the
+            model has seen.
     """
+    if run.model.conditional and not np.isfinite(run.trained_redshifts).all():
+        raise GalgenError(
+            f"run={run.directory}: its weights were imported, and nobody knows what redshifts they "
+            "have seen, so the page has no slider for them. Explore a run that was trained here."
+        )
     if prior != NORMAL and not isinstance(run.priors[prior], FlowMatching):
         raise GalgenError(
             f"prior={prior}: the page draws from flow_matching, flow_matching_small or normal. Fit "

@@ -62,8 +62,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device."""
-        wait = torch.device(device).type == "cpu"  # a GPU reads pinned memory on its own
-        return self._of_each(lambda tensor: tensor.to(device, non_blocking=not wait))
+        alone = torch.device(device).type == "cuda"  # it reads pinned memory on its own
+        return self._of_each(lambda tensor: tensor.to(device, non_blocking=alone))
 
     def _of_each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}

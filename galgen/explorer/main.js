@@ -64,14 +64,14 @@ function ask(question, worker = workers[0]) {
 
 const conditions = () => model.conditions.map(({ name }) => chosen.conditions[name] ?? NaN);
 
-let busy = false, again = false;
+let busy = false, again = false, redrawn = 0; // cells that the open galaxy has been drawn anew with
 
 /** Draw the grid; while galaxies are being made, only the last change waits. */
 async function draw() {
   if (busy) return void (again = true);
   busy = true;
   const started = performance.now();
-  const asked = { seed: chosen.seed, conditions: conditions(), telescope: chosen.telescope, open: chosen.open, cells: chosen.cells };
+  const asked = { seed: chosen.seed, conditions: conditions(), telescope: chosen.telescope, open: chosen.open, cells: [...chosen.cells] };
   let reaction = null;
   await Promise.all(workers.map(async (worker, place) => {
     const own = [...Array(count).keys()].filter((number) => number % workers.length === place);
@@ -80,6 +80,10 @@ async function draw() {
       const found = await ask({ ...asked, numbers: own.slice(start, start + TOGETHER) }, worker);
       if (found.error) return fail(`The galaxies were not computed: ${found.error}`);
       for (const galaxy of found.galaxies) {
+        if (galaxy.number === chosen.open && asked.cells.length > redrawn) {
+          Object.assign(chosen, { before: shown[galaxy.number].light });
+          redrawn = asked.cells.length;
+        }
         shown[galaxy.number] = galaxy;
         paint(element(`galaxy${galaxy.number}`), galaxy.seen);
         if (galaxy.number === chosen.open) detail();
@@ -265,6 +269,7 @@ function slider({ name, low, high, label }) {
 /** Forget what was drawn anew in a latent map. */
 function forgetCells() {
   Object.assign(chosen, { cells: [], before: null });
+  redrawn = 0;
 }
 
 function controls() {
@@ -302,8 +307,10 @@ function controls() {
     canvas.setAttribute('role', 'button');
     canvas.setAttribute('aria-label', `galaxy ${number}: show its numbers`);
     canvas.onclick = () => {
+      const changed = chosen.cells.length;
       chosen.open = number;
       forgetCells();
+      if (changed) draw(); // the galaxy that was changed is itself again
       document.querySelectorAll('#grid canvas').forEach((other) => other.classList.toggle('open', other === canvas));
       detail();
       element('detail').scrollIntoView({ block: 'nearest' });
@@ -315,12 +322,11 @@ function controls() {
   element('png').onclick = () => element('large').toBlob((blob) => save(blob, `galaxy${chosen.open}.png`));
   element('fits').onclick = () => save(fits(shown[chosen.open].seen), `galaxy${chosen.open}.fits`);
   element('large').onclick = (event) => {
-    if (!model.latentShape) return;
+    if (!model.latentShape || busy) return;
     const [, height, width] = model.latentShape, box = event.target.getBoundingClientRect();
     const column = Math.min(width - 1, Math.floor((width * (event.clientX - box.left)) / box.width));
     const row = Math.min(height - 1, Math.floor((height * (box.bottom - event.clientY)) / box.height));
     chosen.cells.push({ cell: row * width + column, draw: chosen.cells.length + 1 });
-    chosen.before = shown[chosen.open].light;
     draw();
   };
 }

@@ -81,7 +81,7 @@ def describe(run: TrainedRun, prior: str) -> dict:
     module, ranges = run.priors[prior], condition_ranges(run, prior)
     found = {
         "name": run.name,
-        "load": run.name if releases.is_read_only(run.directory) else f"runs/{run.name}",
+        "load": run.name if run.name in releases.names() else _near(run.directory),
         "priorName": prior,
         "conditional": run.model.conditional,
         "psfFree": run.model.psf_free,
@@ -113,6 +113,12 @@ def describe(run: TrainedRun, prior: str) -> dict:
             },
         }
     return found
+
+
+def _near(folder: Path) -> str:
+    """Return the path of a folder, from here where it lies below."""
+    folder, here = folder.resolve(), Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _telescope(run: TrainedRun) -> dict:

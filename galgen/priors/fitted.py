@@ -17,7 +17,7 @@ FOLDER = "priors"
 CONDITIONS = "conditions"
 """Name of the file with the distribution of the survey's conditions."""
 POSTERIOR = "condition_posterior"
-"""Name of the file with what latents say about conditions."""
+"""Name of the file with what latents and fluxes say about conditions."""
 OF_RUN = (CONDITIONS, POSTERIOR)
 """Names of the files that lie in the run directory itself."""
 

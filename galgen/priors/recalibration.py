@@ -5,6 +5,8 @@ from scipy.optimize import minimize
 
 UNCHANGED = (0.0, 0.0, 0.0, 0.0)
 """Parameters that leave scores as they are."""
+FEWEST, FEWEST_FOR_ALL = 20, 100
+"""Scores that a scale and that all four parameters are found from, at least."""
 
 
 def recalibrated(scores: np.ndarray, parameters: np.ndarray) -> np.ndarray:
@@ -25,15 +27,20 @@ def recalibration(scores: np.ndarray) -> np.ndarray:
     """Return the parameters that bring scores closest to N(0, 1), (4,).
 
     It is a scale alone, unless the likelihood rises by more with all four than chance would have it
-    (the criterion of Schwarz 1978).
+    (the criterion of Schwarz 1978). A few scores say nothing.
 
     Args:
         scores: those that should be standard normal, (N,), finite.
     """
+    if len(scores) < FEWEST or not scores.any():
+        return np.array(UNCHANGED)
     scale = np.array([0, 0.5 * np.log(np.square(scores).mean()), 0, 0])
+    if len(scores) < FEWEST_FOR_ALL:
+        return scale
     all_four = minimize(_cost, scale, args=(scores,), method="BFGS").x
     gain = len(scores) * (_cost(scale, scores) - _cost(all_four, scores))
-    return all_four if gain > 1.5 * np.log(len(scores)) else scale
+    chosen = np.isfinite(all_four).all() and gain > 1.5 * np.log(len(scores))
+    return all_four if chosen else scale
 
 
 def _cost(parameters: np.ndarray, scores: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import jinja2
 from galgen import __version__
 from galgen.config.explanations import explain
 from galgen.config.run_paths import results_folder
-from galgen.config.targets import locate
+from galgen.config.targets import check_targets, locate
 from galgen.errors import GalgenError
 from galgen.reports import facts, gallery
 from galgen.reports.facts import Table, text
@@ -54,6 +54,7 @@ class Section:
         self.name = str(self.config.run_name or directory.name)
         self.rows = records.read_metrics(directory)
         self.finished, self.imported = is_finished(directory), "stamps" not in self.facts
+        check_targets(self.config.model)
         self.conditional = locate("model", self.config.model._target_).conditional
         self.galaxies = "simulated galaxies" if facts.is_simulated(self.facts) else "galaxies"
         self.notes: list[str] = []

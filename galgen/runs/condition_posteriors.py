@@ -78,8 +78,8 @@ class ConditionPosteriors:
             )
         if beyond := int(posterior.beyond(seen).sum()):
             log.warning(
-                "images=%s: %d of %d galaxies are brighter, fainter or of other colours than all "
-                "that %s learned from. Their posteriors are extrapolated",
+                "images=%s: %d of %d galaxies have fluxes or colours beyond all that %s learned "
+                "from. Their posteriors are extrapolated",
                 *(path, beyond, len(given), run.name),
             )
         ids, true = known_conditions(given.stamps, np.arange(len(given)), posterior.names)

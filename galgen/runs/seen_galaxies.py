@@ -65,5 +65,6 @@ def fitted_fluxes(run: TrainedRun, batch: Batch, latent: torch.Tensor) -> torch.
         batch = replace(batch, psf=psf.expand(len(latent), -1, -1, -1))
     shape = model.observe(model.decode(latent), batch).mean(dim=1, keepdim=True)
     weight = torch.ones_like(batch.image) if batch.weight is None else batch.weight
-    size = (weight * shape.square()).sum(dim=(2, 3)).sqrt().clamp_min(1e-12)
-    return (weight * batch.image * shape).sum(dim=(2, 3)) / size
+    seen = (weight * shape.square()).sum(dim=(2, 3)).clamp_min(1e-20)
+    size = shape.square().sum(dim=(2, 3)).sqrt()
+    return size * (weight * batch.image * shape).sum(dim=(2, 3)) / seen

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelSummary, ProgressBar
 from pytorch_lightning.profilers import PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -161,6 +161,8 @@ def make_trainer(config: DictConfig):
     if not sys.stdout.isatty():  # a log file gets a line an epoch
         nodes.pop("progress", None)
     callbacks = list(map(instantiate, nodes.values()))
+    if config.trainer.enable_model_summary:
+        callbacks.append(ModelSummary(max_depth=2))  # the model's parts, not the model alone
     last, pause = Path(config.run_dir) / "checkpoints" / "last.ckpt", config.trainer.get("max_time")
     # A signal ends a step after all else has been done in it, the moving average for one.
     leave = SaveOnSignal(last, seconds(pause) if pause is not None else math.inf)

@@ -5,6 +5,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from galgen.errors import GalgenError
 from galgen.models.vae import VAE
 from galgen.training.epoch_means import EpochMeans
 
@@ -12,6 +13,8 @@ MONITOR = "val/loss"
 """Metric that a plateau schedule goes by."""
 TRAINING, VALIDATION = 1, 2
 """First number of the seed of a step's noise."""
+NOT_CALLED = ("training_step", "validation_step", "configure_optimizers")
+"""Methods of a LightningModule that a model has no use for."""
 PREFIX = "model."
 """Of the weights' names, which checkpoints leave out."""
 
@@ -24,10 +27,18 @@ class ModelTraining(LightningModule):
     Args:
         model: to be trained; it says its loss, beta schedule, optimizer, learning-rate schedule and
             seed.
+
+    Raises:
+        GalgenError: if the model has methods that Lightning would call of a LightningModule.
     """
 
     def __init__(self, model: VAE):
         super().__init__()
+        if own := [name for name in NOT_CALLED if hasattr(model, name)]:
+            raise GalgenError(
+                f"model={model.name}: nobody calls its {', '.join(own)}, since ModelTraining takes "
+                "the steps. Change the model's loss, or its optimizer."
+            )
         self.model = model
         self.means = {"train": EpochMeans(), "val": EpochMeans()}
         # Checkpoints hold the model's own names, so that they are read without this class.
@@ -35,8 +46,17 @@ class ModelTraining(LightningModule):
         self.register_load_state_dict_pre_hook(_with_prefix)
 
     def on_train_start(self):
-        """Remember the length of the training, which the beta schedule is a function of."""
+        """Remember the length of the training, which the beta schedule is a function of.
+
+        A checkpoint may come from where networks lay in memory in another way, and a fused
+        optimizer takes for granted that its moments lie as the weights do.
+        """
         self.total_steps = int(self.trainer.estimated_stepping_batches)
+        for optimizer in self.trainer.optimizers:
+            for weight, state in optimizer.state.items():
+                for name, value in state.items():
+                    if isinstance(value, Tensor) and value.shape == weight.shape:
+                        state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
     def training_step(self, batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch at the schedule's beta, as this process counts in it."""
@@ -149,5 +169,9 @@ def _with_prefix(module, state: dict, prefix: str, *_) -> None:
 
 
 def _rename(state: dict, old: str, new: str) -> None:
-    for name in [name for name in state if name.startswith(old)]:
-        state[new + name.removeprefix(old)] = state.pop(name)
+    renamed = {
+        new + name.removeprefix(old) if name.startswith(old) else name: value
+        for name, value in state.items()
+    }
+    state.clear()
+    state.update(renamed)

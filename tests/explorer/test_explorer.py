@@ -194,5 +194,13 @@ def test_a_click_shows_what_a_part_of_the_latent_map_changes(opened):
     assert middle.mean() > 2 * change.mean()
     found = browser.find_element("id", "largest").text
     assert float(found.split()[0]) > 0
+    drawn = browser.execute_script("return window.drawn")
     browser.execute_script("document.querySelector('#galaxy1').click()")
     assert not influence.is_displayed()
+    WebDriverWait(browser, 30).until(
+        lambda driver: driver.execute_script("return window.drawn") > drawn
+    )
+    again = browser.execute_script("return Array.from(window.explorer.shown[0].light)")
+    np.testing.assert_allclose(
+        again, run.sample(1, seed=0, prior="flow_matching").ravel(), atol=1e-4 * light.max()
+    )

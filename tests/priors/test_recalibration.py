@@ -29,6 +29,17 @@ def test_the_inverse_of_a_known_transform_is_found(skewness, tails):
     assert kstest(norm.cdf(bent / bent.std()), "uniform").pvalue < 1e-3
 
 
+@pytest.mark.parametrize("n", [0, 1, 3, 8, 19])
+def test_a_few_scores_change_nothing(n):
+    assert recalibration(3 * SCORES[:n]).tolist() == list(UNCHANGED)
+
+
+def test_some_scores_give_a_scale_and_no_shape():
+    found = recalibration(np.sinh(2 * SCORES[:60]))
+    assert found[[0, 2, 3]].tolist() == [0, 0, 0]
+    assert (recalibration(np.zeros(500)) == UNCHANGED).all()
+
+
 def test_the_order_of_scores_is_kept_to_the_ends():
     line = np.array([-np.inf, -8.0, -1.0, 0.0, 1.0, 8.0, np.inf])
     found = recalibrated(line, np.array([0.1, -0.2, 0.3, -0.4]))
