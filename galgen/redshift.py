@@ -147,20 +147,25 @@ def report(run, found, out: Path, is_test: bool) -> None:
             name: scores(true[known], np.broadcast_to(best, true.shape)[known])
             for name, best in estimates.items()
         }
-    print_scores(facts)
+    print_scores(facts, "values that were asked for" if found.generated else "known values")
     path = out.with_name(f"{out.stem}_scores.json")
     write_text(path, json.dumps(facts, indent=2))
     print(path)
 
 
-def print_scores(facts: dict) -> None:
-    """Print the calibration of each posterior, and the estimates of redshift side by side."""
+def print_scores(facts: dict, compared: str) -> None:
+    """Print the calibration of each posterior, and the estimates of redshift side by side.
+
+    Args:
+        facts: the scores by condition, and of the estimates.
+        compared: what the posteriors are compared with, in words.
+    """
     from rich.console import Console
     from rich.table import Table
 
     console = Console(file=sys.stdout)
     console.width = max(console.width, 100)
-    table = Table(title="Posteriors, at the values that are known")
+    table = Table(title=f"Posteriors beside {compared}")
     for heading in ("", "68 % interval holds", "95 % interval holds", "KS of the PIT", "p"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, row in facts.items():

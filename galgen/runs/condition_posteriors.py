@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galgen.data.stamp_file import StampFile, known_redshifts
+from galgen.data.stamp_file import GENERATED, StampFile, known_redshifts
 from galgen.errors import GalgenError
 from galgen.priors.condition_posterior import ConditionPosterior, Seen
 from galgen.runs.conditions import COLUMNS
@@ -25,6 +25,7 @@ class ConditionPosteriors:
         ids: of the galaxies, (N,).
         true: known conditions by name, (N,) each, NaN where unknown.
         described: the galaxies in words.
+        generated: whether a model made them, so that `true` is what they were asked for.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class ConditionPosteriors:
         ids: np.ndarray,
         true: dict[str, np.ndarray],
         described: str,
+        generated: bool = False,
     ):
         self.posterior, self.seen = posterior, seen
-        self.ids, self.true, self.described = ids, true, described
+        self.ids, self.true = ids, true
+        self.described, self.generated = described, generated
 
     @classmethod
     def of_part(
@@ -83,7 +86,9 @@ class ConditionPosteriors:
                 *(path, beyond, len(given), run.name),
             )
         ids, true = known_conditions(given.stamps, np.arange(len(given)), posterior.names)
-        return cls(posterior, seen, ids, true, f"galaxies of {path.name}")
+        generated = given.stamps.attrs.get("recipe") == GENERATED
+        described = f"{'generated ' * generated}galaxies of {path.name}"
+        return cls(posterior, seen, ids, true, described, generated)
 
     @property
     def names(self) -> list[str]:

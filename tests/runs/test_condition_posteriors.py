@@ -189,3 +189,15 @@ def test_a_model_that_is_given_the_redshift_cannot_tell_it(command, trained):
     code, printed = command("redshift", f"run={trained}")
     assert code == 1
     assert "is given the redshift, so it cannot tell it" in printed
+
+
+def test_generated_galaxies_are_compared_with_what_they_were_asked_for(command, free):
+    code, printed = command(
+        "generate", f"run={free}", "n=30", "conditions=learned", "psf=survey", "noise=survey",
+        "out=made.h5",
+    )  # fmt: skip
+    assert code == 0, printed
+    code, printed = command("redshift", f"run={free}", "images=made.h5", "out=made.fits")
+    assert code == 0, printed
+    assert "Posteriors beside values that were asked for" in printed
+    assert "generated galaxies of made.h5" in Table.read("made.fits").meta["IMAGES"]
