@@ -55,7 +55,7 @@ const powerOf2 = (n) => 2 ** Math.ceil(Math.log2(n));
 /** Convolve light with a PSF; beyond an edge the light goes on as it is there, as in galgen. */
 function convolve(light, side, psf, width) {
   const before = width - 1 - (width >> 1), padded = side + width - 1;
-  const size = powerOf2(padded + width - 1);
+  const size = powerOf2(padded); // what wraps around stays in the first rows and columns, which are cut off
   const image = [new Float64Array(size * size), new Float64Array(size * size)];
   const kernel = [new Float64Array(size * size), new Float64Array(size * size)];
   const inside = (i) => Math.min(Math.max(i - before, 0), side - 1);
