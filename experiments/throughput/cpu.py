@@ -59,7 +59,7 @@ def step_time(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     architecture, arguments = MODELS[model]
-    vae = architecture(**arguments, norm=norm)
+    vae = architecture(**{**arguments, "norm": norm})
     for network in (vae.encoder, vae.decoder):
         network.to(memory_format=FORMATS[format])
         if compiled:

@@ -165,7 +165,7 @@ class SpatialDecoder(nn.Module):
         code = self.enter(code)
         if self.whole is not None:
             code = code + self.whole(vector.flatten(1)).reshape(code.shape)
-        planes = self.layers(functional.pad(code, 4 * [MARGIN], "replicate"))
+        planes = self.layers(_with_margins(code))
         return planes[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
@@ -258,6 +258,17 @@ def _shrink(before: int, after: int, inputs: int, outputs: int) -> nn.Module:
     if after == (before + 1) // 2:
         return nn.Conv2d(inputs, outputs, 3 if before % 2 else 4, stride=2, padding=1)
     return nn.Sequential(nn.AdaptiveAvgPool2d(after), nn.Conv2d(inputs, outputs, 3, padding=1))
+
+
+def _with_margins(planes: Tensor) -> Tensor:
+    """Repeat the outermost pixels of planes (N, C, h, w) beyond each edge.
+
+    As `functional.pad` does, whose gradient torch 2.13 cannot compile on a CPU.
+    """
+    for dim in (2, 3):
+        first, last = planes.narrow(dim, 0, 1), planes.narrow(dim, -1, 1)
+        planes = torch.cat([*MARGIN * [first], planes, *MARGIN * [last]], dim)
+    return planes
 
 
 def _as_planes(numbers: Tensor, code: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
 """Networks of a latent map."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from galgen.models.cvae import CVAE
 from galgen.models.cvae2 import CVAE2
 from galgen.models.fancy_cvae import FancyCVAE
-from galgen.models.spatial import Spatial, sides
+from galgen.models.spatial import MARGIN, Spatial, _with_margins, sides
 from galgen.models.vae import VAE
 
 
@@ -113,3 +116,26 @@ def test_positive_light_over_a_wide_range():
     light = model.light(planes, torch.zeros(3, model.latent_dim)).flatten().tolist()
     softplus = np.log1p(np.exp([-25.0, 0.0, 40.0])) / 5
     assert light == pytest.approx((3 * np.sinh(softplus)).tolist(), rel=1e-5)
+
+
+def test_margins_are_those_of_torch():
+    planes = torch.randn(3, 4, 8, 8, requires_grad=True)
+    found, known = _with_margins(planes), functional.pad(planes, 4 * [MARGIN], "replicate")
+    assert torch.equal(found, known)
+    weights = torch.randn_like(found)
+    slopes = [torch.autograd.grad((each * weights).sum(), planes)[0] for each in (found, known)]
+    torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for a CPU with g++")
+def test_it_is_compiled():
+    torch.manual_seed(0)
+    model = VAE(32, latent_dim=128, width=8, norm="group", network=Spatial())
+    latent, slopes = torch.randn(4, 128), []
+    for compiled in (False, True):
+        if compiled:
+            model.decoder.compile()
+        model.zero_grad()
+        model.decode(latent).square().mean().backward()
+        slopes.append(model.decoder.enter.weight.grad.clone())
+    torch.testing.assert_close(slopes[1], slopes[0], rtol=1e-3, atol=1e-6)
